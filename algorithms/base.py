@@ -1,0 +1,204 @@
+"""What an algorithm is: a frozen description, a learner that absorbs batches, a model that predicts.
+
+The idea is that of SageMaker's own paper (Liberty et al., "Elastic Machine Learning Algorithms in Amazon
+SageMaker", SIGMOD 2020): an algorithm is a state of bounded size that absorbs batches, agrees with the states
+of other hosts, can be saved and resumed, and yields models. The container and the server know these protocols
+and nothing of any one algorithm; an algorithm knows these protocols and nothing of /opt/ml or HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+# The columns of an answer: name -> (n,) one number a record, or (n, m) one vector a record.
+Columns = Mapping[str, np.ndarray]
+
+
+class Hyperparameters(BaseModel):
+    """Base of every algorithm's hyperparameters: names, types, bounds, defaults and meanings as data.
+
+    Fields are declared with `pydantic.Field(default, ge=..., description=...)`, choices as `Literal`,
+    values that may be "auto" as `int | Literal["auto"]`, lists as `tuple[Literal[...], ...]`; what the
+    tuner may vary as `json_schema_extra={"tunable": {"min": 1, "max": 10, "scale": None}}`. Rules between
+    fields are pydantic validators that raise ValueError with a whole sentence.
+    `container/hyperparameters.py` parses SageMaker's strings into it and prints it as a schema.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSpec:
+    """One input channel that an algorithm knows."""
+
+    name: str
+    role: Literal["train", "validation", "test", "auxiliary"]  # validation: each round; test: after the end
+    required: bool = False
+    content_types: tuple[str, ...] = ("application/x-recordio-protobuf", "text/csv")
+    default_content_type: str | None = None  # None: found out from the first bytes
+    label_size: int | None = 1  # leading label columns of a CSV without label_size=; None: by feature_dim
+    input_modes: tuple[str, ...] = ("File", "FastFile", "Pipe")
+    distribution: tuple[str, ...] = ("FullyReplicated", "ShardedByS3Key")
+    meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """One metric as tuning jobs and charts know it.
+
+    `line` is the log line as AWS prints it, with {value}, {host} and, where it has them, {epoch} and {batch}
+    to fill in; the published regular expression is made from it, so the two cannot disagree.
+    """
+
+    name: str  # "test:msd"
+    line: str  # "#quality_metric: host={host}, test msd <loss>={value}"
+    objective: Literal["Minimize", "Maximize"] | None = None
+    when: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A measured value of the metric that `MetricSpec.name` describes."""
+
+    name: str
+    value: float
+    epoch: int | None = None
+    batch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The shape of a tabular answer: the JSON wrapper and the order of its fields."""
+
+    wrapper: str = "predictions"
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """What an algorithm can run on, as its page of the developer guide states it."""
+
+    gpu: bool = True
+    multi_gpu: bool = False
+    multi_machine: bool = True
+    incremental: bool = True
+
+
+class Cluster(Protocol):
+    """The hosts (or processes) of one job. Collectives must be called by all of them in the same order."""
+
+    rank: int
+    size: int
+    host: str  # as log lines print it: "algo-1"
+
+    def all_sum(self, *arrays: np.ndarray) -> None:
+        """Replace each array (any numeric dtype, C-contiguous) by its sum over the hosts, in place."""
+
+    def gather(self, array: np.ndarray) -> list[np.ndarray]:
+        """Every host's array, in rank order, on every host; first dimensions and dtype kinds may differ."""
+
+    def broadcast(self, array: np.ndarray, source: int = 0) -> np.ndarray:
+        """The array of `source`, on every host; shapes elsewhere are ignored."""
+
+
+class Data(Protocol):
+    """The batches of one channel on this host. What one batch holds is between `data` and `learner`;
+    for tabular algorithms it is `Records` of exactly `mini_batch_size` rows (the last may hold fewer)."""
+
+    def epoch(self, number: int) -> Iterator[Any]: ...
+
+
+class Stopping(Protocol):
+    """An early-stopping rule, fed with one value a round; part of the checkpoint."""
+
+    def update(self, value: float) -> Literal["best", "stale", "stop"]: ...
+    def state_dict(self) -> dict[str, np.ndarray]: ...
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None: ...
+
+
+class Model(Protocol):
+    """What training yields and a server loads. Immutable; `predict` may be called from several threads."""
+
+    def predict(self, batch: Any, options: Mapping[str, str]) -> Columns:
+        """Answer for every record of the batch, in order. `options` are the parameters of Accept
+        (`verbose=true`) and of the request's `configuration`. Raises UserError for records it cannot take."""
+
+    def save(self, folder: Path) -> None:
+        """Write the artifact: safetensors and model.json, and AWS's own file where it has one."""
+
+
+class Learner(Protocol):
+    """The state that absorbs batches. Made by `Algorithm.learner(Setting)`."""
+
+    round: int | None  # updates between evaluations of validation channels; None: an epoch
+    lockstep: bool  # True: `update` holds collectives, so exhausted hosts go on with None as their batch
+
+    def update(self, batch: Any) -> Iterable[Metric]:
+        """Absorb one batch; None on a host that has run out while others (lockstep) have not."""
+
+    def end_round(self) -> Iterable[Metric]: ...
+
+    def evaluate(self, channel: str, batches: Iterable[Any]) -> Iterable[Metric]:
+        """Score a validation channel (each round) or a test channel (after `finish`); collectives allowed."""
+
+    def stopping(self) -> tuple[Stopping, str] | None:
+        """The early-stopping rule and the name of the metric it watches; None: never stop early."""
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """All that a resumed job needs to go on as if undisturbed, random generators included."""
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None: ...
+
+    def model(self) -> Model | None:
+        """The model as of now, without changing the state (SIGTERM); None before there is any.
+        Holds no collectives."""
+
+    def finish(self) -> tuple[Model, Iterable[Metric]]:
+        """Once, after the last batch: shrink, index, fold, calibrate. Collectives allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """All that a learner is handed."""
+
+    hyperparameters: Any  # the algorithm's own Hyperparameters
+    cluster: Cluster
+    device: str = "cpu"  # or "cuda:0"
+    seed: int = 0
+    warm_start: Path | None = None  # the unpacked `model` channel of an incremental job
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A frozen description; `optml describe`, the codecs and the conformance check read it."""
+
+    slug: str
+    title: str
+    task: str
+    hyperparameters: type[Hyperparameters]
+    channels: tuple[ChannelSpec, ...]
+    metrics: tuple[MetricSpec, ...]
+    content_types: tuple[str, ...]
+    accepts: tuple[str, ...]  # the first is the answer to */* and to no Accept
+    response: Response
+    learner: Callable[[Setting], Learner]
+    load: Callable[[Path, str], Model]  # (model folder, device); raises UserError saying what is wrong
+    recognises: Callable[[Path], bool]  # is this folder an artifact of AWS's image of this algorithm?
+    compute: Compute = Compute()
+    data: Callable[[Any, Any], Data] | None = None  # (channel, hyperparameters); None: rows of a table
+    sparse: bool = False  # True: the learner and the model take csr_array; False: they are handed dense rows
+    label_size: int = 0  # label columns that a CSV request has where it names none
+    default_request: str = "text/csv"
+
+    def channel(self, name: str) -> ChannelSpec | None:
+        return next((spec for spec in self.channels if spec.name == name), None)
+
+
+def names(specs: Sequence[ChannelSpec] | Sequence[MetricSpec]) -> list[str]:
+    return [spec.name for spec in specs]
