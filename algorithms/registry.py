@@ -51,7 +51,7 @@ def get(slug: str) -> Algorithm:
 
 
 def recognise(folder: Path) -> str | None:
-    """The slug of the algorithm that wrote a model folder: by model.json, else by the content of the files."""
+    """The slug of the algorithm that wrote a model folder: by model.json, else by its content."""
     try:
         named = json.loads((folder / "model.json").read_text()).get("algorithm")
     except (OSError, ValueError, AttributeError):
