@@ -1,0 +1,78 @@
+"""How many CPUs this container may use: `os.cpu_count()` counts the host's, the cgroup knows ours.
+
+Imported before NumPy, whose BLAS fixes its number of threads when it is loaded: standard library only.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+# Read by OpenMP, OpenBLAS, MKL and numba, each when it is loaded.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def count(root: Path = Path("/")) -> int:
+    """Whole CPUs to run threads on, at least 1: the affinity mask (which holds the cpuset as well), cut to
+    the CPU quota of the cgroup, version 1 or 2, rounded up. `root` is where /proc and /sys are looked for."""
+    try:
+        allowed = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS has no affinity
+        allowed = os.cpu_count() or 1
+    quota = _quota(root)
+    return max(1, allowed if quota is None else min(allowed, math.ceil(quota)))
+
+
+def limit_threads(processes: int = 1) -> int:
+    """Let the numerical libraries start as many threads as this process has CPUs; returns that number.
+
+    `OMP_NUM_THREADS` wins where it is set, as do the libraries' own variables. `processes` share the CPUs.
+    Call it before NumPy is imported.
+    """
+    chosen = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    threads = int(chosen) if chosen.isdigit() and int(chosen) else max(1, count() // processes)
+    for name in THREADS:
+        os.environ.setdefault(name, str(threads))
+    return threads
+
+
+def _quota(root: Path) -> float | None:
+    """CPUs' worth of time per period, the tightest along the cgroup's path; None: no limit."""
+    found = []
+    for folder in _folders(root):
+        limit = _read(folder / "cpu.max").split()  # version 2: "150000 100000" or "max 100000"
+        if not limit:
+            limit = [_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")]
+        try:
+            quota, period = (int(text) for text in limit)
+        except ValueError:  # "max", or no such file
+            continue
+        if quota > 0 and period > 0:
+            found.append(quota / period)
+    return min(found, default=None)
+
+
+def _folders(root: Path) -> list[Path]:
+    """The folders of this process' CPU cgroup and its parents.
+
+    Inside a container the mount usually starts at the container's own cgroup while /proc may name the path
+    on the host, so the mount's root is looked at in any case.
+    """
+    folders = []
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mount = root / "sys/fs/cgroup" / controllers  # version 2 has no controllers and no folder for them
+        place = mount / path.lstrip("/")
+        folders += [place, *(parent for parent in place.parents if parent.is_relative_to(mount))]
+    return folders
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
