@@ -1,0 +1,352 @@
+"""SageMaker's strings -> an algorithm's typed, bounded hyperparameters, and the schema that they publish.
+
+A hyperparameter arrives as a string in any of the encodings that the console, the tuner and the SDKs use
+(training-contract, section 3); `parse` reads them all and names every problem in one message.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import json
+import logging
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from algorithms.base import Hyperparameters
+from algorithms.errors import UserError
+
+log = logging.getLogger(__name__)
+
+AnyHyperparameters = TypeVar("AnyHyperparameters", bound=Hyperparameters)
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+NOT_GIVEN = {"", "null", "None"}
+INTEGER = re.compile(r"[+-]?[0-9]+")
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """AWS's engine knobs that mean something here; the other names that begin with `_` are ignored."""
+
+    num_gpus: int | None = None  # None: all there are; 0: the CPU
+    log_level: str = "info"
+    tuning_objective_metric: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """The values that a hyperparameter, or an item of a list, may take."""
+
+    scalars: frozenset[type] = frozenset()  # of int, float, bool, str
+    words: tuple[str | int, ...] = ()  # literals: choices, or tokens such as "auto" beside a number
+    items: Domain | None = None  # of a list
+    low: float | None = None
+    high: float | None = None
+    low_open: bool = False
+    high_open: bool = False
+
+    def __or__(self, other: Domain) -> Domain:
+        bounds = other if self.low is None and self.high is None else self
+        return replace(
+            bounds,
+            scalars=self.scalars | other.scalars,
+            words=self.words + other.words,
+            items=self.items or other.items,
+        )
+
+    def __str__(self) -> str:
+        """As an error message says it: `an integer >= 1 or 'auto'`."""
+        parts = []
+        if self.scalars & {int, float}:
+            bounds = [
+                f"{sign} {bound:g}" if abs(bound) < 1e6 else f"{sign} {bound}"
+                for sign, bound in (
+                    (">" if self.low_open else ">=", self.low),
+                    ("<" if self.high_open else "<=", self.high),
+                )
+                if bound is not None
+            ]
+            noun = "a number" if float in self.scalars else "an integer"
+            parts.append(" ".join([noun, " and ".join(bounds)]).strip())
+        if bool in self.scalars:
+            parts.append("true or false")
+        if self.items is not None:
+            of = ", ".join(map(repr, self.items.words)) or str(self.items)
+            parts.append(f"a list of {of}")
+        if str in self.scalars:
+            parts.append("text")
+        if len(self.words) > 1 and not parts:
+            return f"one of {', '.join(map(repr, self.words))}"
+        return " or ".join(parts + [repr(word) for word in self.words])
+
+    @property
+    def type(self) -> str:
+        """As the published schema says it: integer, boolean, enum, json-list, integer|auto..."""
+        names = {int: "integer", float: "float", bool: "boolean", str: "string"}
+        parts = [name for kind, name in names.items() if kind in self.scalars]
+        if self.items is not None:
+            parts.append("json-list")
+        return "|".join([*parts, *map(str, self.words)]) if parts else "enum"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSpec:
+    """One hyperparameter as the schema of `optml describe` publishes it."""
+
+    name: str
+    domain: Domain = field(repr=False)
+    required: bool
+    default: Any  # JSON: a list for a tuple
+    tunable: Mapping[str, Any] | None
+    meaning: str
+    applies_when: str | None = None
+    deviation: str | None = None  # why it differs on purpose from AWS's documentation
+
+    @property
+    def type(self) -> str:
+        return self.domain.type
+
+    @property
+    def min(self) -> float | None:
+        return (self.domain.items or self.domain).low
+
+    @property
+    def max(self) -> float | None:
+        return (self.domain.items or self.domain).high
+
+    @property
+    def exclusive_min(self) -> bool:
+        return (self.domain.items or self.domain).low_open
+
+    @property
+    def choices(self) -> list[str | int] | None:
+        """The words to choose from; None where `auto` is the only one beside a number."""
+        words = self.domain.words or (self.domain.items.words if self.domain.items else ())
+        return list(words) if words and words != ("auto",) else None
+
+
+def fields(model: type[Hyperparameters]) -> list[FieldSpec]:
+    """The hyperparameters of an algorithm, in the order in which it declares them.
+
+    Raises TypeError for an annotation that SageMaker's strings cannot express.
+    """
+    specs = []
+    for name, info in model.model_fields.items():
+        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+        default: Any = None if info.is_required() else info.get_default(call_default_factory=True)
+        tunable: Any = extra.get("tunable")
+        applies_when, deviation = extra.get("applies_when"), extra.get("deviation")
+        specs.append(
+            FieldSpec(
+                name=info.alias or name,
+                domain=_domain(info.annotation, info.metadata),
+                required=info.is_required(),
+                default=_plain(default),
+                tunable=tunable,
+                meaning=info.description or "",
+                applies_when=None if applies_when is None else str(applies_when),
+                deviation=None if deviation is None else str(deviation),
+            )
+        )
+    return specs
+
+
+def parse(
+    raw: Mapping[str, object], model: type[AnyHyperparameters], metrics: Sequence[str]
+) -> tuple[AnyHyperparameters, Engine]:
+    """Read the content of hyperparameters.json.
+
+    `metrics` are the names of the algorithm's metrics, of which the tuner's objective should be one.
+    Raises UserError with one line for every unknown, missing, ill-typed, out-of-range or inconsistent value.
+    """
+    known = {spec.name: spec for spec in fields(model)}
+    texts = {name: as_text(value) for name, value in raw.items()}
+    engine, problems = _engine({name: text for name, text in texts.items() if name[:1] == "_"}, metrics)
+
+    values: dict[str, object] = {}
+    unreadable: set[str] = set()
+    for name, text in texts.items():
+        if name.startswith(("_", "sagemaker_")):
+            continue
+        spec = known.get(name)
+        if spec is None:
+            problems.append(f"hyperparameter '{name}' is unknown{_nearest(name, known, otherwise='known')}")
+            continue
+        if text in NOT_GIVEN and text not in spec.domain.words:
+            continue
+        try:
+            values[name] = _read(text, spec.domain)
+        except ValueError:
+            unreadable.add(name)
+            problems.append(_refusal(spec, text))
+    try:
+        hyperparameters = model.model_validate(values)
+    except ValidationError as error:
+        problems += _complaints(error, known, texts, unreadable)
+    if problems:
+        raise UserError("\n".join(problems))
+    return hyperparameters, engine
+
+
+def as_text(value: object) -> str:
+    """The string that SageMaker would have sent for a JSON value of a hand-written file, stripped, and freed
+    of the pair of double quotes that framework estimators leave around it."""
+    if value is None:
+        return ""
+    text = value.strip() if isinstance(value, str) else json.dumps(value)
+    if text[:1] == '"':
+        try:
+            unwrapped = json.loads(text)
+        except ValueError:
+            return text
+        return str(unwrapped).strip()
+    return text
+
+
+def _read(text: str, domain: Domain) -> object:
+    """The value that the text stands for. Raises ValueError where it stands for none of the domain's types;
+    bounds and choices are left to pydantic, so that an algorithm's own validators can accept aliases."""
+    for word in domain.words:
+        if text.casefold() == str(word).casefold():
+            return word
+    if bool in domain.scalars and text.lower() in BOOLEANS:
+        return BOOLEANS[text.lower()]
+    if int in domain.scalars:
+        if INTEGER.fullmatch(text):
+            return int(text)
+        if NUMBER.fullmatch(text) and float(text).is_integer():
+            return int(float(text))
+    if float in domain.scalars and NUMBER.fullmatch(text) and math.isfinite(float(text)):
+        return float(text)
+    if domain.items is not None:
+        return tuple(_read(item, domain.items) for item in _items(text))
+    if str in domain.scalars or not domain.scalars:
+        return text
+    raise ValueError(text)
+
+
+def _items(text: str) -> list[str]:
+    """The items of a JSON array, of Python's repr of a list, or of a comma-separated string."""
+    if text[:1] not in ("[", "("):
+        return [item.strip().strip("'\"") for item in text.split(",")]
+    try:
+        try:
+            items = json.loads(text)
+        except ValueError:
+            items = ast.literal_eval(text)
+        if isinstance(items, list | tuple):
+            return [as_text(item) for item in items]
+    except (SyntaxError, TypeError, RecursionError, MemoryError):
+        pass
+    raise ValueError(text)
+
+
+def _engine(texts: Mapping[str, str], metrics: Sequence[str]) -> tuple[Engine, list[str]]:
+    """The engine knobs, and what is wrong with them."""
+    given = {name: text for name, text in texts.items() if text not in NOT_GIVEN}
+    engine, problems = Engine(), []
+    gpus = given.get("_num_gpus", "auto")
+    if re.fullmatch("[0-9]{1,9}", gpus):
+        engine = replace(engine, num_gpus=int(gpus))
+    elif gpus.lower() != "auto":
+        problems.append(f"hyperparameter _num_gpus='{gpus}' is not an integer >= 0 or 'auto'")
+    level = given.get("_log_level", "info")
+    if level.lower() in LOG_LEVELS:
+        engine = replace(engine, log_level=level.lower())
+    else:
+        problems.append(f"hyperparameter _log_level='{level}' is not {Domain(words=LOG_LEVELS)}")
+    objective = given.get("_tuning_objective_metric")
+    if objective and objective not in metrics:
+        # Not an error: a custom training image's metrics are named by whoever defines the tuning job.
+        log.warning(
+            "Tuning objective '%s' is none of the metrics known here: %s", objective, ", ".join(metrics)
+        )
+    return replace(engine, tuning_objective_metric=objective), problems
+
+
+def _complaints(
+    error: ValidationError, known: Mapping[str, FieldSpec], texts: Mapping[str, str], unreadable: set[str]
+) -> list[str]:
+    """What pydantic found, a sentence for each hyperparameter; nothing twice, and no rule between fields
+    that could not be judged because another value is unreadable."""
+    lines: dict[str, None] = {}
+    for item in error.errors(include_url=False):
+        name = str(item["loc"][0]) if item["loc"] else ""
+        if name in unreadable or (not name and unreadable):
+            continue
+        if item["type"] in ("value_error", "assertion_error"):
+            lines[str(item["ctx"]["error"])] = None
+        elif item["type"] == "missing":
+            lines[f"hyperparameter {name} is required and was not given: {known[name].domain}"] = None
+        else:
+            lines[_refusal(known[name], texts[name])] = None
+    return list(lines)
+
+
+def _refusal(spec: FieldSpec, text: str) -> str:
+    shown = " ".join(text[:100].splitlines()) + "..." * (len(text) > 100)
+    words = [str(word) for word in spec.domain.words]
+    near = _nearest(text, words) if spec.type == "enum" else ""
+    return f"hyperparameter {spec.name}='{shown}' is not {spec.domain}{near}"
+
+
+def _nearest(word: str, among: Iterable[str], otherwise: str = "") -> str:
+    """`; did you mean 'x'?`, or the list of all where none is near."""
+    names = list(among)
+    near = difflib.get_close_matches(word.lower(), names, n=1)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    return f"; {otherwise}: {', '.join(names)}" if otherwise else ""
+
+
+def _domain(annotation: Any, metadata: Iterable[Any] = ()) -> Domain:
+    """The domain of a field's annotation; bounds may stand beside it or inside `Annotated`."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _domain(arguments[0], [*metadata, *arguments[1:]])
+    if origin in (Union, UnionType):
+        union = Domain()
+        for member in arguments:
+            union |= _domain(member, metadata)
+        return union
+    if origin is Literal:
+        return Domain(words=arguments)
+    if origin is tuple and len(arguments) == 2 and arguments[1] is ...:
+        return Domain(items=_domain(arguments[0]))
+    if annotation is NoneType:
+        return Domain()
+    if annotation in (bool, str):
+        return Domain(scalars=frozenset({annotation}))
+    if annotation in (int, float):
+        domain = Domain(scalars=frozenset({annotation}))
+        for bound in _bounds(metadata):
+            low, above = getattr(bound, "ge", None), getattr(bound, "gt", None)
+            high, below = getattr(bound, "le", None), getattr(bound, "lt", None)
+            if low is not None or above is not None:
+                domain = replace(domain, low=above if low is None else low, low_open=low is None)
+            if high is not None or below is not None:
+                domain = replace(domain, high=below if high is None else high, high_open=high is None)
+        return domain
+    raise TypeError(f"a hyperparameter cannot be annotated {annotation}")
+
+
+def _bounds(metadata: Iterable[Any]) -> Iterable[Any]:
+    for item in metadata:
+        if isinstance(item, FieldInfo):  # what Field(ge=1) inside Annotated leaves
+            yield from _bounds(item.metadata)
+        else:
+            yield item
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
