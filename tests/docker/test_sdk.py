@@ -1,0 +1,139 @@
+"""AWS's own SDKs, v2 and v3, drive the image in local mode; each in a virtual environment of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from algorithms.registry import get
+from tests.docker.engine import BUILD_SECONDS, ROOT, docker
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(BUILD_SECONDS)]
+
+CLIENTS = Path(__file__).parent / "clients"
+TELEMETRY_OFF = "SchemaVersion: '1.0'\nSageMaker: {PythonSDK: {Modules: {TelemetryOptOut: true}}}\n"
+# The image URI that `sagemaker.image_uris.retrieve("kmeans", "us-east-1")` yields.
+AWS_URI = "382416733822.dkr.ecr.us-east-1.amazonaws.com/kmeans:1"
+
+Client = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def environment(name: str, requirement: str) -> Path:
+    """The Python of the virtual environment `name` beside this one, made on the first call."""
+    folder = ROOT / name
+    python = folder / "bin" / "python"
+    if not (folder / ".complete").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        done = subprocess.run(
+            [str(python), "-m", "pip", "install", "--quiet", requirement], capture_output=True, text=True
+        )
+        if done.returncode:
+            pytest.skip(f"pip could not install {requirement}: {done.stderr.strip().splitlines()[-1]}")
+        (folder / ".complete").touch()
+    return python
+
+
+def client(python: Path, script: str, folder: Path) -> Client:
+    """Runs a script of `clients/` with nothing in its environment but what a user would set."""
+    if shutil.which("docker-compose") is None and docker("compose", "version", check=False).returncode:
+        pytest.skip("needs docker-compose: AWS's SDKs start containers through it")
+    config = folder / "sagemaker.yaml"
+    config.write_text(TELEMETRY_OFF)
+    variables = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "SAGEMAKER_SUPPRESS_V2_WARNING": "1",
+        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(config),
+    }
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(python), str(CLIENTS / script), *arguments, str(folder)],
+            capture_output=True,
+            text=True,
+            env=variables,
+            cwd=folder,
+            timeout=600,
+        )
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path, csv: bytes) -> Path:
+    """A user's folder with the training data. Not under HOME: the SDK refuses `file:///root/...`."""
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "iris.csv").write_bytes(csv)
+    return tmp_path
+
+
+@pytest.fixture
+def sdk2(engine: None, folder: Path) -> Client:
+    return client(environment(".venv-sdk2", "sagemaker<3"), "sdk2.py", folder)
+
+
+@pytest.fixture
+def sdk3(engine: None, folder: Path) -> Client:
+    return client(environment(".venv-sdk3", "sagemaker>=3"), "sdk3.py", folder)
+
+
+@pytest.fixture
+def aws_uri(image: str) -> Iterator[str]:
+    """Our image under the name of AWS's, as `optml retag` tags it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "container.cli", "retag", image, "--region", "us-east-1"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    yield AWS_URI
+    docker("rmi", AWS_URI)
+
+
+def extract(archive: Path, into: Path) -> Path:
+    with tarfile.open(archive) as opened:
+        opened.extractall(into, filter="data")
+    return into
+
+
+@pytest.mark.parametrize("named", ["image", "aws_uri"])
+def test_sdk_v2_fits_deploys_predicts_and_transforms(
+    named: str, sdk2: Client, folder: Path, request: pytest.FixtureRequest
+) -> None:
+    done = sdk2("walk", request.getfixturevalue(named))
+    assert done.returncode == 0, done.stdout + done.stderr
+    model = get("kmeans").load(extract(folder / "artifacts" / "model.tar.gz", folder / "model"), "cpu")
+    assert model is not None
+    predicted = json.loads((folder / "answer.json").read_text())["predicted"]["predictions"]
+    assert predicted[0]["closest_cluster"] != predicted[1]["closest_cluster"]
+    lines = (folder / "transformed" / "iris.csv.out").read_text().splitlines()
+    assert len(lines) == 150
+    assert json.loads(lines[0])["closest_cluster"] == predicted[0]["closest_cluster"]
+
+
+def test_sdk_v2_shows_why_a_hyperparameter_was_refused(sdk2: Client, image: str, folder: Path) -> None:
+    done = sdk2("refused", image)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Process exited with code" in json.loads((folder / "answer.json").read_text())["error"]
+    assert "ClientError: " in done.stdout + done.stderr
+    assert "three" in done.stdout + done.stderr
+
+
+def test_sdk_v3_trains_in_local_container_mode(sdk3: Client, image: str, folder: Path) -> None:
+    done = sdk3(image)
+    assert done.returncode == 0, done.stdout + done.stderr
+    packed = folder / "job" / "compressed_artifacts" / "model.tar.gz"
+    assert get("kmeans").load(extract(packed, folder / "model"), "cpu") is not None
