@@ -1,0 +1,55 @@
+"""Mini-batches on their way to a GPU: copied by a stream of their own while the one before is computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class Staging:
+    """Two places on the device and two page-locked ones on the host, used in turn.
+
+    `put` returns once the rows lie in page-locked memory; the copy to the device and whatever is launched after
+    it run on. The tensor it returns holds until `put` has been called twice more; kernels on the current stream
+    see it filled.
+    """
+
+    def __init__(self, device: str) -> None:
+        import torch
+
+        self._torch = torch
+        self._device = torch.device(device)
+        self._stream = torch.cuda.Stream(self._device)
+        self._slots: list[_Slot | None] = [None, None]
+        self._turn = 0
+
+    def put(self, rows: np.ndarray) -> Any:
+        """The (n, d) float32 rows as a tensor on the device."""
+        torch = self._torch
+        slot = self._slots[self._turn]
+        if slot is None or slot.page_locked.numel() < rows.size:
+            slot = self._slots[self._turn] = _Slot(torch, self._device, max(rows.size, 1))
+        self._turn = 1 - self._turn
+        current = torch.cuda.current_stream(self._device)
+        slot.copied.synchronize()  # the host's place is free again; a no-op before its first use
+        slot.page_locked[: rows.size].copy_(torch.from_numpy(rows).reshape(-1))
+        filled = slot.on_device[: rows.size]
+        self._stream.wait_event(slot.used)  # as is the device's, once what read it has run
+        with torch.cuda.stream(self._stream):
+            filled.copy_(slot.page_locked[: rows.size], non_blocking=True)
+            slot.copied.record(self._stream)
+        current.wait_event(slot.copied)
+        # What this slot's predecessor was read by is launched by now: its place is free when that has run.
+        other = self._slots[self._turn]
+        if other is not None:
+            other.used.record(current)
+        return filled.view(rows.shape)
+
+
+class _Slot:
+    def __init__(self, torch: Any, device: Any, size: int) -> None:
+        self.page_locked = torch.empty(size, dtype=torch.float32, pin_memory=True)
+        self.on_device = torch.empty(size, dtype=torch.float32, device=device)
+        self.copied = torch.cuda.Event()
+        self.used = torch.cuda.Event()

@@ -1,0 +1,81 @@
+"""K-Means: unsupervised clustering of numeric rows, in one streaming pass."""
+
+from __future__ import annotations
+
+from algorithms.base import Algorithm, ChannelSpec, Compute, MetricSpec, Response
+from algorithms.kmeans.hyperparameters import Hyperparameters
+from algorithms.kmeans.learner import Learner
+from algorithms.kmeans.model import load, recognises
+
+ROWS = (
+    "One row is one observation of feature_dim numbers. RecordIO-protobuf: features 'values', dense or sparse; "
+    "labels are ignored. CSV: no header, text/csv;label_size=0."
+)
+
+ALGORITHM = Algorithm(
+    slug="kmeans",
+    title="K-Means",
+    task="unsupervised clustering of numeric rows into k groups by Euclidean distance, in one streaming pass",
+    hyperparameters=Hyperparameters,
+    channels=(
+        ChannelSpec(
+            "train",
+            "train",
+            required=True,
+            label_size=None,
+            distribution=("ShardedByS3Key", "FullyReplicated"),
+            meaning=ROWS,
+        ),
+        ChannelSpec("test", "test", label_size=None, meaning="The same layout. Only scored."),
+    ),
+    metrics=(
+        MetricSpec(
+            "test:msd",
+            "#quality_metric: host={host}, test msd <loss>={value}",
+            "Minimize",
+            "test channel given and 'msd' in eval_metrics",
+        ),
+        MetricSpec(
+            "test:ssd",
+            "#quality_metric: host={host}, test ssd <loss>={value}",
+            "Minimize",
+            "test channel given and 'ssd' in eval_metrics",
+        ),
+        MetricSpec(
+            "train:msd",
+            "#quality_metric: host={host}, train msd <loss>={value}",
+            "Minimize",
+            "once, after the shrink step: the weighted loss of the k centers over the streaming centers, not rows",
+        ),
+        MetricSpec(
+            "train:row_msd",
+            "#quality_metric: host={host}, train row msd <loss>={value}",
+            "Minimize",
+            "once, after the shrink step: what the pass itself tells of the mean squared distance of the rows",
+        ),
+        MetricSpec(
+            "train:progress",
+            "#progress_metric: host={host}, completed {value} % of epochs",
+            None,
+            "each epoch",
+        ),
+        MetricSpec(
+            "train:throughput",
+            "#throughput_metric: host={host}, train throughput={value} records/second",
+            None,
+            "each epoch",
+        ),
+    ),
+    content_types=(
+        "text/csv",
+        "application/json",
+        "application/jsonlines",
+        "application/x-recordio-protobuf",
+    ),
+    accepts=("application/json", "application/jsonlines", "application/x-recordio-protobuf", "text/csv"),
+    response=Response("predictions", ("closest_cluster", "distance_to_cluster")),
+    learner=Learner,
+    load=load,
+    recognises=recognises,
+    compute=Compute(gpu=True, multi_gpu=False, multi_machine=True, incremental=True),
+)

@@ -1,0 +1,233 @@
+"""Streaming K-Means: more centers than asked for absorb the rows in one pass, and are shrunk to k at the end.
+
+D. Sculley, "Web-Scale K-Means Clustering", WWW 2010, for the mini-batch rule; Liberty et al., "Elastic Machine
+Learning Algorithms in Amazon SageMaker", SIGMOD 2020, for a state that streams and is finalized.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from algorithms.base import Metric, Setting
+from algorithms.errors import UserError
+from algorithms.kernels.nearest import Absorbed, Array, absorb
+from algorithms.kmeans import seeding
+from algorithms.kmeans.hyperparameters import Hyperparameters
+from algorithms.kmeans.model import Model, streaming_state
+from algorithms.kmeans.shrink import Shrunk, shrink
+from algorithms.records import Records
+
+if TYPE_CHECKING:
+    from algorithms.kernels.staging import Staging
+
+log = logging.getLogger("optml")
+
+AUTO_FACTOR = 10
+AUTO_TRIALS = 10
+# Streams of random numbers: drawing the first centers and shrinking have one each, made from the seed when they
+# are needed. So neither disturbs the other, and a checkpoint needs no generator's state beside the seed.
+START, SHRINK = range(2)
+
+
+class Learner:
+    """State: centers C (K, d) and weights w (K,) float64; NumPy arrays, or torch tensors on a CUDA device.
+
+    A mini-batch of b rows over all hosts changes it by
+
+        n_j, S_j = number and sum of the rows nearest to C_j              (`absorb`, summed over the hosts)
+        w_j <- w_j * 2^(-b / half_life_time_size)                         (no decay where that is 0)
+        C_j <- C_j + (S_j - n_j C_j) / (w_j + n_j)
+        w_j <- w_j + n_j
+    """
+
+    round: int | None = None
+    lockstep = True
+
+    def __init__(self, setting: Setting) -> None:
+        self.hyperparameters: Hyperparameters = setting.hyperparameters
+        self.cluster = setting.cluster
+        self.device = setting.device
+        self.seed = setting.seed
+        self.warm = None if setting.warm_start is None else self._warm(*streaming_state(setting.warm_start))
+        self.centers: Array = None
+        self.weights: Array = None
+        self.rows = 0  # absorbed over all hosts and epochs
+        self.loss: Array = None  # sum of squared distances to the centers of the moment, in this epoch ...
+        self.counted = 0  # ... over so many rows
+        self.spread = 0.0  # their quotient, in the last whole epoch
+        self._final: np.ndarray | None = None
+        self._staging: Staging | None = None
+
+    def update(self, batch: Records | None) -> Iterable[Metric]:
+        width = self.hyperparameters.feature_dim
+        rows = np.empty((0, width), np.float32) if batch is None else batch.dense()
+        if self.centers is None:
+            self._start(rows)
+        absorbed, count = self._agree(absorb(self._put(rows), self.centers), len(rows))
+        half_life = self.hyperparameters.half_life_time_size
+        if half_life:
+            self.weights *= 2.0 ** (-count / half_life)
+        step = absorbed.sums - absorbed.counts[:, None] * self.centers  # 0 where no row came
+        self.weights += absorbed.counts
+        self.centers += step / self.weights.clip(min=np.finfo(np.float64).tiny)[:, None]
+        self.loss += absorbed.loss
+        self.rows += count
+        self.counted += count
+        return ()
+
+    def end_round(self) -> Iterable[Metric]:
+        self._require_rows()
+        self.spread = self.loss.item() / max(self.counted, 1)
+        self.loss *= 0
+        self.counted = 0
+        return ()
+
+    def evaluate(self, channel: str, batches: Iterable[Records]) -> Iterable[Metric]:
+        """Sum and mean of squared distances over the rows of all hosts, to the centers of the final model."""
+        if self._final is None:
+            raise RuntimeError("K-Means scores a channel after `finish`")
+        centers = self._state(self._final)
+        totals = np.zeros(2)
+        for batch in batches:
+            totals += absorb(self._put(batch.dense()), centers).loss.item(), len(batch)
+        self.cluster.all_sum(totals)
+        scores = {"msd": totals[0] / max(totals[1], 1), "ssd": totals[0]}
+        return [
+            Metric(f"{channel}:{name}", float(scores[name])) for name in self.hyperparameters.eval_metrics
+        ]
+
+    def stopping(self) -> None:
+        return None
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        state = {"seed": np.array(self.seed)}
+        if self.centers is not None:
+            state |= {
+                "centers": _host(self.centers),
+                "weights": _host(self.weights),
+                "loss": _host(self.loss),
+                "progress": np.array([self.rows, self.counted, self.spread]),
+            }
+        return {name: array.copy() for name, array in state.items()}
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        self.seed = int(state["seed"])
+        if "centers" in state:
+            self.centers, self.weights, self.loss = (
+                self._state(np.array(state[name])) for name in ("centers", "weights", "loss")
+            )
+            rows, counted, spread = state["progress"].tolist()
+            self.rows, self.counted, self.spread = int(rows), int(counted), spread
+
+    def model(self) -> Model | None:
+        return None if self.centers is None else self._model(self._shrink())
+
+    def finish(self) -> tuple[Model, Iterable[Metric]]:
+        self._require_rows()
+        log.info("shrinking %d centers into %d", len(self.centers), self.hyperparameters.k)
+        shrunk = self._shrink()
+        for attempt, loss in enumerate(shrunk.losses):
+            log.info("local kmeans attempt #%d. Current mean square distance %.6f", attempt, loss)
+        loss = float(shrunk.losses.min())
+        log.info("finished shrinking process. Mean Square Distance = %.6f", loss)
+        model = self._model(shrunk)
+        self._final = model.centers.astype(np.float64)
+        # Rows lie about their streaming center as the last epoch saw it, and that about its final center.
+        return model, [Metric("train:msd", loss), Metric("train:row_msd", self.spread + loss)]
+
+    def _start(self, rows: np.ndarray) -> None:
+        """Draw the first centers from the hosts' first mini-batches, the same on every host."""
+        parameters = self.hyperparameters
+        share = -(-parameters.mini_batch_size // self.cluster.size)
+        union = np.concatenate(self.cluster.gather(np.ascontiguousarray(rows[:share])))
+        factor = parameters.extra_center_factor
+        if factor == "auto":
+            factor = max(1, min(AUTO_FACTOR, len(union) // parameters.k))
+            log.info("'extra_center_factor' was set to 'auto', evaluated to %d.", factor)
+        log.info("number of center slices 1")
+        if len(union) < parameters.mini_batch_size:
+            log.warning(
+                "Batch size %d is bigger than the first batch data. Effective batch size used to initialize is %d",
+                parameters.mini_batch_size,
+                len(union),
+            )
+        centers, weights = self.warm or (np.empty((0, parameters.feature_dim)), np.empty(0))
+        missing = parameters.k * factor - len(centers)
+        if missing > 0:
+            generator = np.random.default_rng((self.seed, START))
+            drawn = seeding.draw(union, missing, parameters.init_method, generator).astype(np.float64)
+            centers = np.concatenate([centers, self.cluster.broadcast(drawn)])
+            weights = np.concatenate([weights, np.zeros(missing)])
+        self.centers = self._state(centers)
+        self.weights = self._state(weights)
+        self.loss = self._state(np.zeros(1))
+
+    def _agree(self, absorbed: Absorbed, count: int) -> tuple[Absorbed, int]:
+        """What all hosts absorbed together, and how many rows that is."""
+        if self.cluster.size == 1:
+            return absorbed, count
+        counts, sums, loss = (_host(array) for array in (absorbed.counts, absorbed.sums, absorbed.loss))
+        self.cluster.all_sum(counts, sums, loss)
+        total = round(counts.sum())
+        return Absorbed(self._state(counts), self._state(sums), self._state(loss)), total
+
+    def _shrink(self) -> Shrunk:
+        parameters = self.hyperparameters
+        trials = parameters.local_lloyd_num_trials
+        return shrink(
+            _host(self.centers),
+            _host(self.weights),
+            parameters.k,
+            method=parameters.local_lloyd_init_method,
+            trials=AUTO_TRIALS if trials == "auto" else trials,
+            max_iter=parameters.local_lloyd_max_iter,
+            tol=parameters.local_lloyd_tol,
+            rng=np.random.default_rng((self.seed, SHRINK)),
+        )
+
+    def _model(self, shrunk: Shrunk) -> Model:
+        settings = self.hyperparameters.model_dump(mode="json")
+        return Model(shrunk.centers.astype(np.float32), shrunk.weights, settings, self.device)
+
+    def _warm(self, centers: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        width = self.hyperparameters.feature_dim
+        if centers.shape[1] != width:
+            raise UserError(
+                f"hyperparameter feature_dim is {width}, but the centers in the channel 'model' have "
+                f"{centers.shape[1]} features: train on the same features, or without that channel"
+            )
+        return centers, weights
+
+    def _require_rows(self) -> None:
+        if self.rows < self.hyperparameters.k:
+            raise UserError(
+                f"hyperparameter k is {self.hyperparameters.k}, but the channel 'train' holds only {self.rows} rows: "
+                "give at least k rows, or ask for fewer clusters"
+            )
+
+    def _state(self, array: np.ndarray) -> Array:
+        """The array where the state lives."""
+        if self.device == "cpu":
+            return array
+        import torch
+
+        return torch.from_numpy(array).to(self.device)
+
+    def _put(self, rows: np.ndarray) -> Array:
+        """A mini-batch where the state lives; copied while the one before is still being computed."""
+        if self.device == "cpu":
+            return rows
+        if self._staging is None:
+            from algorithms.kernels.staging import Staging
+
+            self._staging = Staging(self.device)
+        return self._staging.put(rows)
+
+
+def _host(array: Array) -> np.ndarray:
+    """The array as NumPy's; the very same one where it is that already."""
+    return array if isinstance(array, np.ndarray) else np.asarray(array.cpu())
