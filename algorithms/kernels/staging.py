@@ -10,9 +10,8 @@ import numpy as np
 class Staging:
     """Two places on the device and two page-locked ones on the host, used in turn.
 
-    `put` returns once the rows lie in page-locked memory; the copy to the device and whatever is launched after
-    it run on. The tensor it returns holds until `put` has been called twice more; kernels on the current stream
-    see it filled.
+    `put` returns once the rows lie in page-locked memory; the copy to the device, and whatever is launched
+    after it, run on. The tensor it returns holds until `put` has been called twice more.
     """
 
     def __init__(self, device: str) -> None:
@@ -20,7 +19,7 @@ class Staging:
 
         self._torch = torch
         self._device = torch.device(device)
-        self._stream = torch.cuda.Stream(self._device)
+        self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         self._slots: list[_Slot | None] = [None, None]
         self._turn = 0
 

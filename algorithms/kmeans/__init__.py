@@ -8,8 +8,8 @@ from algorithms.kmeans.learner import Learner
 from algorithms.kmeans.model import load, recognises
 
 ROWS = (
-    "One row is one observation of feature_dim numbers. RecordIO-protobuf: features 'values', dense or sparse; "
-    "labels are ignored. CSV: no header, text/csv;label_size=0."
+    "One row is one observation of feature_dim numbers. RecordIO-protobuf: features 'values', dense or "
+    "sparse; labels are ignored. CSV: no header, text/csv;label_size=0."
 )
 
 ALGORITHM = Algorithm(
@@ -45,13 +45,13 @@ ALGORITHM = Algorithm(
             "train:msd",
             "#quality_metric: host={host}, train msd <loss>={value}",
             "Minimize",
-            "once, after the shrink step: the weighted loss of the k centers over the streaming centers, not rows",
+            "once, after the shrink step; the weighted loss over the streaming centers, not over rows",
         ),
         MetricSpec(
             "train:row_msd",
             "#quality_metric: host={host}, train row msd <loss>={value}",
             "Minimize",
-            "once, after the shrink step: what the pass itself tells of the mean squared distance of the rows",
+            "once, after the shrink step; what the pass tells of the rows' mean squared distance",
         ),
         MetricSpec(
             "train:progress",

@@ -36,7 +36,7 @@ class Hyperparameters(base.Hyperparameters):
     mini_batch_size: int = Field(
         5000,
         ge=1,
-        description="Rows of a mini-batch on each host; also the number of rows the first centers are drawn from.",
+        description="Rows of a mini-batch on each host; the first centers are drawn from the first of them.",
         json_schema_extra={"tunable": {"scale": None, "min": 3000, "max": 15000}},
     )
     extra_center_factor: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
@@ -55,7 +55,7 @@ class Hyperparameters(base.Hyperparameters):
         0.0001,
         ge=0,
         le=1,
-        description="The shrink step ends a Lloyd run when the loss falls by no more than this share of itself.",
+        description="A Lloyd run of the shrink step ends when the loss falls by no more than this share.",
     )
     local_lloyd_num_trials: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         "auto", description="Lloyd runs in the shrink step, of which the best wins. auto: 10."

@@ -1,7 +1,7 @@
-"""Streaming K-Means: more centers than asked for absorb the rows in one pass, and are shrunk to k at the end.
+"""Streaming K-Means: more centers than asked for absorb the rows in one pass, then they are shrunk to k.
 
-D. Sculley, "Web-Scale K-Means Clustering", WWW 2010, for the mini-batch rule; Liberty et al., "Elastic Machine
-Learning Algorithms in Amazon SageMaker", SIGMOD 2020, for a state that streams and is finalized.
+D. Sculley, "Web-Scale K-Means Clustering", WWW 2010, for the mini-batch rule; Liberty et al., "Elastic
+Machine Learning Algorithms in Amazon SageMaker", SIGMOD 2020, for a state that streams and is finalized.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ log = logging.getLogger("optml")
 
 AUTO_FACTOR = 10
 AUTO_TRIALS = 10
-# Streams of random numbers: drawing the first centers and shrinking have one each, made from the seed when they
-# are needed. So neither disturbs the other, and a checkpoint needs no generator's state beside the seed.
+# Streams of random numbers: drawing the first centers and shrinking have one each, made from the seed when
+# they are needed. So neither disturbs the other, and a checkpoint needs no generator's state but the seed.
 START, SHRINK = range(2)
 
 
@@ -145,13 +145,14 @@ class Learner:
         share = -(-parameters.mini_batch_size // self.cluster.size)
         union = np.concatenate(self.cluster.gather(np.ascontiguousarray(rows[:share])))
         factor = parameters.extra_center_factor
-        if factor == "auto":
+        if isinstance(factor, str):
             factor = max(1, min(AUTO_FACTOR, len(union) // parameters.k))
             log.info("'extra_center_factor' was set to 'auto', evaluated to %d.", factor)
         log.info("number of center slices 1")
         if len(union) < parameters.mini_batch_size:
             log.warning(
-                "Batch size %d is bigger than the first batch data. Effective batch size used to initialize is %d",
+                "Batch size %d is bigger than the first batch data. "
+                "Effective batch size used to initialize is %d",
                 parameters.mini_batch_size,
                 len(union),
             )
@@ -205,8 +206,8 @@ class Learner:
     def _require_rows(self) -> None:
         if self.rows < self.hyperparameters.k:
             raise UserError(
-                f"hyperparameter k is {self.hyperparameters.k}, but the channel 'train' holds only {self.rows} rows: "
-                "give at least k rows, or ask for fewer clusters"
+                f"hyperparameter k is {self.hyperparameters.k}, but the channel 'train' holds only "
+                f"{self.rows} rows: give at least k rows, or ask for fewer clusters"
             )
 
     def _state(self, array: np.ndarray) -> Array:

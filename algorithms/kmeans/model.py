@@ -43,7 +43,8 @@ class Model:
         rows = batch.dense()
         if rows.shape[1] != self.width:
             raise UserError(
-                f"{batch.where(0)} has {rows.shape[1]} values, but the model was trained with {self.width} features"
+                f"{batch.where(0)} has {rows.shape[1]} values, but the model was trained with "
+                f"{self.width} features"
             )
         labels, distances = self.assign(rows)
         return {"closest_cluster": labels.astype(np.float32), "distance_to_cluster": distances}
@@ -146,8 +147,8 @@ def _checked(centers: np.ndarray, path: Path) -> np.ndarray:
 def streaming_state(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """The weighted centers (k, d) float64 and weights (k,) float64 that training may go on from.
 
-    AWS's image leaves them in `state_*`, as arrays "0" (K, d) and "1" (K, 1); where it lies beside its model it
-    is taken. A bare `model_algo-1` has no weights: each center then counts as one row.
+    AWS's image leaves them in `state_*`, as arrays "0" (K, d) and "1" (K, 1); where it lies beside its model
+    it is taken. A bare `model_algo-1` has no weights: each center then counts as one row.
     """
     states = [] if artifact.exists(folder) else sorted(folder.glob("state_*"))
     if states:

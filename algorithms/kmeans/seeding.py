@@ -1,8 +1,8 @@
 """First centers: drawn at random, or by k-means++.
 
-Arthur and Vassilvitskii, "k-means++: The Advantages of Careful Seeding", SODA 2007: each next center is a point
-drawn with probability proportional to its weight times its squared distance to the nearest one so far. With
-several candidates per draw the one that lowers the loss most is kept, as their section on experiments does.
+Arthur and Vassilvitskii, "k-means++: The Advantages of Careful Seeding", SODA 2007: each next center is a
+point drawn with probability proportional to its weight times its squared distance to the nearest one so far.
+With several candidates per draw the one that lowers the loss most is kept.
 """
 
 from __future__ import annotations

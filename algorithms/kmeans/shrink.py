@@ -59,7 +59,7 @@ def shrink(
 def _lloyd(
     points: np.ndarray, weights: np.ndarray, centers: np.ndarray, max_iter: int, tol: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weighted Lloyd from (t, k, d) centers: the centers, labels (t, n) and losses (t,) that each trial ends with.
+    """Weighted Lloyd from (t, k, d) centers: centers, labels (t, n) and losses (t,) at the end of each trial.
 
     A trial ends when its loss falls by no more than `tol` of itself; the others go on without it.
     """
@@ -100,8 +100,8 @@ def _assign(points: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.nda
 def _means(
     points: np.ndarray, weights: np.ndarray, labels: np.ndarray, squared: np.ndarray, k: int
 ) -> np.ndarray:
-    """Weighted means of the points of each label (t, n): (t, k, d). A cluster that was left empty moves to the
-    point of the largest weighted distance."""
+    """Weighted means of the points of each label (t, n): (t, k, d). A cluster that was left empty moves to
+    the point of the largest weighted distance."""
     trials, n = labels.shape
     columns = labels.T + k * np.arange(trials)  # (n, t): one column for each cluster of each trial
     members = csr_array(
@@ -109,7 +109,7 @@ def _means(
         shape=(n, trials * k),
     )
     totals = members.sum(axis=0)
-    means = (members.T @ points) / np.where(totals > 0, totals, 1)[:, None]
+    means: np.ndarray = (members.T @ points) / np.where(totals > 0, totals, 1)[:, None]
     means = means.reshape(trials, k, -1)
     for trial in np.flatnonzero((totals.reshape(trials, k) == 0).any(axis=1)):
         empty = np.flatnonzero(totals.reshape(trials, k)[trial] == 0)
