@@ -1,0 +1,375 @@
+"""The processes of one job: one on each host, or one for each GPU of a host.
+
+They meet at a store that the first of them serves on port `OPTML_PORT` (7777). The store carries what is
+said once: who is there, and that somebody failed. What is said often goes through torch.distributed: gloo,
+or NCCL where the learners run on GPUs. torch is imported only here, and only for two processes or more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from importlib import import_module
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from algorithms.base import Cluster
+from algorithms.errors import PlatformError
+from container.errors import Failure, JobFailedError, explain
+
+PATIENCE = timedelta(hours=2)  # that one process may be ahead of another in a collective
+LINGER = 60.0  # seconds that the store outlives a failure, so that hosts busy computing hear of it
+HEADER = 96  # bytes that describe an array: dtype and shape
+
+# What gloo and NCCL can add up; other types travel as one of these.
+SUMMABLE = {"f2", "f4", "f8", "i1", "u1", "i4", "i8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a process stands in its job."""
+
+    host: str  # as it is called in the network
+    hosts: tuple[str, ...] = ()  # of the job, in the order of their ranks
+    label: str = "algo-1"  # the host as log lines print it
+    interface: str | None = None  # of the network that joins the hosts; may not exist
+    local: int = 0  # among the processes of its host
+    processes: int = 1  # on each host
+
+    @property
+    def rank(self) -> int:
+        return self.hosts.index(self.host) * self.processes + self.local
+
+    @property
+    def size(self) -> int:
+        return len(self.hosts) * self.processes
+
+
+class Group(Cluster, Protocol):
+    """What the container itself asks of a cluster, beside the collectives that learners use."""
+
+    def tell(self, failure: Failure) -> Failure:
+        """Tell every process that the job has failed; returns the failure that was told first, with which
+        all of them end."""
+
+    def close(self) -> None:
+        """Come to a good end together; raises JobFailedError if another process did not."""
+
+
+class Alone(Group):
+    """The cluster of a job that is one process."""
+
+    rank = 0
+    size = 1
+
+    def __init__(self, host: str = "algo-1") -> None:
+        self.host = host
+
+    def all_sum(self, *arrays: np.ndarray) -> None:
+        pass
+
+    def gather(self, array: np.ndarray) -> list[np.ndarray]:
+        return [array]
+
+    def broadcast(self, array: np.ndarray, source: int = 0) -> np.ndarray:
+        return array
+
+    def tell(self, failure: Failure) -> Failure:
+        return failure
+
+    def close(self) -> None:
+        pass
+
+
+def connect(place: Place, *, problem: Failure | None = None, device: str = "cpu") -> Group:
+    """Join the other processes of the job; every process calls it, also one that cannot go on.
+
+    `problem` is what is wrong on this host so far (its configuration, say): it is told to all the others, and
+    all raise JobFailedError. Raises PlatformError naming the hosts that did not come within
+    `OPTML_RENDEZVOUS_TIMEOUT_S` (300) seconds.
+    """
+    if place.size == 1:
+        if problem:
+            raise JobFailedError(problem)
+        return Alone(place.label)
+    limit = float(os.environ.get("OPTML_RENDEZVOUS_TIMEOUT_S") or 300)
+    group = Processes(place, _store(place, time.monotonic() + limit), device)
+    try:
+        group.meet(problem, limit)
+    except (JobFailedError, PlatformError) as error:
+        raise JobFailedError(group.tell(explain(error))) from error
+    return group
+
+
+class Processes(Group):
+    """Two or more processes, joined by torch.distributed. Collectives are called by the main thread.
+
+    Sums are deterministic: the same inputs give the same bits on every rank and in every run.
+    """
+
+    def __init__(self, place: Place, store: Any, device: str) -> None:
+        self.rank = place.rank
+        self.size = place.size
+        self.host = place.label
+        self._place = place
+        self._store = store
+        self._device = device
+        self._lost = False  # the connection to another process
+
+    def meet(self, problem: Failure | None, limit: float) -> None:
+        """Wait for all, then build the process group; raises JobFailedError if any of them has a problem."""
+        if problem:
+            raise JobFailedError(problem)
+        self._torch: Any = import_module("torch")
+        self._dist: Any = import_module("torch.distributed")
+        self._store.set(f"ready/{self.rank}", "")
+        missing = list(range(self.size))
+        deadline = time.monotonic() + limit
+        while missing:
+            self._listen()
+            missing = [rank for rank in missing if not self._store.check([f"ready/{rank}"])]
+            if missing and time.monotonic() > deadline:
+                names = {self._place.hosts[rank // self._place.processes] for rank in missing}
+                raise PlatformError(
+                    f"{', '.join(sorted(names))} did not come within {limit:.0f} s; "
+                    "are all hosts of resourceconfig.json running, and does their network let them through?"
+                )
+            time.sleep(0.02 if missing else 0)
+        self._choose_interface()
+        if self._device != "cpu":
+            self._torch.cuda.set_device(self._device)
+        self._dist.init_process_group(
+            "gloo" if self._device == "cpu" else "nccl",
+            store=self._dist.PrefixStore("group", self._store),
+            rank=self.rank,
+            world_size=self.size,
+            timeout=PATIENCE,
+        )
+
+    def all_sum(self, *arrays: np.ndarray) -> None:
+        """One collective for all arrays of a dtype."""
+        for kind, group in groupby(sorted(arrays, key=_wire), key=_wire):
+            same = list(group)
+            if len(same) == 1 and same[0].dtype == kind:
+                packed = same[0].reshape(-1)  # a view: summed in place
+            else:
+                packed = np.concatenate([array.reshape(-1) for array in same], dtype=kind, casting="unsafe")
+            if not packed.size:
+                continue
+            tensor = self._tensor(packed)
+            self._wait(lambda tensor=tensor: self._dist.all_reduce(tensor, async_op=True))  # type: ignore[misc]
+            summed = tensor.cpu().numpy()
+            start = 0
+            for array in same:
+                if not np.shares_memory(array, summed):
+                    array[...] = summed[start : start + array.size].reshape(array.shape)
+                start += array.size
+
+    def gather(self, array: np.ndarray) -> list[np.ndarray]:
+        header = _describe(array)
+        headers = self._gather_bytes(header)
+        sizes = [_blank(header).nbytes for header in headers]
+        padded = np.zeros(max(sizes), np.uint8)
+        padded[: array.nbytes] = _bytes(array)
+        found = []
+        for header, content in zip(headers, self._gather_bytes(padded), strict=True):
+            blank = _blank(header)
+            _bytes(blank)[:] = content[: blank.nbytes]
+            found.append(blank)
+        return found
+
+    def broadcast(self, array: np.ndarray, source: int = 0) -> np.ndarray:
+        header = self._broadcast_bytes(_describe(array), source)
+        if self.rank == source:
+            self._broadcast_bytes(_bytes(array).copy(), source)
+            return array
+        blank = _blank(header)
+        _bytes(blank)[:] = self._broadcast_bytes(np.empty(blank.nbytes, np.uint8), source)
+        return blank
+
+    def tell(self, failure: Failure) -> Failure:
+        text = json.dumps({**asdict(failure), "traceback": ""})
+        try:
+            first: bytes = self._store.compare_set("failure", "", text)
+            told = failure if first.decode() == text else Failure(**json.loads(first))
+            self._store.add("told", 1)
+        except (RuntimeError, ValueError):  # the first process is gone, and the store with it
+            return failure
+        if self.rank == 0:  # without the store nobody would hear of it; the dead never will
+            self._linger("told", 5.0 if self._lost else LINGER)
+        return told
+
+    def close(self) -> None:
+        self.all_sum(np.zeros(1))
+        with contextlib.suppress(RuntimeError):
+            self._store.add("done", 1)
+            if self.rank == 0:
+                self._linger("done", LINGER)
+            self._dist.destroy_process_group()
+
+    def _linger(self, key: str, seconds: float) -> None:
+        """Serve the store until every process has counted itself under `key`."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self._store.add(key, 0) < self.size:
+            time.sleep(0.02)
+
+    def _listen(self) -> None:
+        """Raise JobFailedError if another process has told of one."""
+        try:
+            told = self._store.check(["failure"])
+            text = self._store.get("failure") if told else b""
+        except RuntimeError as error:
+            raise PlatformError(f"lost the connection to {self._place.hosts[0]}, the first host") from error
+        if told:
+            raise JobFailedError(Failure(**json.loads(text)))
+
+    def _wait(self, start: Callable[[], Any]) -> None:
+        """Run a collective, listening meanwhile. A lost connection is most often another process that has
+        failed and ended: what it had to say is waited for."""
+        try:
+            work = start()
+            if self._device == "cpu":
+                done = threading.Event()  # unlike work.wait(), lets signal handlers run
+                work.get_future().then(lambda _: done.set())
+                while not done.wait(1.0):
+                    self._listen()
+                work.wait()
+                return
+            pause = 1e-5
+            while not work.is_completed():
+                time.sleep(pause)
+                pause = min(pause * 2, 0.01)
+                if pause == 0.01:
+                    self._listen()
+            work.wait()
+            self._torch.cuda.synchronize()
+        except RuntimeError as error:
+            self._lost = True
+            deadline = time.monotonic() + 3
+            while time.monotonic() < deadline:
+                self._listen()
+                time.sleep(0.1)
+            said = " ".join(str(error).split("] ", 1)[-1].split(". ")[0].split())
+            raise PlatformError(
+                f"another host of the job ended without a word or cannot be reached ({said}); see its log"
+            ) from error
+
+    def _tensor(self, array: np.ndarray) -> Any:
+        return self._torch.from_numpy(array).to(self._device)
+
+    def _gather_bytes(self, array: np.ndarray) -> list[np.ndarray]:
+        if not array.size:
+            return [array] * self.size
+        tensor = self._tensor(array)
+        found = [self._torch.empty_like(tensor) for _ in range(self.size)]
+        self._wait(lambda: self._dist.all_gather(found, tensor, async_op=True))
+        return [part.cpu().numpy() for part in found]
+
+    def _broadcast_bytes(self, array: np.ndarray, source: int) -> np.ndarray:
+        if not array.size:
+            return array
+        tensor = self._tensor(array)
+        self._wait(lambda: self._dist.broadcast(tensor, source, async_op=True))
+        received: np.ndarray = tensor.cpu().numpy()
+        return received
+
+    def _choose_interface(self) -> None:
+        """gloo and NCCL take the interface of the job's network, where it exists: SDK v3's local mode names
+        one that does not."""
+        name = "lo" if len(self._place.hosts) == 1 else self._place.interface
+        if name and Path("/sys/class/net", name).exists():
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+            os.environ.setdefault("NCCL_SOCKET_IFNAME", name)
+
+
+def _store(place: Place, deadline: float) -> Any:
+    """The store: served by the first process, found by name by the others, who try until the deadline."""
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # no warnings about addresses that were tried
+    port = int(os.environ.get("OPTML_PORT") or 7777)
+    if place.rank == 0:
+        try:
+            listener = socket.create_server((_address(place), port))
+        except OSError as error:
+            raise PlatformError(
+                f"port {port} is not free on {place.host} ({error.strerror}); "
+                "set OPTML_PORT to another one on all hosts"
+            ) from error
+        address = listener.getsockname()[0].replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+        served: dict[str, Any] = {"is_master": True, "master_listen_fd": listener.detach()}
+    else:
+        address = _reachable(place, port, deadline)
+        served = {"is_master": False}
+    store = import_module("torch.distributed").TCPStore
+    return store(address, port, wait_for_workers=False, **served)
+
+
+def _address(place: Place) -> str:
+    """The address to listen at: that of the job's interface, every one where there is no such interface."""
+    if len(place.hosts) == 1:
+        return "127.0.0.1"
+    if not place.interface:
+        return ""
+    import fcntl
+    import struct
+
+    request = struct.pack("256s", place.interface[:15].encode())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:  # 0x8915 is SIOCGIFADDR, whose answer holds a sockaddr_in at byte 16
+            return socket.inet_ntoa(fcntl.ioctl(probe, 0x8915, request)[20:24])
+        except OSError:
+            return ""
+
+
+def _reachable(place: Place, port: int, deadline: float) -> str:
+    """The address at which the first process answers. Names of hosts still starting do not resolve yet."""
+    host = "127.0.0.1" if len(place.hosts) == 1 else place.hosts[0]
+    pause = 0.05
+    while True:
+        try:
+            with socket.create_connection((host, port), timeout=5) as connection:
+                address: str = connection.getpeername()[0]
+                return address
+        except OSError as error:
+            if time.monotonic() + pause > deadline:
+                raise PlatformError(
+                    f"{host}, the first host of the job, cannot be reached at port {port}: {error}; "
+                    "is it running, and does its network let the port through?"
+                ) from error
+        time.sleep(pause)
+        pause = min(pause * 1.5, 5.0)
+
+
+def _wire(array: np.ndarray) -> str:
+    """The type as which an array is summed: its own, or one wide enough that gloo and NCCL know."""
+    kind = array.dtype.str[1:]
+    if kind in SUMMABLE:
+        return array.dtype.str
+    return "<i8" if array.dtype.kind in "biu" else "<f8"
+
+
+def _describe(array: np.ndarray) -> np.ndarray:
+    """An array's dtype and shape as bytes."""
+    text = json.dumps([array.dtype.str, *array.shape]).encode()
+    assert len(text) <= HEADER, "more dimensions than a header holds"
+    return np.frombuffer(text.ljust(HEADER), np.uint8).copy()
+
+
+def _blank(header: np.ndarray) -> np.ndarray:
+    """An array as described."""
+    kind, *shape = json.loads(header.tobytes())
+    return np.empty(shape, kind)
+
+
+def _bytes(array: np.ndarray) -> np.ndarray:
+    """An array's bytes, without a copy where it is contiguous."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
