@@ -1,9 +1,17 @@
-"""The nearest center on a CPU: one matrix product per block of rows, then one compiled pass over its scores."""
+"""The nearest center on a CPU: a matrix product per block of rows, then one compiled pass over its scores."""
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+from numba import njit, types
+
+# Declared, not inferred: importing this module compiles it, or finds it compiled in the image.
+_rows = types.Array(types.float32, 2, "C", readonly=True)
+_row = types.Array(types.float32, 1, "C", readonly=True)
+_labels = types.Array(types.int32, 1, "C")
+_squared = types.Array(types.float32, 1, "C")
+_counts = types.Array(types.float64, 1, "C")
+_sums = types.Array(types.float64, 2, "C")
 
 SCORES = 1 << 17  # scores of a block: 512 KiB of float32, which stay in a core's second-level cache
 
@@ -38,13 +46,13 @@ def nearest(rows: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _fold(centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The mean of the centers (d,), the centers less their mean as columns (d, K), and -|c|^2 / 2 of those."""
+    """The mean of the centers (d,), the centers less it as columns (d, K), and -|c|^2 / 2 of those."""
     shift = centers.mean(axis=0, dtype=np.float64).astype(np.float32)
     folded = (centers - shift).astype(np.float32)
     return shift, folded.T, -0.5 * np.square(folded).sum(axis=1)
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)
+@njit(types.int64(_row, _row), nogil=True, cache=True, boundscheck=False)
 def _best(scores: np.ndarray, bias: np.ndarray) -> int:
     """The first place of the largest score plus bias: two passes, because each of them is vectorised."""
     largest = np.float32(-np.inf)
@@ -56,7 +64,9 @@ def _best(scores: np.ndarray, bias: np.ndarray) -> int:
     return first if first < len(bias) else 0  # scores that overflowed have no largest
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)
+@njit(
+    types.void(_rows, _rows, _rows, _row, _counts, _sums, _counts), nogil=True, cache=True, boundscheck=False
+)
 def _collect(
     rows: np.ndarray,
     centered: np.ndarray,
@@ -78,7 +88,7 @@ def _collect(
     loss[0] += total
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)
+@njit(types.void(_rows, _rows, _rows, _row, _labels, _squared), nogil=True, cache=True, boundscheck=False)
 def _choose(
     rows: np.ndarray,
     centers: np.ndarray,
