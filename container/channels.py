@@ -1,0 +1,194 @@
+"""Input channels as streams: the files of File and FastFile mode, the FIFOs of Pipe mode."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from algorithms.base import ChannelSpec
+from algorithms.errors import PlatformError, UserError
+from container.fifo import Fifo, is_fifo
+from container.formats.compression import decompressed
+from container.formats.content_type import CSV, PARQUET, RECORDIO_PROTOBUF, ContentType, sniff
+from container.formats.recordio import payloads
+
+log = logging.getLogger(__name__)
+
+HEAD = 4096  # bytes from which a format is told
+MANIFEST = ".amazon.manifest"
+
+
+@dataclass(eq=False)
+class Channel:
+    """One channel of a job.
+
+    The first three fields say which, the rest what inputdataconfig.json says of it. A channel is read in
+    passes, one at a time; each pass of a Pipe channel takes the next FIFO, so a pass can't be repeated.
+    """
+
+    name: str
+    spec: ChannelSpec
+    folder: Path  # input/data/<name>; FIFOs are input/data/<name>_<n>
+    mode: str = "File"
+    content_type: ContentType | None = None  # None: found out from the first bytes when reading begins
+    distribution: str = "FullyReplicated"
+    wrapper: str = "None"
+    pipe_timeout: float = 1200.0  # seconds
+    may_be_empty: bool = False  # a host that got no object of a sharded channel goes on without
+    passes: int = 0  # begun in this run
+
+    @cached_property
+    def piped(self) -> bool:
+        """Whether data come through FIFOs: what is there decides, and the mode where nothing is.
+
+        Local mode writes `File` whatever the user asked for, and a runner may serve FIFOs all the same.
+        """
+        if is_fifo(self._fifo(0)):
+            return self.mode == "Pipe" or not self.files
+        return self.mode == "Pipe" and not self.files
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """The files to read, in the order of their keys in S3. Hidden, `_` and empty ones are skipped."""
+        return [self.folder / key for key, skipped in sorted(self._entries.items()) if not skipped]
+
+    @cached_property
+    def _entries(self) -> dict[str, str]:
+        """Path relative to the folder -> why it is skipped, or ""."""
+        found: dict[str, str] = {}
+        visited = set()
+        for parent, folders, names in os.walk(self.folder, followlinks=True, onerror=_unreadable):
+            real = os.path.realpath(parent)
+            if real in visited:  # a link back to a folder above
+                folders.clear()
+                continue
+            visited.add(real)
+            for name in list(folders):
+                if name.startswith((".", "_")):
+                    folders.remove(name)
+                    found[str((Path(parent) / name).relative_to(self.folder)) + "/"] = "hidden"
+            for name in names:
+                path = Path(parent) / name
+                hidden, regular = name.startswith((".", "_")), path.is_file()
+                reason = "hidden" if hidden else "" if regular and path.stat().st_size else "empty"
+                found[str(path.relative_to(self.folder))] = reason if regular else "not a file"
+        for key, reason in sorted(found.items()):
+            if reason:
+                log.info("Skipping %s/%s: %s", self.name, key, reason)
+        return found
+
+    def problem(self) -> str | None:
+        """Why this channel cannot be read at all, known without reading it; None: nothing is wrong."""
+        if self.piped or self.files or self.may_be_empty:
+            return None
+        if any(Path(key).name == MANIFEST for key in self._entries):
+            return (
+                f"channel '{self.name}' holds only {MANIFEST}: local mode does not expand manifests; set "
+                "s3_data to the prefix and s3_data_type='S3Prefix', or use the local control plane"
+            )
+        text = f"channel '{self.name}' is empty: no files under {self.folder}"
+        skipped = [f"{key} ({reason})" for key, reason in sorted(self._entries.items())]
+        return f"{text}; skipped {', '.join(skipped[:5])}{', ...' * (len(skipped) > 5)}" if skipped else text
+
+    def streams(self, stop: threading.Event | None = None) -> Iterator[tuple[str, BinaryIO]]:
+        """One pass over the channel: pairs (name for messages, bytes without gzip), to be read one by one.
+
+        A stream is closed when the next is asked for. `content_type` is set before the first bytes come.
+        `stop` ends a wait for a FIFO with `StoppedError`. Raises UserError for an empty channel and for a
+        FIFO that never comes, PlatformError for a file that can't be read.
+        """
+        problem = self.problem()
+        if problem:
+            raise UserError(problem)
+        number, self.passes = self.passes, self.passes + 1
+        if not self.piped:
+            for path in self.files:
+                source = f"{self.name}/{path.relative_to(self.folder)}"
+                yield from self._stream(source, _open(path))
+            return
+        path = self._fifo(number)
+        fifo = io.BufferedReader(
+            Fifo(path, timeout=self.pipe_timeout, stop=stop or threading.Event()), buffer_size=1 << 20
+        )
+        if self.wrapper != "RecordIO":
+            yield from self._stream(path.name, fifo)
+            return
+        with closing(fifo):
+            for index, content in enumerate(payloads(fifo, source=path.name), start=1):
+                source = f"object {index} of {path.name}"
+                self._find_out(source, content[:HEAD])
+                yield source, decompressed(io.BytesIO(content), source=source)
+
+    def examples(self, size: int, stop: threading.Event | None = None) -> Iterator[tuple[bytes, ...]]:
+        """One pass over an augmented manifest's stream: `size` wrapped records (image, label...) an example.
+
+        Raises UserError if the last example is incomplete.
+        """
+        parts: list[bytes] = []
+        number = count(1)
+        for _, stream in self.streams(stop):
+            parts.append(stream.read())
+            if len(parts) == size:
+                yield tuple(parts)
+                parts = []
+                next(number)
+        if parts:
+            raise UserError(
+                f"channel '{self.name}' ends after {len(parts)} of the {size} records of example "
+                f"{next(number)}; are AttributeNames complete?"
+            )
+
+    def _stream(self, source: str, raw: io.BufferedReader[Any]) -> Iterator[tuple[str, BinaryIO]]:
+        with closing(raw):
+            head = raw.peek(HEAD)[:HEAD]
+            if not head:  # a FIFO without data: a host that got no object
+                return
+            self._find_out(source, head)
+            yield source, decompressed(raw, source=source)
+
+    def _find_out(self, source: str, head: bytes) -> None:
+        """Settle the content type of a channel that was given none: what the bytes show, else the default."""
+        if self.content_type is not None or not head:
+            return
+        supported = [ContentType.parse(text).media for text in self.spec.content_types]
+        text = self.spec.default_content_type
+        default = ContentType.parse(text) if text else None
+        found = sniff(head)
+        # CSV is what is left when nothing else fits. It stands against no default, or against one whose
+        # magic number is missing, unless the bytes are no text: then the default's reader says what is wrong.
+        missed = default is None or default.media in (RECORDIO_PROTOBUF, PARQUET)
+        plausible = found.media != CSV or (missed and b"\0" not in head)
+        if found.media in supported and plausible:
+            self.content_type = found
+        elif default is not None and not (missed and plausible):
+            self.content_type = default
+        else:
+            raise UserError(
+                f"channel '{self.name}' has no content type and {source} looks like {found}; "
+                f"set its ContentType to one of {', '.join(self.spec.content_types)}"
+            )
+        log.info("Channel '%s' has no content type; %s is read as %s", self.name, source, self.content_type)
+
+    def _fifo(self, number: int) -> Path:
+        return self.folder.with_name(f"{self.name}_{number}")
+
+
+def _open(path: Path) -> io.BufferedReader[Any]:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise PlatformError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _unreadable(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise PlatformError(f"{error.filename} cannot be read: {error.strerror}") from error

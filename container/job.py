@@ -1,0 +1,254 @@
+"""One training job, as the files under input/config and the environment describe it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from algorithms.base import Algorithm, Hyperparameters, names
+from algorithms.errors import PlatformError, UserError
+from algorithms.registry import get
+from container.channels import Channel
+from container.fifo import is_fifo
+from container.formats.content_type import ContentType
+from container.hyperparameters import Engine, as_text, parse
+from container.paths import Paths
+
+log = logging.getLogger(__name__)
+
+MODES = ("File", "FastFile", "Pipe")
+DISTRIBUTIONS = ("FullyReplicated", "ShardedByS3Key")
+WRAPPERS = ("None", "RecordIO")
+MODEL = "model"  # the channel of an incremental job
+CODE = "code"  # the SDK's script mode; nothing of ours
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """The hosts of a job (resourceconfig.json). Names sort as text, so algo-10 comes before algo-2."""
+
+    current: str = "algo-1"
+    all: tuple[str, ...] = ("algo-1",)
+    interface: str | None = None  # of the network that joins them; may not exist
+
+    @property
+    def rank(self) -> int:
+        return self.all.index(self.current)
+
+    @property
+    def size(self) -> int:
+        return len(self.all)
+
+    @property
+    def label(self) -> str:
+        """This host as log lines print it: without the suffix that local mode gives (algo-1-x7k2p)."""
+        return re.sub(r"(-[0-9]+)-[a-z0-9]{5}$", r"\1", self.current)
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a training job was asked to do."""
+
+    algorithm: Algorithm
+    hyperparameters: Any  # the algorithm's own Hyperparameters
+    engine: Engine
+    raw: Mapping[str, str]  # hyperparameters as they came, as strings
+    channels: Mapping[str, Channel]  # those of the algorithm that were given, in its order
+    hosts: Hosts
+    checkpoints: Path  # may not exist: then no checkpoints are wanted
+    warm_start: Path | None  # the folder of the `model` channel
+    seed: int
+    name: str  # of the training job, or ""
+
+    @classmethod
+    def read(cls, paths: Paths, slug: str) -> Job:
+        """Read the configuration; whatever is absent has a default.
+
+        Raises UserError with one line for every problem of hyperparameters, channels and hosts.
+        """
+        algorithm = get(slug)
+        problems: list[str] = []
+
+        def attempt(read: Callable[[], Any], otherwise: Any) -> Any:
+            try:
+                return read()
+            except UserError as error:
+                problems.append(str(error))
+                return otherwise
+
+        raw = attempt(lambda: _object(paths.config / "hyperparameters.json"), None)
+        config = attempt(lambda: _object(paths.config / "inputdataconfig.json"), None)
+        resources = attempt(lambda: _object(paths.config / "resourceconfig.json"), None)
+        checkpoint = attempt(lambda: _object(paths.config / "checkpointconfig.json"), None) or {}
+        if problems:  # what the other files mean depends on these
+            raise UserError("\n".join(problems))
+
+        hosts = attempt(lambda: _hosts(resources or {}, paths.config / "resourceconfig.json"), Hosts())
+        hyperparameters, engine = attempt(
+            lambda: parse(raw or {}, algorithm.hyperparameters, names(algorithm.metrics)),
+            (Hyperparameters(), Engine()),
+        )
+        timeout = attempt(lambda: _number("OPTML_PIPE_TIMEOUT_S", 1200.0), 1200.0)
+        seed = attempt(lambda: _number("OPTML_SEED", 0), 0)
+        given = _found(paths.data) if config is None else config
+        channels, wrong = _channels(given, algorithm, paths.data, hosts, timeout)
+        problems += wrong
+        # The objective is looked up in the raw text: it counts even where another value could not be read.
+        objective = as_text((raw or {}).get("_tuning_objective_metric")).partition(":")
+        if objective[1] and algorithm.channel(objective[0]) and objective[0] not in given:
+            problems.append(
+                f"hyperparameter _tuning_objective_metric='{''.join(objective)}' needs the channel "
+                f"'{objective[0]}', which was not given"
+            )
+        if problems:
+            raise UserError("\n".join(dict.fromkeys(problems)))
+        return cls(
+            algorithm=algorithm,
+            hyperparameters=hyperparameters,
+            engine=engine,
+            raw={
+                name: value if isinstance(value, str) else as_text(value)
+                for name, value in (raw or {}).items()
+            },
+            channels=channels,
+            hosts=hosts,
+            checkpoints=_relocated(str(checkpoint.get("LocalPath") or paths.checkpoints), paths.root),
+            warm_start=paths.data / MODEL if MODEL in given else None,
+            seed=seed,
+            name=os.environ.get("TRAINING_JOB_NAME", ""),
+        )
+
+
+def _object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None where there is no file. Raises UserError saying what is wrong."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise PlatformError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        raise UserError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds {type(content).__name__} where a JSON object is expected")
+    return content
+
+
+def _relocated(path: str, root: Path) -> Path:
+    """A path under /opt/ml, where the tree may have been moved to another root."""
+    platform = Path("/opt/ml")
+    return root / Path(path).relative_to(platform) if Path(path).is_relative_to(platform) else root / path
+
+
+def _hosts(resources: Mapping[str, Any], path: Path) -> Hosts:
+    every = resources.get("hosts") or [resources.get("current_host") or "algo-1"]
+    if not isinstance(every, list) or not all(isinstance(host, str) and host for host in every):
+        raise UserError(f"{path}: 'hosts' is {json.dumps(every)}; expected a list of host names")
+    current = resources.get("current_host") or (every[0] if len(every) == 1 else None)
+    if not isinstance(current, str) or current not in every:
+        raise UserError(
+            f"{path}: 'current_host' is {json.dumps(current)}, which is none of the hosts {', '.join(every)}"
+        )
+    interface = resources.get("network_interface_name")
+    return Hosts(current, tuple(sorted(set(every))), interface if isinstance(interface, str) else None)
+
+
+def _found(data: Path) -> dict[str, Any]:
+    """Channels without inputdataconfig.json: the folders under input/data, and FIFOs that end in _0."""
+    found: dict[str, Any] = {}
+    for path in sorted(data.iterdir()) if data.is_dir() else []:
+        if path.name.startswith((".", "_")):
+            continue
+        if path.is_dir():
+            found[path.name] = {}
+        elif path.name.endswith("_0") and is_fifo(path):
+            found.setdefault(path.name.removesuffix("_0"), {"TrainingInputMode": "Pipe"})
+    return found
+
+
+def _channels(
+    given: Mapping[str, Any], algorithm: Algorithm, data: Path, hosts: Hosts, timeout: float
+) -> tuple[dict[str, Channel], list[str]]:
+    """The algorithm's channels that were given, in its order, and what is wrong with them."""
+    channels: dict[str, Channel] = {}
+    problems: list[str] = []
+    allowed = [*names(algorithm.channels), *([MODEL] if algorithm.compute.incremental else [])]
+    for name in given:
+        if name not in (*allowed, CODE):
+            near = difflib.get_close_matches(name, allowed, n=1)
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            problems.append(f"channel '{name}' is unknown; {hint}{algorithm.slug} takes {', '.join(allowed)}")
+    for spec in algorithm.channels:
+        if spec.name not in given:
+            if spec.required:
+                others = ", ".join(given) or "none"
+                problems.append(
+                    f"channel '{spec.name}' is required and was not given; channels given: {others}"
+                )
+            continue
+        config = given[spec.name]
+        if not isinstance(config, dict):
+            problems.append(
+                f"channel '{spec.name}' is described by {json.dumps(config)}, not by a JSON object"
+            )
+            continue
+        text = config.get("ContentType")
+        channel = Channel(
+            name=spec.name,
+            spec=spec,
+            folder=data / spec.name,
+            mode=str(config.get("TrainingInputMode") or "File"),
+            content_type=ContentType.parse(str(text)) if text else None,
+            distribution=str(config.get("S3DistributionType") or "FullyReplicated"),
+            wrapper=str(config.get("RecordWrapperType") or "None"),
+            pipe_timeout=timeout,
+        )
+        channel.may_be_empty = channel.distribution == "ShardedByS3Key" and hosts.size > 1
+        wrong = _misdescribed(channel)
+        problems += wrong
+        problem = None if wrong else channel.problem()
+        if problem:
+            problems.append(problem)
+        channels[spec.name] = channel
+    return channels, problems
+
+
+def _misdescribed(channel: Channel) -> list[str]:
+    """What is wrong with the entry of a channel in inputdataconfig.json."""
+    problems = [
+        f"channel '{channel.name}' has {key} '{value}'; expected one of {', '.join(choices)}"
+        for key, value, choices in (
+            ("TrainingInputMode", channel.mode, MODES),
+            ("S3DistributionType", channel.distribution, DISTRIBUTIONS),
+            ("RecordWrapperType", channel.wrapper, WRAPPERS),
+        )
+        if value not in choices
+    ]
+    supported = [ContentType.parse(text).media for text in channel.spec.content_types]
+    if channel.content_type is not None and channel.content_type.media not in supported:
+        problems.append(
+            f"channel '{channel.name}' has content type '{channel.content_type}'; "
+            f"supported are {', '.join(channel.spec.content_types)}"
+        )
+    return problems
+
+
+def _number(variable: str, default: Any) -> Any:
+    """An environment variable that is a number >= 0, of the type of its default."""
+    text = os.environ.get(variable, "").strip()
+    kind = type(default)
+    try:
+        value = kind(text) if text else default
+        if not 0 <= value < 2**63:
+            raise ValueError(text)
+    except ValueError:
+        noun = "an integer" if kind is int else "a number"
+        raise UserError(f"environment variable {variable}='{text}' is not {noun} >= 0") from None
+    return value
