@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from algorithms.base import ChannelSpec
 from algorithms.errors import PlatformError, UserError
 from container.fifo import Fifo, is_fifo
+from container.formats.compression import MAGIC as GZIP
 from container.formats.compression import decompressed
 from container.formats.content_type import CSV, PARQUET, RECORDIO_PROTOBUF, ContentType, sniff
 from container.formats.recordio import payloads
@@ -166,7 +167,8 @@ class Channel:
         # CSV is what is left when nothing else fits. It stands against no default, or against one whose
         # magic number is missing, unless the bytes are no text: then the default's reader says what is wrong.
         missed = default is None or default.media in (RECORDIO_PROTOBUF, PARQUET)
-        plausible = found.media != CSV or (missed and b"\0" not in head)
+        binary = b"\0" in head and head[:2] != GZIP
+        plausible = found.media != CSV or (missed and not binary)
         if found.media in supported and plausible:
             self.content_type = found
         elif default is not None and not (missed and plausible):
