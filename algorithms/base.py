@@ -125,6 +125,10 @@ class Stopping(Protocol):
 class Model(Protocol):
     """What training yields and a server loads. Immutable; `predict` may be called from several threads."""
 
+    @property
+    def width(self) -> int | None:
+        """The number of features of the records that it takes; None: not a table's."""
+
     def predict(self, batch: Any, options: Mapping[str, str]) -> Columns:
         """Answer for every record of the batch, in order. `options` are the parameters of Accept
         (`verbose=true`) and of the request's `configuration`. Raises UserError for records it cannot take."""
@@ -195,6 +199,7 @@ class Algorithm:
     sparse: bool = False  # True: the learner and the model take csr_array; False: they are handed dense rows
     label_size: int = 0  # label columns that a CSV request has where it names none
     default_request: str = "text/csv"
+    logged_as: str = ""  # the name of AWS's implementation in `#metrics` lines; "": the title
 
     def channel(self, name: str) -> ChannelSpec | None:
         return next((spec for spec in self.channels if spec.name == name), None)
