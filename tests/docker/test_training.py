@@ -66,12 +66,6 @@ def test_bare_train_program_does_the_same(image: str, job: MakeJob) -> None:
     assert centroids(made).shape == (3, 4)
 
 
-def test_read_only_root_file_system_is_enough(image: str, job: MakeJob) -> None:
-    made = job()
-    done = made.run(image, "train", options=("--network", "none", "--read-only", "--tmpfs", "/tmp"))
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_user_error_is_told_in_the_failure_file_and_last_in_the_log(image: str, job: MakeJob) -> None:
     made = job(hyperparameters={"k": "three", "feature_dim": "4", "mini_batch_siz": "50"})
     done = made.run(image, "train")

@@ -1,0 +1,23 @@
+"""Compile every numba function of the project now: what the build of an image runs, so that no job has to.
+
+Our numba functions declare their types, so importing the module that holds them compiles them into the cache.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import walk_packages
+
+import algorithms.kernels
+import container.formats
+
+
+def main() -> None:
+    for package in (algorithms.kernels, container.formats):
+        for module in walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("_triton"):  # compiled by Triton, for the GPU it meets
+                import_module(module.name)
+
+
+if __name__ == "__main__":
+    main()
