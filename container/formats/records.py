@@ -1,0 +1,278 @@
+"""RecordIO-protobuf (`application/x-recordio-protobuf`) decoded into blocks of records.
+
+Three readers, each for what the one before leaves over: equal-sized dense records are one strided view
+(`record_layout.py`), sparse and irregular ones are parsed by compiled code (`record_wire.py`), and what is
+rare, or damaged, goes through the protobuf library (`record_message.py`). All three agree on every value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from algorithms.errors import UserError
+from algorithms.records import Origin, Records, concatenate
+from container.formats.layout import Layout
+from container.formats.record_layout import RecordLayout
+from container.formats.record_message import Record, Value, parse, tensor
+from container.formats.recordio import MAGIC_BYTES, Frames
+from container.formats.vectors import Vector, compressed_rows, float32, stack, vector
+
+_FEW = 64  # irregular records up to which importing numba (0.4 s) is not worth it
+_RUN = 1 << 16  # records that the compiled parser takes at a time
+
+
+def read(stream: BinaryIO, layout: Layout, *, source: str, block_bytes: int = 16 << 20) -> Iterator[Records]:
+    """Decode a training file or FIFO block by block, in memory of a few blocks.
+
+    Raises UserError, naming source and record, for damaged or truncated data, for a record without features
+    `values`, and for one whose width is not `layout.width` (None: that of the first record).
+    """
+    yield from _decode(Frames(stream, source=source, block_bytes=block_bytes), layout, inference=False)
+
+
+def decode(body: bytes, layout: Layout, *, source: str = "the request") -> Records:
+    """Decode a request: as `read`, and besides a single Record without framing, and records that have no
+    features but one label entry (the answer of another algorithm in an inference pipeline)."""
+    if body and body[:4] != MAGIC_BYTES:
+        return _unframed(body, layout, source)
+    blocks = list(_decode(Frames(None, data=body, source=source), layout, inference=True))
+    if not blocks:
+        raise UserError(f"{source} holds no records")
+    return concatenate(blocks)
+
+
+def _unframed(body: bytes, layout: Layout, source: str) -> Records:
+    where = f"record 1 of {source}"
+    try:
+        record = parse(body, where)
+    except UserError:
+        record = None
+    if record is None or not (record.features or record.label):
+        raise UserError(
+            f"{source} is no RecordIO-protobuf: it begins neither with the magic number 0a 23 d7 ce "
+            "nor is it a single Record message"
+        )
+    return _stacked([_row(record, where, inference=True)], layout, lambda _: where, Origin(source))
+
+
+def _decode(frames: Frames, layout: Layout, *, inference: bool) -> Iterator[Records]:
+    label_size: int | None = None
+    while frames.fill():
+        for block in _blocks(frames, layout, inference=inference):
+            layout = Layout(block.width, layout.label_size)
+            if block.labels is not None:
+                if label_size not in (None, block.labels.shape[1]):
+                    raise _uneven_labels(block.labels.shape[1], label_size, block.where(0))
+                label_size = block.labels.shape[1]
+            yield block
+
+
+def _blocks(frames: Frames, layout: Layout, *, inference: bool) -> Iterator[Records]:
+    """The whole records in memory, passed on the way."""
+    origin = Origin(frames.source, frames.record)
+    regular = RecordLayout.of(frames.data, frames.at)
+    if regular is not None and (frames.ended or len(frames.data) - frames.at >= regular.stride):
+        layout.check(regular.width, origin.name(0))
+        rows = regular.frames(frames.data, frames.at)
+        features, labels = regular.decode(rows)
+        frames.advance(min(rows.size, len(frames.data) - frames.at), len(rows))
+        keep = labels is not None and layout.label_size != 0
+        yield Records(features, labels if keep else None, origins=((0, origin),))
+        layout = Layout(features.shape[1], layout.label_size)
+    while True:  # the rest of the block: what comes after the first difference
+        payloads: list[bytes] = []
+        before = frames.at, frames.record
+        while len(payloads) < _FEW and (payload := frames.take()) is not None:
+            payloads.append(payload)
+        if not payloads:
+            return
+        if len(payloads) < _FEW:
+            yield _by_library(payloads, layout, Origin(frames.source, before[1]), inference=inference)
+            return
+        frames.at, frames.record = before
+        for block in _compiled(frames, layout, inference=inference):
+            layout = Layout(block.width, layout.label_size)
+            yield block
+
+
+def _compiled(frames: Frames, layout: Layout, *, inference: bool) -> Iterator[Records]:
+    """Whole frames from the current one on, until one is split or damaged, or none is left."""
+    from container.formats import record_wire as wire
+
+    data = np.frombuffer(frames.data, np.uint8)
+    table = np.empty((_RUN, wire.COLUMNS), np.int64)
+    while True:
+        count, end, why = wire.scan(data, frames.at, table)
+        first = frames.record
+        frames.advance(end - frames.at, count)
+        odd = table[:count, wire.ODD] != 0
+        # Runs of records that are odd, or not; where they alternate, one run for the library.
+        breaks = np.flatnonzero(np.diff(odd)) + 1
+        if len(breaks) > 16 + count // 64:
+            odd[:] = True
+            breaks = breaks[:0]
+        for start, stop in zip([0, *breaks.tolist()], [*breaks.tolist(), count], strict=True):
+            if start == stop:
+                continue
+            rows = table[start:stop]
+            origin = Origin(frames.source, first + start)
+            if odd[start]:
+                spans = rows[:, [wire.START, wire.STOP]].tolist()
+                payloads = [frames.data[a:b] for a, b in spans]
+                block = _by_library(payloads, layout, origin, inference=inference)
+            else:
+                block = _by_wire(data, rows, layout, origin)
+            layout = Layout(block.width, layout.label_size)
+            yield block
+        if why == wire.DONE:
+            return
+        if why == wire.STUCK:  # a split record, or a damaged one, of which `take` tells
+            origin = Origin(frames.source, frames.record)
+            payload = frames.take()
+            if payload is None:
+                return
+            block = _by_library([payload], layout, origin, inference=inference)
+            layout = Layout(block.width, layout.label_size)
+            yield block
+
+
+def _by_wire(data: np.ndarray, table: np.ndarray, layout: Layout, origin: Origin) -> Records:
+    from container.formats import record_wire as wire
+
+    n = len(table)
+    counts = table[:, wire.VALUES]
+    sparse = (table[:, wire.KEYS] > 0) | (counts == 0)
+    width = _common_width(table[:, wire.WIDTH], layout, origin)
+    indptr = np.zeros(n + 1, np.int64)
+    np.cumsum(counts, out=indptr[1:])
+    values = np.empty(indptr[-1], np.float32)
+    keys = np.empty(indptr[-1] if sparse.any() else 0, np.int64)
+    sizes = table[:, wire.LABELS]
+    label_size = int(sizes.max())
+    if layout.label_size == 0:
+        label_size = 0
+    else:
+        _check_labels(sizes, label_size, origin.name)
+    labels = np.empty((n, label_size), np.float64)
+    weights = np.empty(n, np.float32)
+    wire.fill(data, np.ascontiguousarray(table), indptr, values, keys, labels, weights)
+    return Records(
+        compressed_rows(values, keys, indptr, width, origin.name)
+        if sparse.any()
+        else values.reshape(n, width),
+        labels=labels if label_size else None,
+        weights=weights if table[:, wire.WEIGHT].any() else None,
+        origins=((0, origin),),
+    )
+
+
+def _common_width(widths: np.ndarray, layout: Layout, origin: Origin) -> int:
+    """The width of all records, of which each tells its own or -1 for none."""
+    told = np.flatnonzero(widths >= 0)
+    width = layout.width
+    if width is None:
+        if not len(told):
+            raise UserError(f"{origin.name(0)} is sparse and has no shape; set feature_dim")
+        width = int(widths[told[0]])
+    wrong = told[widths[told] != width]
+    if len(wrong):
+        row = int(wrong[0])
+        layout.check(int(widths[row]), origin.name(row))
+        raise UserError(f"{origin.name(row)} has {int(widths[row])} values but those before it have {width}")
+    return width
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    features: Vector
+    label: np.ndarray | None
+    weight: float | None
+    uid: str | None
+    metadata: str | None
+
+
+def _by_library(payloads: Sequence[bytes], layout: Layout, origin: Origin, *, inference: bool) -> Records:
+    rows = []
+    for index, payload in enumerate(payloads):
+        where = origin.name(index)
+        rows.append(_row(parse(payload, where), where, inference=inference))
+    return _stacked(rows, layout, origin.name, origin)
+
+
+def _row(record: Record, where: str, *, inference: bool) -> _Row:
+    """What a tabular record holds. Raises UserError if it is none."""
+    features, label = record.features, record.label
+    if "values" in features:
+        value = features["values"]
+    elif inference and not features and len(label) == 1:
+        value, label = next(iter(label.values())), {}
+    else:
+        held = ", ".join(f"'{key}'" for key in sorted(features)) or "no features at all"
+        raise UserError(f"{where} has no features map entry 'values' (it has {held})")
+    values = label.get("values")
+    weight = next((side["weights"] for side in (features, label) if "weights" in side), None)
+    return _Row(
+        vector(*tensor(value, f"{where}, features entry 'values',"), where),
+        None if values is None else _numbers(values, f"{where}, label entry 'values',"),
+        None if weight is None else _weight(weight, f"{where}, entry 'weights',"),
+        record.uid if record.HasField("uid") else None,
+        record.metadata if record.HasField("metadata") else None,
+    )
+
+
+def _numbers(value: Value, where: str) -> np.ndarray:
+    """A label tensor as float64."""
+    read = vector(*tensor(value, where), where)
+    if read.keys is not None:
+        raise UserError(f"{where} is sparse; labels and weights are dense")
+    return read.values.astype(np.float64)
+
+
+def _weight(value: Value, where: str) -> float:
+    numbers = _numbers(value, where)
+    if len(numbers) != 1:
+        raise UserError(f"{where} has {len(numbers)} values; a record has one weight")
+    return float(numbers[0])
+
+
+def _stacked(rows: Sequence[_Row], layout: Layout, where: Callable[[int], str], origin: Origin) -> Records:
+    features = stack([row.features for row in rows], layout, where)
+    labels = None
+    sizes = np.array([0 if row.label is None else len(row.label) for row in rows])
+    label_size = int(sizes.max())
+    if label_size and layout.label_size != 0:
+        _check_labels(sizes, label_size, where)
+        labels = np.array([row.label if size else [np.nan] for row, size in zip(rows, sizes, strict=True)])
+    uids = [row.uid for row in rows]
+    metadata = [row.metadata for row in rows]
+    weights = [row.weight for row in rows]
+    return Records(
+        features,
+        labels,
+        float32(np.array([1.0 if w is None else w for w in weights])) if _any_given(weights) else None,
+        tuple(uid or "" for uid in uids) if _any_given(uids) else None,
+        tuple(text or "" for text in metadata) if _any_given(metadata) else None,
+        origins=((0, origin),),
+    )
+
+
+def _any_given(items: Sequence[object]) -> bool:
+    return any(item is not None for item in items)
+
+
+def _check_labels(sizes: np.ndarray, label_size: int, where: Callable[[int], str]) -> None:
+    """Labels are equally long; where they are single, some records may have none (NaN)."""
+    uneven = (sizes != label_size) & ((sizes != 0) | (label_size > 1))
+    if uneven.any():
+        row = int(np.argmax(uneven))
+        raise _uneven_labels(int(sizes[row]), label_size, where(row))
+
+
+def _uneven_labels(found: int, expected: int | None, where: str) -> UserError:
+    return UserError(
+        f"{where} has a label of {found} values but others have {expected}; they must be equally long"
+    )
