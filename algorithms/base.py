@@ -195,7 +195,7 @@ class Algorithm:
     load: Callable[[Path, str], Model]  # (model folder, device); raises UserError saying what is wrong
     recognises: Callable[[Path], bool]  # is this folder an artifact of AWS's image of this algorithm?
     compute: Compute = Compute()
-    data: Callable[[Any, Any], Data] | None = None  # (channel, hyperparameters); None: rows of a table
+    data: Callable[[Any, Setting], Data] | None = None  # of a channel; None: rows of a table
     sparse: bool = False  # True: the learner and the model take csr_array; False: they are handed dense rows
     label_size: int = 0  # label columns that a CSV request has where it names none
     default_request: str = "text/csv"

@@ -33,6 +33,8 @@ class Position:
     step: int = 0  # steps into the epoch under way; a host without a batch left still steps
     updates: int = 0  # steps since the start of the job
     evaluations: int = 0  # passes over the validation channels
+    rounded: int = -1  # updates at the last round's end
+    evaluating: bool = False  # that round has ended, but for its evaluation
     over: bool = False  # training has come to its end, by the rule of early stopping
 
 

@@ -38,6 +38,12 @@ class Hosts:
     all: tuple[str, ...] = ("algo-1",)
     interface: str | None = None  # of the network that joins them; may not exist
 
+    @classmethod
+    def read(cls, paths: Paths) -> Hosts:
+        """The hosts alone, so that one whose other files are wrong can tell the rest. Raises UserError."""
+        path = paths.config / "resourceconfig.json"
+        return _hosts(_object(path) or {}, path)
+
     @property
     def rank(self) -> int:
         return self.all.index(self.current)

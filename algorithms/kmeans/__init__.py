@@ -78,4 +78,5 @@ ALGORITHM = Algorithm(
     load=load,
     recognises=recognises,
     compute=Compute(gpu=True, multi_gpu=False, multi_machine=True, incremental=True),
+    logged_as="AWS/KMeansWebscale",
 )

@@ -1,0 +1,250 @@
+"""One training job from its configuration to its model: the program `train`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from algorithms import registry
+from algorithms.base import Algorithm, Data, Model, Setting
+from algorithms.errors import PlatformError, UserError
+from container import devices, errors, incremental, outputs, reporting
+from container.checkpoint import Checkpoints, fingerprint
+from container.cluster import Alone, Group, Place, connect
+from container.errors import Failure
+from container.hyperparameters import fields
+from container.job import Hosts, Job
+from container.loop import Loop, Plan
+from container.paths import Paths
+from container.reporting import Report, log
+from container.stop import Stop, Stopped
+
+BATCH_SIZE = 1000  # rows, for algorithms without mini_batch_size
+
+# Set by the first process of a host for the others, where one host trains on several GPUs.
+LOCAL_RANK, LOCAL_SIZE = "OPTML_LOCAL_RANK", "OPTML_LOCAL_SIZE"
+
+
+def main(stop: Stop | None = None, began: float | None = None) -> int:
+    """Run the job of the /opt/ml tree; returns the exit code: 0, or 1 to 3 for the kinds of failure.
+
+    Never raises. `stop` has taken over the signals already (else it is done here); `began` is when the
+    process was started, in seconds since 1970.
+    """
+    if stop is None:
+        stop = Stop()
+        stop.install()
+    return Training(Paths.of_environment(), stop, began or time.time()).run()
+
+
+class Training:
+    """One process of a training job: what is known of it at each moment, so that every way out is right."""
+
+    def __init__(self, paths: Paths, stop: Stop, began: float) -> None:
+        self.paths = paths
+        self.stop = stop
+        self.began = began
+        self.out = reporting.start_logging(sys.stdout)
+        self.cluster: Group = Alone()
+        self.algorithm: Algorithm | None = None
+        self.local = int(os.environ.get(LOCAL_RANK) or 0)
+        self.others: list[subprocess.Popen[bytes]] = []  # this host's processes for its other GPUs
+
+    def run(self) -> int:
+        if self.local == 0:
+            self.out.plain("Docker entrypoint called with argument(s): train")
+        try:
+            with self.stop.at_once():
+                job, device = self._begin()
+            with tempfile.TemporaryDirectory(prefix="optml-") as scratch:
+                self._loop(job, device, Path(scratch)).run()
+            self.cluster.close()
+        except Stopped:
+            log.info("Stopping before training has begun: there is no model, the model folder stays empty")
+        except Exception as error:
+            return self._fail(error)
+        finally:
+            self._end_others()
+        return 0
+
+    def _begin(self) -> tuple[Job, str]:
+        """Read the configuration, join the other processes; returns the job and the device to train on.
+
+        What is wrong with one host's configuration is told to the others, who would wait for it in vain.
+        """
+        hosts = Hosts.read(self.paths)
+        problem: Failure | None = None
+        job, gpus = None, 0
+        try:
+            job = self._read()
+            gpus = devices.select(job.engine.num_gpus, job.algorithm.compute)
+        except Exception as error:
+            problem = self._explain(error)
+        size = int(os.environ.get(LOCAL_SIZE) or max(gpus, 1))
+        if self.local == 0 and size > 1:
+            self._start_others(size)
+        device = f"cuda:{self.local}" if gpus else "cpu"
+        place = Place(hosts.current, hosts.all, hosts.label, hosts.interface, self.local, size)
+        self.cluster = connect(place, problem=problem, device=device)
+        assert job is not None
+        return job, device
+
+    def _read(self) -> Job:
+        job = Job.read(self.paths, _slug())
+        self.algorithm = job.algorithm
+        reporting.set_level("warning" if self.local else job.engine.log_level)
+        provided = str(self.paths.config / "hyperparameters.json")
+        defaults = {
+            spec.name: spec.default for spec in fields(job.algorithm.hyperparameters) if not spec.required
+        }
+        reporting.configuration(job.algorithm, defaults, job.raw, provided, job.hyperparameters)
+        if job.hosts.rank == 0:
+            _require_writable(self.paths.model)
+        return job
+
+    def _loop(self, job: Job, device: str, scratch: Path) -> Loop:
+        """Everything that the training loop needs, made from the job."""
+        algorithm, cluster = job.algorithm, self.cluster
+        seed = _seed(job)
+        warm = job.warm_start and incremental.unpack(job.warm_start, algorithm.slug, scratch)
+        setting = Setting(job.hyperparameters, cluster, device, seed, warm)
+        plan = Plan(
+            train=next(iter(self._data(job, "train", setting).values())),
+            validation=self._data(job, "validation", setting),
+            test=self._data(job, "test", setting),
+            tests=[spec.name for spec in algorithm.channels if spec.role == "test"],
+            epochs=getattr(job.hyperparameters, "epochs", 1),
+            checkpoint_every=_seconds("OPTML_CHECKPOINT_SECONDS", 60.0),
+            objective=job.engine.tuning_objective_metric,
+        )
+        facts = fingerprint(
+            algorithm=algorithm.slug,
+            hyperparameters=job.hyperparameters.model_dump(mode="json"),
+            seed=seed,
+            processes=cluster.size,
+        )
+        return Loop(
+            algorithm.learner(setting),
+            plan,
+            cluster=cluster,
+            report=Report(
+                algorithm,
+                self.out,
+                host=cluster.host,
+                leader=cluster.rank == 0,
+                epochs=plan.epochs,
+                began=self.began,
+            ),
+            checkpoints=Checkpoints(
+                job.checkpoints if job.checkpoints.is_dir() else None,
+                scratch,
+                name=f"{algorithm.slug}-{cluster.rank}",
+                fingerprint=facts,
+            ),
+            stop=self.stop,
+            publish=self._publish,
+        )
+
+    def _data(self, job: Job, role: str, setting: Setting) -> dict[str, Data]:
+        """The given channels of a role."""
+        given = {name: channel for name, channel in job.channels.items() if channel.spec.role == role}
+        if job.algorithm.data is not None:
+            return {name: job.algorithm.data(channel, setting) for name, channel in given.items()}
+        from container.rows import Rows
+
+        size = getattr(job.hyperparameters, "mini_batch_size", None)
+        width = getattr(job.hyperparameters, "feature_dim", None)
+        return {
+            name: Rows(
+                channel,
+                width=width if isinstance(width, int) else None,
+                batch_size=size if isinstance(size, int) else BATCH_SIZE,
+                cluster=self.cluster,
+                sparse=job.algorithm.sparse,
+                label_size=channel.spec.label_size,
+                stopped=lambda: self.stop.requested,
+            )
+            for name, channel in given.items()
+        }
+
+    def _publish(self, model: Model) -> None:
+        outputs.publish(model, self.paths.model)
+
+    def _explain(self, error: Exception) -> Failure:
+        known = self.algorithm.hyperparameters.model_fields if self.algorithm else ()
+        return errors.explain(error, known)
+
+    def _fail(self, error: Exception) -> int:
+        """Tell the other hosts; then the log, whose last line is the reason; then the failure file."""
+        failure = self.cluster.tell(self._explain(error))
+        if self.local:
+            return failure.exit_code
+        self._end_others()
+        if failure.traceback:
+            log.error("%s", failure.traceback)
+        self.out.last(failure.line)
+        errors.write(failure, self.paths.failure)
+        return failure.exit_code
+
+    def _start_others(self, size: int) -> None:
+        """Start this host's processes for its other GPUs; they find the first one by `cluster.connect`."""
+        command = [sys.executable, "-m", "container", "train"]
+        for rank in range(1, size):
+            environment = os.environ | {LOCAL_RANK: str(rank), LOCAL_SIZE: str(size)}
+            self.others.append(subprocess.Popen(command, env=environment))
+
+    def _end_others(self) -> None:
+        """Wait for this host's other processes, which end when this one does."""
+        for process in self.others:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=30)
+            process.kill()
+            process.wait()
+        self.others = []
+
+
+def _slug() -> str:
+    """The algorithm to train: `OPTML_ALGORITHM`, which images of one algorithm set."""
+    slug = os.environ.get("OPTML_ALGORITHM", "").strip()
+    if slug:
+        return slug
+    available = registry.available()
+    if len(available) == 1:
+        return available[0]
+    raise UserError(
+        "this image holds several algorithms: set the environment variable OPTML_ALGORITHM to one of "
+        + ", ".join(available)
+    )
+
+
+def _seed(job: Job) -> int:
+    """The seed of the algorithm's own hyperparameter where it has one and it was given, else OPTML_SEED."""
+    for name in ("seed", "random_seed"):
+        value = getattr(job.hyperparameters, name, None)
+        if isinstance(value, int):
+            return value
+    return job.seed
+
+
+def _seconds(variable: str, default: float) -> float:
+    text = os.environ.get(variable, "").strip()
+    try:
+        return float(text) if text else default
+    except ValueError:
+        raise UserError(f"environment variable {variable}='{text}' is not a number of seconds") from None
+
+
+def _require_writable(folder: Path) -> None:
+    """Better now than after hours of training. Raises PlatformError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        outputs.clean(folder)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise PlatformError(f"the model folder {folder} cannot be written: {error.strerror}") from error
