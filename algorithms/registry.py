@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 
@@ -30,6 +31,12 @@ MODULES: dict[str, str | None] = {
     "factorization-machines": None,
     "ipinsights": None,
 }
+
+
+def chosen(environment: Mapping[str, str]) -> str | None:
+    """The slug that OPTML_ALGORITHM holds; None where it is empty or `all`, as in images of every algorithm."""
+    slug = environment.get("OPTML_ALGORITHM", "").strip()
+    return slug if slug not in ("", "all") else None
 
 
 def available() -> list[str]:

@@ -210,7 +210,7 @@ class Training:
 
 def _slug() -> str:
     """The algorithm to train: `OPTML_ALGORITHM`, which images of one algorithm set."""
-    slug = os.environ.get("OPTML_ALGORITHM", "").strip()
+    slug = registry.chosen(os.environ)
     if slug:
         return slug
     available = registry.available()

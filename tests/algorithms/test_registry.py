@@ -33,3 +33,13 @@ def test_model_json_names_the_algorithm(tmp_path: Path) -> None:
 def test_a_foreign_folder_is_not_recognised(tmp_path: Path, text: str) -> None:
     (tmp_path / "model.json").write_text(text)
     assert registry.recognise(tmp_path) is None
+
+
+@pytest.mark.parametrize("value", ["", " ", "all"])
+def test_an_image_of_all_algorithms_has_chosen_none(value: str) -> None:
+    assert registry.chosen({"OPTML_ALGORITHM": value}) is None
+    assert registry.chosen({}) is None
+
+
+def test_an_image_of_one_algorithm_has_chosen_it() -> None:
+    assert registry.chosen({"OPTML_ALGORITHM": "kmeans"}) == "kmeans"
