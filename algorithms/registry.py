@@ -34,7 +34,7 @@ MODULES: dict[str, str | None] = {
 
 
 def chosen(environment: Mapping[str, str]) -> str | None:
-    """The slug that OPTML_ALGORITHM holds; None where it is empty or `all`, as in images of every algorithm."""
+    """The slug in OPTML_ALGORITHM; None where it is empty or `all`, as in images of every algorithm."""
     slug = environment.get("OPTML_ALGORITHM", "").strip()
     return slug if slug not in ("", "all") else None
 
