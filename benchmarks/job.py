@@ -1,0 +1,136 @@
+"""A whole `train`, from the start of the process to its end: time on MNIST, and memory on a long FIFO.
+
+    python -m benchmarks.job [--gib 4]
+
+The bare compute is the same learner on the same rows, in memory already. What a job adds to it is starting
+Python, reading and decoding RecordIO, log lines and saving the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from algorithms.base import Setting
+from algorithms.kmeans import ALGORITHM
+from algorithms.records import Records
+from benchmarks.environment import save
+from container.cluster import Alone
+from container.feeder import Feeder
+from container.formats.records import encode
+
+MNIST = Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist" / "mnist.npz"
+RUNS = 3
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--gib", type=float, default=4, help="data to send through the FIFO")
+    arguments = parser.parse_args()
+    rows = mnist()
+    encoded = encode(Records(rows))
+    results = [whole_job(rows, encoded), pipe(encoded, arguments.gib)]
+    for result in results:
+        print("  ".join(f"{name} {value}" for name, value in result.items()))
+    print(save("job-cpu", results))
+    return 0
+
+
+def mnist() -> np.ndarray:
+    """The 60,000 x 784 training images, scaled to [0, 1]; rows of noise where they are not at hand."""
+    if MNIST.exists():
+        with np.load(MNIST) as arrays:
+            return arrays["x_train"].reshape(-1, 784).astype(np.float32) / 255
+    return np.random.default_rng(0).random((60_000, 784), np.float32)
+
+
+def whole_job(rows: np.ndarray, encoded: bytes) -> dict[str, Any]:
+    """Seconds of `train` beside seconds of the bare compute, in turn; the medians."""
+    jobs, bare = [], []
+    with tempfile.TemporaryDirectory() as scratch:
+        root = tree(Path(scratch), rows.shape[1])
+        channel = root / "input" / "data" / "train"
+        channel.mkdir()
+        (channel / "mnist.pbr").write_bytes(encoded)
+        for _ in range(RUNS):
+            jobs.append(train(root)[0])
+            bare.append(compute(rows))
+    job, alone = statistics.median(jobs), statistics.median(bare)
+    return {
+        "what": "train K-Means, k=10, MNIST 60,000 x 784 RecordIO",
+        "job_s": round(job, 2),
+        "bare_compute_s": round(alone, 2),
+        "allowed_s": round(2 * alone + 3, 2),
+    }
+
+
+def pipe(encoded: bytes, gib: float) -> dict[str, Any]:
+    """Peak resident memory of a job that reads so much data from a FIFO."""
+    with tempfile.TemporaryDirectory() as scratch:
+        root = tree(Path(scratch), 784)
+        source = Path(scratch) / "part.pbr"
+        source.write_bytes(encoded)
+        times = max(1, round(gib * 2**30 / len(encoded)))
+        with Feeder(root / "input" / "data", "train", [source] * times, epochs=1):
+            seconds, peak = train(root)
+    return {
+        "what": f"train K-Means, k=10, {times * len(encoded) / 2**30:.1f} GiB through a FIFO",
+        "job_s": round(seconds, 1),
+        "mb_per_s": round(times * len(encoded) / seconds / 1e6),
+        "peak_resident_mb": round(peak / 1e6),
+    }
+
+
+def tree(scratch: Path, width: int) -> Path:
+    """An /opt/ml tree without data."""
+    root = scratch / "ml"
+    config = root / "input" / "config"
+    config.mkdir(parents=True)
+    (root / "input" / "data").mkdir()
+    (config / "hyperparameters.json").write_text(json.dumps({"k": "10", "feature_dim": str(width)}))
+    return root
+
+
+def train(root: Path) -> tuple[float, int]:
+    """Run the program; seconds from start to exit, and bytes of its peak resident memory."""
+    environment = os.environ | {"SAGEMAKER_BASE_DIR": str(root), "OPTML_ALGORITHM": "kmeans"}
+    with tempfile.TemporaryFile("w+") as log:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "container", "train"], env=environment, stdout=log, stderr=log
+        )
+        _, status, usage = os.wait4(process.pid, 0)  # its own peak, not that of all children so far
+        seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            log.seek(0)
+            raise SystemExit(f"train failed with {process.returncode}:\n{log.read()[-3000:]}")
+    return seconds, usage.ru_maxrss * 1024
+
+
+def compute(rows: np.ndarray) -> float:
+    """Seconds of the learner alone over the same mini-batches."""
+    hyperparameters = ALGORITHM.hyperparameters(k=10, feature_dim=rows.shape[1])  # type: ignore[call-arg]
+    learner = ALGORITHM.learner(Setting(hyperparameters, Alone()))
+    began = time.perf_counter()
+    for start in range(0, len(rows), 5000):
+        learner.update(Records(rows[start : start + 5000]))
+    learner.end_round()
+    learner.finish()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    sys.exit(main())
