@@ -13,11 +13,11 @@ LONGEST_LINE = 256 << 20  # bytes; what has no line end for longer is no text
 def read_exactly(stream: BinaryIO, size: int) -> bytes:
     """Read `size` bytes, fewer only at the end; a pipe hands over less than asked for."""
     first = stream.read(size)
-    if len(first) == size or not first:
+    if len(first) >= size or not first:
         return first
     parts = [first]
     missing = size - len(first)
-    while missing and (part := stream.read(missing)):
+    while missing > 0 and (part := stream.read(missing)):
         parts.append(part)
         missing -= len(part)
     return b"".join(parts)

@@ -72,21 +72,24 @@ class Frames:
         parts: list[bytes] = []
         while at < len(data):
             if len(data) < at + 8:
-                return self._incomplete(at)
+                self._incomplete()
+                return None
             magic, word = _HEADER.unpack_from(data, at)
             if magic != MAGIC:
                 if self.ended and len(data) - at < 4:
-                    return self._incomplete(at)
+                    self._incomplete()
+                return None
                 found = data[at : at + 4].hex(" ")
                 raise UserError(
                     f"{self.where()} does not begin with RecordIO's magic number 0a 23 d7 ce "
-                    f"but with {found} (byte {self._offset + at}); is the content type right, and the file whole?"
+                    f"but with {found} (at byte {self._offset + at}); is the content type right, the file whole?"
                 )
             flag, length = word >> 29, word & MAX_LENGTH
             end = at + 8 + length
             stop = end + (-length % 4)
             if end > len(data) or (stop > len(data) and not self.ended):
-                return self._incomplete(at)
+                self._incomplete()
+                return None
             if flag > _LAST or (flag in (_MIDDLE, _LAST)) != bool(parts):
                 raise UserError(
                     f"{self.where()} has a part with continuation flag {flag} out of order "
@@ -101,9 +104,12 @@ class Frames:
             if flag == _LAST:
                 self.advance(at - self.at, 1)
                 return MAGIC_BYTES.join(parts)
-        return self._incomplete(at) if parts else None
+        if parts:
+            self._incomplete()
+        return None
 
-    def _incomplete(self, at: int) -> None:
+    def _incomplete(self) -> None:
+        """Say so if the rest will never come; pass what is nothing but stray zeros."""
         if not self.ended:
             return
         rest = self.data[self.at :]

@@ -16,10 +16,13 @@ import numpy as np
 from algorithms.errors import UserError
 from algorithms.records import Origin, Records, concatenate
 from container.formats.layout import Layout
+from container.formats.record_encoding import encode, encode_columns
 from container.formats.record_layout import RecordLayout
 from container.formats.record_message import Record, Value, parse, tensor
 from container.formats.recordio import MAGIC_BYTES, Frames
 from container.formats.vectors import Vector, compressed_rows, float32, stack, vector
+
+__all__ = ["decode", "encode", "encode_columns", "read"]
 
 _FEW = 64  # irregular records up to which importing numba (0.4 s) is not worth it
 _RUN = 1 << 16  # records that the compiled parser takes at a time

@@ -1,0 +1,42 @@
+"""Checks of decoded records that not every algorithm wants."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from algorithms.errors import UserError
+from algorithms.records import Records
+
+_NAMED = 3  # bad values that one message names
+
+
+def check_finite(records: Records, *, what: str = "feature") -> None:
+    """Refuse NaN and infinity among the features.
+
+    Raises UserError naming the first bad values by record and column, features counted from 1; `what` is what
+    a column is called.
+    """
+    features = records.features
+    values = features.data if isinstance(features, csr_array) else features
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.sum(values)):  # one pass and no copy; the sum of finite values rarely overflows
+            return
+    places = np.flatnonzero(~np.isfinite(values).ravel())
+    if not len(places):
+        return
+    problems = []
+    for place in places[:_NAMED].tolist():
+        if isinstance(features, csr_array):
+            row = int(np.searchsorted(features.indptr, place, side="right")) - 1
+            column = int(features.indices[place])
+            value = float(values[place])
+        else:
+            row, column = divmod(place, records.width)
+            value = float(values[row, column])
+        name = "NaN (or nothing)" if np.isnan(value) else "infinity" if value > 0 else "-infinity"
+        problems.append(f"{records.where(row)} holds {name} in {what} {column + 1}")
+    if len(places) > _NAMED:
+        problems.append(f"and {len(places) - _NAMED} more values of this block are not finite")
+    problems[-1] += "; remove such records or fill in numbers"
+    raise UserError("\n".join(problems))

@@ -1,0 +1,97 @@
+"""Parquet (`application/x-parquet`): numeric columns in order, or one column of lists, labels first."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from algorithms.errors import UserError
+from algorithms.records import Origin, Records, concatenate
+from container.formats.layout import Layout
+from container.formats.vectors import float32
+
+
+def read(stream: BinaryIO, layout: Layout, *, source: str, block_bytes: int = 16 << 20) -> Iterator[Records]:
+    """Decode a file block by block; a FIFO is read whole first, for Parquet ends with its table of contents.
+
+    Raises UserError for damaged files, for columns that hold no numbers, and for a width that does not fit.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    whole = stream if stream.seekable() else io.BytesIO(stream.read())
+    record = 1
+    try:
+        file = parquet.ParquetFile(whole)
+        rows = max(1024, block_bytes // (4 * max(1, file.metadata.num_columns)))
+        for batch in file.iter_batches(batch_size=rows):
+            if batch.num_rows:
+                block = _records(batch, layout, Origin(source, record))
+                record += len(block)
+                layout = Layout(block.width, layout.label_size)
+                yield block
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise UserError(f"{source} cannot be read as Parquet: {reason}") from None
+
+
+def decode(body: bytes, layout: Layout, *, source: str = "the request") -> Records:
+    """Decode a request. Raises UserError as `read`, and if it holds no rows."""
+    blocks = list(read(io.BytesIO(body), layout, source=source))
+    if not blocks:
+        raise UserError(f"{source} holds no records")
+    return concatenate(blocks)
+
+
+def _records(batch: Any, layout: Layout, origin: Origin) -> Records:
+    columns = []  # (n,) or (n, m) each
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        columns.append(_numbers(name, column, origin))
+    table = np.column_stack(columns)
+    labels = layout.labels_among(table.shape[1], origin.name(0))
+    return Records(
+        float32(np.ascontiguousarray(table[:, labels:])),
+        table[:, :labels].copy() if labels else None,
+        origins=((0, origin),),
+    )
+
+
+def _numbers(name: str, column: Any, origin: Origin) -> np.ndarray:
+    """A column as float64, null as NaN; a column of equally long lists as (n, m)."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        sizes = column.value_lengths().to_numpy(zero_copy_only=False)
+        uneven = np.flatnonzero(~(sizes == sizes[0]))
+        if len(uneven):
+            row = int(uneven[0])
+            raise UserError(
+                f"{origin.name(row)}: the list in column '{name}' differs in length from the others"
+            )
+        return _numbers(name, column.flatten(), origin).reshape(len(column), -1)
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        raise UserError(
+            f"{origin.source}: column '{name}' is of type {kind}; expected numbers or lists of them"
+        )
+    numbers: np.ndarray = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return numbers
+
+
+def write(records: Records) -> bytes:
+    """One file: float64 columns `label_0`, ..., then float32 columns `feature_0`, ..."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    columns = {}
+    if records.labels is not None:
+        columns |= {f"label_{at}": column for at, column in enumerate(records.labels.T)}
+    features = np.ascontiguousarray(records.dense().T)
+    columns |= {f"feature_{at}": column for at, column in enumerate(features)}
+    out = pa.BufferOutputStream()
+    parquet.write_table(pa.table(columns), out)
+    body: bytes = out.getvalue().to_pybytes()
+    return body
