@@ -1,0 +1,111 @@
+"""The rows of a tabular channel as mini-batches of exactly the size asked for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace
+
+import numpy as np
+
+from algorithms.base import Cluster
+from algorithms.errors import UserError
+from algorithms.records import Records, concatenate
+from container.channels import Channel
+from container.formats import tabular
+from container.formats.checks import check_finite
+from container.formats.layout import Layout
+from container.readahead import read_ahead
+
+log = logging.getLogger(__name__)
+
+
+class Rows:
+    """The batches of one channel on this host (`algorithms.base.Data`).
+
+    width:      features of every row; None: as many as the first row has.
+    batch_size: rows of a batch; the last of an epoch may hold fewer.
+    sparse:     hand `csr_array` over as it comes; else every batch is dense.
+    label_size: leading label columns of a table whose content type names none; None: told by the width.
+    stopped:    asked while waiting for data; once true, the epoch ends early.
+
+    Batches do not depend on how the rows are cut into blocks, files or FIFOs. On H hosts a replicated
+    channel is dealt out: host r takes batches j with j mod H = r; of a sharded one each takes all it has.
+    Memory is bounded by three blocks and one batch.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        *,
+        width: int | None,
+        batch_size: int,
+        cluster: Cluster,
+        sparse: bool,
+        label_size: int | None,
+        stopped: Callable[[], bool] = lambda: False,
+        block_bytes: int = 16 << 20,
+    ) -> None:
+        self.channel = channel
+        self.width = width
+        self.batch_size = batch_size
+        self._sparse = sparse
+        self._label_size = label_size
+        self._stopped = stopped
+        self._block_bytes = block_bytes
+        dealt = channel.distribution == "FullyReplicated"
+        self._rank, self._hosts = (cluster.rank, cluster.size) if dealt else (0, 1)
+
+    def epoch(self, number: int) -> Iterator[Records]:
+        """One pass over the channel. Raises UserError, naming the row, for what can't be read or used."""
+        blocks = read_ahead(self._blocks, stopped=self._stopped)
+        with closing(blocks):
+            yield from self._batches(blocks)
+
+    def _blocks(self, closed: threading.Event) -> Generator[Records, None, None]:
+        """Decoded and checked blocks, as large as the readers make them."""
+        empty = True
+        for source, stream in self.channel.streams(closed):
+            content_type = self.channel.content_type
+            if content_type is None:  # nothing but empty objects so far
+                continue
+            layout = Layout(self.width, self._label_size)
+            for block in tabular.read(
+                stream, content_type, layout, source=source, block_bytes=self._block_bytes
+            ):
+                if not len(block):
+                    continue
+                if self.width is None:
+                    self.width = block.width
+                check_finite(block)
+                empty = False
+                yield block
+        if empty and not self.channel.may_be_empty:
+            raise UserError(f"channel '{self.channel.name}' is empty: there are no records in its data")
+
+    def _batches(self, blocks: Iterable[Records]) -> Iterator[Records]:
+        parts: list[Records] = []
+        batch, missing = 0, self.batch_size
+        for block in blocks:
+            at = 0
+            while at < len(block):
+                mine = batch % self._hosts == self._rank
+                until = min(at + missing, len(block))
+                if mine:
+                    parts.append(block[at:until])
+                missing -= until - at
+                at = until
+                if missing == 0:
+                    if mine:
+                        yield self._joined(parts)
+                    parts = []
+                    batch, missing = batch + 1, self.batch_size
+        if parts:
+            yield self._joined(parts)
+
+    def _joined(self, parts: list[Records]) -> Records:
+        whole = concatenate(parts)
+        dense = not self._sparse and not isinstance(whole.features, np.ndarray)
+        return replace(whole, features=whole.dense()) if dense else whole
