@@ -24,9 +24,10 @@ class Hyperparameters(BaseModel):
     """Base of every algorithm's hyperparameters: names, types, bounds, defaults and meanings as data.
 
     Fields are declared with `pydantic.Field(default, ge=..., description=...)`, choices as `Literal`,
-    values that may be "auto" as `int | Literal["auto"]`, lists as `tuple[Literal[...], ...]`; what the
-    tuner may vary as `json_schema_extra={"tunable": {"min": 1, "max": 10, "scale": None}}`. Rules between
-    fields are pydantic validators that raise ValueError with a whole sentence.
+    values that may be "auto" as `Annotated[int, Field(ge=1)] | Literal["auto"]` (a bound beside a union would
+    be held against "auto" too), lists as `tuple[Literal[...], ...]`; what the tuner may vary as
+    `json_schema_extra={"tunable": {"min": 1, "max": 10, "scale": None}}`. Rules between fields are pydantic
+    validators that raise ValueError with a whole sentence.
     `container/hyperparameters.py` parses SageMaker's strings into it and prints it as a schema.
     """
 
