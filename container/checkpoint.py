@@ -37,6 +37,11 @@ class Position:
     evaluating: bool = False  # that round has ended, but for its evaluation
     over: bool = False  # training has come to its end, by the rule of early stopping
 
+    @property
+    def key(self) -> tuple[int, ...]:
+        """Tells positions apart, and sorts them by age."""
+        return self.updates, self.epoch, self.rounded, self.evaluations
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -88,20 +93,18 @@ class Checkpoints:
 
     def resume(self, cluster: Cluster) -> Checkpoint | None:
         """The newest checkpoint that every host has; None to start afresh. Logs which."""
+        found: dict[tuple[int, ...], Path] = {}
         if self.folder is None:
             log.info("Checkpoint loading and saving are disabled.")
-            return None
-        shutil.rmtree(
-            self.folder / f".{self.name}", ignore_errors=True
-        )  # what a killed job left half-written
-        found = {}
-        for path in self._paths():
-            position = self._position(path)
-            if position is not None:
-                found[position.updates] = path
+        else:
+            shutil.rmtree(self.folder / f".{self.name}", ignore_errors=True)  # of a job killed while it wrote
+            for path in self._paths():
+                position = self._position(path)
+                if position is not None:
+                    found[position.key] = path
         common = set(found)
-        for updates in cluster.gather(np.array(sorted(found), np.int64)):
-            common &= set(updates.tolist())
+        for keys in cluster.gather(np.array(sorted(found), np.int64).reshape(-1, 4)):
+            common &= set(map(tuple, keys.tolist()))
         if not common:
             self._best.unlink(missing_ok=True)
             return None

@@ -124,7 +124,7 @@ class Processes(Group):
         self._place = place
         self._store = store
         self._device = device
-        self._lost = False  # the connection to another process
+        self._lost = False  # another process is gone, or never came
 
     def meet(self, problem: Failure | None, limit: float) -> None:
         """Wait for all, then build the process group; raises JobFailedError if any of them has a problem."""
@@ -139,9 +139,10 @@ class Processes(Group):
             self._listen()
             missing = [rank for rank in missing if not self._store.check([f"ready/{rank}"])]
             if missing and time.monotonic() > deadline:
+                self._lost = True
                 names = {self._place.hosts[rank // self._place.processes] for rank in missing}
                 raise PlatformError(
-                    f"{', '.join(sorted(names))} did not come within {limit:.0f} s; "
+                    f"{', '.join(sorted(names))} did not come within {limit:g} s; "
                     "are all hosts of resourceconfig.json running, and does their network let them through?"
                 )
             time.sleep(0.02 if missing else 0)

@@ -115,7 +115,7 @@ class ToyLearner:
             raise ZeroDivisionError("as asked")
         total = np.array([0.0 if batch is None else batch.sum()])
         self.setting.cluster.all_sum(total)
-        self.state = 0.9 * self.state + total[0]
+        self.state = 0.9 * self.state + float(total[0])
         return []
 
     def end_round(self) -> Iterable[Metric]:

@@ -1,0 +1,104 @@
+"""An /opt/ml tree for a test, and `train` run on it as a real process."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TOY = ("-m", "tests.contract.toy")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    log: str
+
+    @property
+    def messages(self) -> list[str]:
+        """The lines without AWS's prefix."""
+        return [re.sub(r"^\[\d\d/.*? [A-Z]+ \d+\] ", "", line) for line in self.log.splitlines()]
+
+    @property
+    def last(self) -> str:
+        return self.messages[-1]
+
+
+@dataclass
+class Tree:
+    root: Path
+
+    def write(self, name: str, content: object) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    def hyperparameters(self, **values: object) -> None:
+        self.write("input/config/hyperparameters.json", {name: str(value) for name, value in values.items()})
+
+    def numbers(self, channel: str, *values: object) -> None:
+        self.write(f"input/data/{channel}/a.csv", "\n".join(map(str, values)) + "\n")
+
+    def checkpoints(self) -> Path:
+        folder = self.root / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    @property
+    def failure(self) -> str:
+        return (self.root / "output/failure").read_text()
+
+    @property
+    def model(self) -> Path:
+        return self.root / "model"
+
+    @property
+    def state(self) -> float:
+        """The state of the toy's model."""
+        return float((self.model / "weights").read_text())
+
+    def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, *(command or TOY)],
+            cwd=ROOT,
+            env=os.environ | {"SAGEMAKER_BASE_DIR": str(self.root)} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def train(self, *command: str, **environment: str) -> Ended:
+        return end(self.start(*command, **environment))
+
+
+def end(process: subprocess.Popen[str], timeout: float = 60) -> Ended:
+    """Wait for a process and take its log."""
+    try:
+        log, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        log, _ = process.communicate()
+        raise AssertionError(f"still running after {timeout} s:\n{log}") from None
+    return Ended(process.returncode, log)
+
+
+def wait_for(folder: Path, pattern: str, count: int = 1) -> None:
+    """Until so many files are there."""
+    deadline = time.monotonic() + 30
+    while len(list(folder.glob(pattern))) < count:
+        assert time.monotonic() < deadline, f"no {pattern} in {folder}"
+        time.sleep(0.01)
