@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import lzma
 import posixpath
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -28,6 +30,7 @@ BROKEN = (
     NotImplementedError,  # a compression that zipfile does not know
     RuntimeError,  # a ZIP with a password
     ValueError,  # numbers in headers
+    struct.error,
 )
 
 
@@ -61,10 +64,14 @@ def extract(archive: Path, folder: Path, *, max_bytes: int = MAX_BYTES, max_file
     except BaseException as error:
         for path in folder.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        if isinstance(error, BROKEN):
+        # gzip's errors carry no number; EINVAL is a seek to where a damaged header points
+        damaged = isinstance(error, OSError) and error.errno in (None, errno.EINVAL)
+        if isinstance(error, BROKEN) or damaged:
             raise UserError(f"{archive.name} is broken or no tar.gz or ZIP archive: {error}") from error
         if isinstance(error, IsADirectoryError | FileExistsError | NotADirectoryError):
             raise UserError(f"{archive.name} holds a file and a folder of the same name") from error
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            raise UserError(f"{archive.name} holds a name that is too long for the disk") from error
         raise
 
 
@@ -80,17 +87,12 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
                     )
                 yield entry.filename, None if entry.is_dir() else packed.open(entry)
         return
-    try:
-        tar = tarfile.open(archive)  # noqa: SIM115
-    except OSError as error:  # "not a gzip file" and the like carry no number
-        raise error if error.errno else tarfile.ReadError(str(error)) from None
-    with tar:
+    with tarfile.open(archive) as tar:
         for member in tar:
             if member.isdir():
                 yield member.name, None
             elif member.isreg() or member.issym() or member.islnk():
-                content = _content(tar, member, archive)
-                yield member.name, content
+                yield member.name, _content(tar, member, archive)
             else:
                 raise UserError(f"{archive.name} holds '{member.name}', which is a device")
 
