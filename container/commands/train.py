@@ -1,0 +1,309 @@
+"""`optml train`: one training job on local files, run by the same program as in the container."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from algorithms.errors import PlatformError, UserError
+
+if TYPE_CHECKING:
+    from algorithms.base import Algorithm
+    from container.commands.joblog import JobLog
+    from container.paths import Paths
+
+EPILOG = """\
+examples:
+  optml train kmeans --train data.csv -p k=10 --model-dir out/
+  optml train kmeans --train a.csv b.csv --test test/ -p k=10 -p epochs=3 --model-dir out/
+  optml train kmeans --train data.csv -p k=10 --model-dir out/ --docker optml/kmeans:cpu
+
+Channels are options: --train, --test and whatever else the algorithm knows ('optml train kmeans --help' lists
+them); each takes files and folders. --model takes an earlier model to go on from.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    parser.epilog = EPILOG
+    parser.add_argument("algorithm", metavar="SLUG", help="the algorithm; 'optml list' names them")
+    parser.add_argument(
+        "-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter"
+    )
+    parser.add_argument(
+        "--model-dir", type=Path, required=True, metavar="DIR", help="where the model goes; made if need be"
+    )
+    parser.add_argument(
+        "--content-type",
+        action="append",
+        default=[],
+        metavar="[CHANNEL=]TYPE",
+        help="such as 'text/csv;label_size=1'; without: told from the first bytes",
+    )
+    parser.add_argument("--pipe", action="store_true", help="hand the data over in Pipe mode")
+    parser.add_argument(
+        "--checkpoint-dir", type=Path, metavar="DIR", help="keep checkpoints there, and go on from them"
+    )
+    parser.add_argument("--output-dir", type=Path, metavar="DIR", help="where /opt/ml/output/data goes")
+    parser.add_argument("--docker", metavar="IMAGE", help="train in a container of this image")
+    parser.add_argument("--gpus", metavar="GPUS", help="for docker run, such as 'all'")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show the job's own log")
+    group = parser.add_argument_group("channels")
+    for name, meaning in _channels(words).items():
+        group.add_argument(
+            f"--{name}",
+            dest=f"channel:{name}",
+            nargs="+",
+            action="extend",
+            type=Path,
+            metavar="PATH",
+            help=meaning.replace("%", "%%"),
+        )
+
+
+def _channels(words: Sequence[str]) -> dict[str, str]:
+    """The channels of the algorithm that the command line names; of any, where it names none yet."""
+    from algorithms.registry import MODULES, get
+
+    slug = next((word for word in words if word in MODULES), None)
+    if slug is None:
+        return {"train": "the training data"}
+    algorithm = get(slug)
+    found = {spec.name: spec.meaning for spec in algorithm.channels}
+    if algorithm.compute.incremental:
+        found["model"] = "an earlier model (folder or model.tar.gz) to go on from"
+    return found
+
+
+def run(args: argparse.Namespace) -> int:
+    from algorithms.registry import get
+    from container.commands.inferred import feature_dim
+    from container.commands.joblog import JobLog
+    from container.commands.numpy_files import as_recordio
+    from container.paths import Paths
+
+    algorithm = get(args.algorithm)
+    hyperparameters = _pairs(args.parameter)
+    sources: dict[str, list[Path]] = {
+        name.removeprefix("channel:"): paths
+        for name, paths in vars(args).items()
+        if name.startswith("channel:") and paths
+    }
+    if not sources:
+        raise UserError("there is no data: name it with --train PATH")
+    content_types = _content_types(args.content_type, sources)
+    with ExitStack() as stack:
+        root = Path(tempfile.mkdtemp(prefix="optml-train-"))
+        stack.callback(shutil.rmtree, root, ignore_errors=True)
+        for name in sources:
+            _check(name, sources[name])
+            if name != "model":
+                sources[name] = as_recordio(sources[name], root / "converted" / name)
+        if "feature_dim" in algorithm.hyperparameters.model_fields and "feature_dim" not in hyperparameters:
+            found = feature_dim(algorithm, sources, content_types)
+            if found:
+                hyperparameters["feature_dim"], where = str(found[0]), found[1]
+                print(f"feature_dim={found[0]}, counted in {where}", file=sys.stderr)
+        new = not args.model_dir.exists()
+        args.model_dir.mkdir(parents=True, exist_ok=True)
+        if args.checkpoint_dir:
+            args.checkpoint_dir.mkdir(parents=True, exist_ok=True)
+        paths = Paths(root / "ml")
+        log = JobLog(algorithm.metrics)
+        code = _train(args, algorithm, paths, hyperparameters, sources, content_types, log)
+        return _report(args, paths, log, code, new)
+
+
+def _train(
+    args: argparse.Namespace,
+    algorithm: Algorithm,
+    paths: Paths,
+    hyperparameters: Mapping[str, str],
+    sources: Mapping[str, Sequence[Path]],
+    content_types: Mapping[str, str | None],
+    log: JobLog,
+) -> int:
+    """Make the tree, run the job in a child process and follow its log; the child's exit code."""
+    from container.commands import tree
+    from container.feeder import Feeder
+
+    tree.write_config(paths, hyperparameters, content_types, mode="Pipe" if args.pipe else "File")
+    piped = {name for name in sources if args.pipe and name != "model"}
+    places: dict[Path, Path] = {}
+    for name in sources:
+        if name not in piped:
+            places |= tree.placed(name, sources[name])
+    checkpoints = args.checkpoint_dir.resolve() if args.checkpoint_dir else None
+    environment = {"OPTML_ALGORITHM": algorithm.slug, "PYTHONUNBUFFERED": "1"}
+    if args.docker:
+        volumes = tree.docker_volumes(paths, places, args.model_dir.resolve(), checkpoints)
+        command = _docker(args.docker, args.gpus, environment, volumes)
+    else:
+        command = [sys.executable, "-m", "container", "train"]
+        environment["SAGEMAKER_BASE_DIR"] = str(paths.root)
+        tree.link(paths, places)
+        paths.model.symlink_to(args.model_dir.resolve(), target_is_directory=True)
+        if checkpoints:
+            paths.checkpoints.symlink_to(checkpoints, target_is_directory=True)
+    with ExitStack() as stack:
+        child = stack.enter_context(_started(command, environment))
+        feeders = [
+            stack.enter_context(
+                Feeder(paths.data, name, sources[name], on_failure=lambda error: child.kill())
+            )
+            for name in sorted(piped)
+        ]
+        _follow(child, log, verbose=args.verbose)
+        code = child.wait()
+        for feeder in feeders:
+            if isinstance(feeder.failure, UserError):
+                raise feeder.failure
+            if feeder.failure is not None:
+                raise PlatformError(f"cannot read a file of the data: {feeder.failure}")
+    return code if code >= 0 else 128 - code
+
+
+def _docker(
+    image: str, gpus: str | None, environment: Mapping[str, str], volumes: Sequence[str]
+) -> list[str]:
+    # As this user, so that the model is theirs; /tmp is the one place that is always writable.
+    command = ["docker", "run", "--rm", "--user", f"{os.getuid()}:{os.getgid()}", "-e", "HOME=/tmp"]
+    for name, value in environment.items():
+        command += ["-e", f"{name}={value}"]
+    return [*command, *volumes, *(["--gpus", gpus] if gpus else []), image, "train"]
+
+
+@contextmanager
+def _started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """The child, in a session of its own: Ctrl-C and SIGTERM reach it through us, as one SIGTERM each."""
+    try:
+        child = subprocess.Popen(
+            command,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise PlatformError(f"there is no program '{command[0]}' on this machine") from None
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        if child.poll() is None:
+            os.write(2, b"stopping: the model so far is saved; once more ends at once\n")
+            child.send_signal(signal.SIGTERM)
+
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield child
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+        assert child.stdout is not None
+        child.stdout.close()
+
+
+def _follow(child: subprocess.Popen[str], log: JobLog, *, verbose: bool) -> None:
+    """Read the log to its end: shown as it is, or as a progress bar and the warnings."""
+    assert child.stdout is not None
+    if verbose:
+        for line in child.stdout:
+            log.read(line.rstrip("\n"))
+            sys.stderr.write(line)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("training"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("training", total=100.0)
+        for line in child.stdout:
+            warning = log.read(line.rstrip("\n"))
+            if warning:
+                console.print(f"warning: {warning}", markup=False)
+            progress.update(task, completed=log.done)
+
+
+def _report(args: argparse.Namespace, paths: Paths, log: JobLog, code: int, new: bool) -> int:
+    """The metrics and the model's place; or why there is none."""
+    if code == 0 and any(args.model_dir.iterdir()):
+        if args.output_dir and any(paths.output_data.iterdir()):
+            shutil.copytree(paths.output_data, args.output_dir, dirs_exist_ok=True)
+        print_metrics(log.final())
+        print(f"model: {args.model_dir}")
+        return 0
+    if new and not any(args.model_dir.iterdir()):
+        args.model_dir.rmdir()
+    if code == 0:
+        print("optml: stopped before there was a model", file=sys.stderr)
+        return 1
+    try:
+        reason = paths.failure.read_text(errors="replace").strip()
+    except OSError:
+        reason = ""
+    if not reason:  # it died without a word: killed, or no image of ours
+        last = "\n".join(log.tail)
+        killed = " (killed; out of memory?)" if code == 137 else ""
+        reason = f"training ended with exit code {code}{killed}; its last lines:\n{last}"
+    print(f"optml: {reason}", file=sys.stderr)
+    return code
+
+
+def print_metrics(metrics: Mapping[str, float]) -> None:
+    """A table of metrics on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("metric", "value")
+    table.columns[1].justify = "right"
+    for name, value in metrics.items():
+        table.add_row(name, f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}")
+    Console(highlight=False).print(table)
+
+
+def _pairs(parameters: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in parameters:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UserError(f"-p {text}: a hyperparameter is NAME=VALUE, as in -p k=10")
+        if name in found:
+            raise UserError(f"-p {name} is given twice: {found[name]} and {value}")
+        found[name] = value
+    return found
+
+
+def _content_types(texts: Sequence[str], channels: Mapping[str, object]) -> dict[str, str | None]:
+    """Channel -> content type: `TYPE` is that of all data channels, `CHANNEL=TYPE` of one."""
+    found: dict[str, str | None] = dict.fromkeys(channels)
+    common = None
+    for text in texts:
+        name, equals, rest = text.partition("=")
+        if equals and name in channels:
+            found[name] = rest
+        elif equals and "/" not in name and ";" not in name:
+            raise UserError(f"--content-type {text}: there is no channel '{name}' on the command line")
+        else:
+            common = text
+    return {name: given or (common if name != "model" else None) for name, given in found.items()}
+
+
+def _check(channel: str, sources: Sequence[Path]) -> None:
+    for source in sources:
+        if not source.exists():
+            raise UserError(f"channel '{channel}': there is no file or folder '{source}'")

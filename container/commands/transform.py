@@ -1,0 +1,106 @@
+"""`optml transform`: a batch transform job on a folder, through a real server."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from algorithms.errors import UserError
+
+if TYPE_CHECKING:
+    from serving.payloads import SplitType
+    from serving.transform import Settings
+
+EPILOG = """\
+Each file of the input becomes FILE.out in the same place of the output, its records in order. If a request
+fails, its file gets no output, the others go on, and the exit code is 1. What is not said is as a transform
+job would do best: records are split and assembled as the content type has them, answers come in the format
+of the input.
+
+examples:
+  optml transform out/ --input data/ --output predictions/
+  optml transform out/ --input data/ --output predictions/ --content-type text/csv \\
+      --input-filter '$[1:]' --join-source Input --output-filter '$[0,-1]'
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    parser.epilog = EPILOG
+    add = parser.add_argument
+    add("model", metavar="MODEL", type=Path, help="a model folder, or a model.tar.gz")
+    add("--input", type=Path, required=True, metavar="DIR", help="a folder, or one file; gzip is removed")
+    add("--output", type=Path, required=True, metavar="DIR")
+    add("--content-type", metavar="TYPE", help="default: what the first file looks like")
+    add("--accept", metavar="TYPE", help="default: the content type")
+    add("--split-type", choices=("None", "Line", "RecordIO"), help="what a record is")
+    add(
+        "--strategy", choices=("MultiRecord", "SingleRecord"), help="records a request (default: MultiRecord)"
+    )
+    add("--assemble-with", choices=("None", "Line"), help="Line: a line end after each answer")
+    add(
+        "--max-payload-mb", type=int, metavar="N", help="of a request (default: 6; 0: no limit, sent chunked)"
+    )
+    add("--max-concurrent", type=int, metavar="N", help="requests at a time (default: as the server says)")
+    add("--input-filter", default="$", metavar="JSONPATH", help="what of a record is sent")
+    add("--output-filter", default="$", metavar="JSONPATH", help="what of an answer is kept")
+    add(
+        "--join-source", choices=("None", "Input"), default="None", help="Input: answers behind their records"
+    )
+    add("--docker", metavar="IMAGE", help="serve in a container of this image")
+    add("-v", "--verbose", action="store_true", help="show the server's log")
+
+
+def run(args: argparse.Namespace) -> int:
+    from serving.endpoint import Endpoint
+    from serving.transform import objects, transform
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    names = objects(args.input)
+    settings = _settings(args, (args.input if args.input.is_file() else args.input / names[0]))
+    log = sys.stderr.buffer if args.verbose else None
+    with Endpoint(args.model, docker=args.docker, environment=settings.environment(), log=log) as endpoint:
+        report = transform(args.input, args.output, endpoint.url, settings)
+    for name, reason in report.failed.items():
+        print(f"{name}: {reason}\n", file=sys.stderr)
+    done, failed = len(report.done), len(report.failed)
+    print(f"{done} of {done + failed} files transformed to {args.output}", file=sys.stderr)
+    if failed:
+        print(f"optml: {failed} failed: {', '.join(report.failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _settings(args: argparse.Namespace, first: Path) -> Settings:
+    from container.formats.content_type import CSV, JSON_LINES, LIBSVM, RECORDIO_PROTOBUF, ContentType, sniff
+    from serving.transform import Settings
+
+    if args.content_type:
+        content_type = ContentType.parse(args.content_type)
+    else:
+        with first.open("rb") as file:
+            content_type = sniff(file.read(8192))
+    accept = ContentType.parse(args.accept) if args.accept else content_type
+    if not args.accept and content_type.media in (LIBSVM, "application/x-parquet"):
+        accept = ContentType(CSV)  # no answer comes in these
+    lines = (CSV, JSON_LINES, LIBSVM)
+    split: SplitType = "Line" if content_type.media in lines else "None"
+    if content_type.media == RECORDIO_PROTOBUF:
+        split = "RecordIO"
+    assemble: Literal["None", "Line"] = args.assemble_with or ("Line" if accept.media in lines else "None")
+    if args.max_concurrent is not None and args.max_concurrent < 1:
+        raise UserError(f"--max-concurrent {args.max_concurrent}: expected a whole number from 1 on")
+    return Settings(
+        content_type=str(content_type),
+        accept=accept.media if accept is content_type else str(accept),
+        split_type=args.split_type or split,
+        assemble_with=assemble,
+        batch_strategy=args.strategy,
+        max_payload_mb=args.max_payload_mb,
+        max_concurrent_transforms=args.max_concurrent,
+        input_filter=args.input_filter,
+        output_filter=args.output_filter,
+        join_source=args.join_source,
+    )
