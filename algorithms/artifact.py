@@ -50,6 +50,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     save_file(plain, folder / ARRAYS, metadata={"algorithm": algorithm})
+    (folder / ARRAYS).chmod(0o644)  # safetensors leaves it to its owner, here root of a container, alone
     description = {
         "algorithm": algorithm,
         "version": _version(),
