@@ -47,7 +47,7 @@ def test_dockerfiles_differ_only_where_they_say_so() -> None:
     assert len(changed) == 4
     assert (
         sum("Differs:" in block for block in changed[1:]) == 2
-    )  # beside the title and the name of the extra
+    )  # and the title, the extra
 
 
 def test_readme_states_what_every_algorithm_is() -> None:

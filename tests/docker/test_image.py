@@ -34,7 +34,7 @@ def test_entry_point_is_in_exec_form_and_the_default_command_trains(image: str) 
 
 
 def test_train_and_serve_are_on_the_path(image: str) -> None:
-    assert shell(image, "command -v train serve optml").split() == [
+    assert shell(image, "for program in train serve optml; do command -v $program; done").split() == [
         "/opt/optml/bin/train",
         "/opt/optml/bin/serve",
         "/opt/optml/bin/optml",
@@ -46,7 +46,7 @@ def test_nothing_lies_under_opt_ml(image: str) -> None:
 
 
 def test_cpu_image_carries_no_compiler_and_no_cuda(image: str) -> None:
-    assert shell(image, "command -v cc gcc clang make nvcc || true") == ""
+    assert shell(image, "for program in cc gcc clang make nvcc; do command -v $program; done; true") == ""
     assert shell(image, "python -c 'import torch; print(torch.version.cuda)'").strip() == "None"
     assert "nvidia" not in shell(image, "pip list 2>/dev/null").lower()
 
