@@ -27,6 +27,7 @@ def publish(model: Model, folder: Path) -> None:
         model.save(scratch)
         for path in scratch.rglob("*"):
             if path.is_file():
+                path.chmod(path.stat().st_mode | 0o444)  # safetensors makes files that only we may read
                 _sync(path)
         for path in sorted(scratch.iterdir(), key=lambda path: (path.name == LAST, path.name)):
             target = folder / path.name

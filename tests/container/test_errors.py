@@ -1,0 +1,68 @@
+import errno
+from pathlib import Path
+
+import pytest
+
+from algorithms.errors import PlatformError, UserError
+from container.errors import Failure, JobFailedError, explain, write
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch names its own."""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason"),
+    [
+        (UserError("one\n  two"), 2, "ClientError: one; two"),
+        (PlatformError("no host"), 3, "PlatformError: no host"),
+        (KeyError("x"), 1, "AlgorithmError: KeyError: 'x', see the log for the traceback"),
+        (AssertionError(), 1, "AlgorithmError: AssertionError, see the log for the traceback"),
+        (JobFailedError(Failure("ClientError", "told by another")), 2, "ClientError: told by another"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/opt/ml/model/x"),
+            3,
+            "PlatformError: no space left on the disk while writing /opt/ml/model/x; give the job a larger",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "/a"), 3, "PlatformError: no permission for /a;"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "/a"), 1, "AlgorithmError: FileNotFoundError:"),
+        (
+            MemoryError("Unable to allocate 3.0 GiB"),
+            2,
+            "ClientError: out of memory (Unable to allocate 3.0 GiB); lower mini_batch_size or use an ",
+        ),
+        (
+            OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 1 GiB. More. More."),
+            2,
+            "ClientError: out of GPU memory (CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has",
+        ),
+    ],
+)
+def test_every_failure_has_a_kind_a_code_and_a_sentence(error: Exception, code: int, reason: str) -> None:
+    failure = explain(error, ["k", "mini_batch_size"])
+    assert failure.exit_code == code
+    assert failure.reason.startswith(reason)
+    assert "\n" not in failure.reason
+
+
+def test_a_full_disk_that_safetensors_met_is_told_as_such() -> None:
+    error = type("SafetensorError", (Exception,), {})("Error: I/O error: No space left (os error 28)")
+    assert explain(error).reason.startswith("PlatformError: no space left on the disk")
+
+
+def test_faults_of_ours_keep_their_traceback() -> None:
+    with pytest.raises(KeyError) as raised:
+        raise KeyError("x")
+    assert "Traceback (most recent call last)" in explain(raised.value).traceback
+    assert explain(UserError("x")).traceback == ""
+
+
+def test_the_file_holds_1024_characters_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    write(Failure("ClientError", "\udcff" + "é" * 2000), tmp_path / "output" / "failure")
+    assert len((tmp_path / "output/failure").read_text("utf-8")) == 1024
+    assert [path.name for path in (tmp_path / "output").iterdir()] == ["failure"]
+
+
+def test_a_folder_that_cannot_be_made_is_no_second_failure(tmp_path: Path) -> None:
+    (tmp_path / "output").write_text("")
+    write(Failure("ClientError", "x"), tmp_path / "output" / "failure")
