@@ -106,8 +106,11 @@ def decompressed(stream: BinaryIO, *, source: str) -> BinaryIO:
     front = stream.read(2)
     if len(front) == 1:
         front += stream.read(1)
-    whole = _Unread(front, stream)
-    return cast(BinaryIO, _Gzip(cast(BinaryIO, whole), source) if front == MAGIC else whole)
+    if front != MAGIC and stream.seekable():
+        stream.seek(-len(front), io.SEEK_CUR)
+        return stream
+    whole = cast(BinaryIO, _Unread(front, stream))
+    return cast(BinaryIO, _Gzip(whole, source)) if front == MAGIC else whole
 
 
 def decompress(body: bytes, *, max_bytes: int, source: str = "the request") -> bytes:

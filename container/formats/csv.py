@@ -1,13 +1,13 @@
 """CSV (`text/csv`) as SageMaker's built-ins read it: numbers, no header, labels in the first columns.
 
-Dialect: UTF-8 unless `encoding=` or `charset=` says otherwise, a byte order mark dropped; comma, or where the
-first line has none, tab, semicolon, bar or blanks; LF, CRLF or CR; quotes allowed; blank lines skipped; blanks
-around a number stripped; an empty cell is NaN, for the check of finite values to name.
+Dialect: UTF-8 unless `encoding=` or `charset=` says otherwise, a byte order mark dropped; comma, or where
+the first line has none, tab, semicolon, bar or blanks; LF, CRLF or CR; quotes allowed; blank lines skipped;
+blanks around a number stripped; an empty cell is NaN, for the check of finite values to name.
 
-Small texts are parsed as JSON numbers, large ones by pyarrow. Whatever those refuse is read again by `_exact`,
-a cell at a time: it alone knows the whole dialect, and it tells what is wrong and where. All three round to
-float64 and then to float32, so a result does not depend on who read it. Rows are numbered as an editor shows
-them: header and blank lines count.
+Small texts are parsed as JSON numbers, large ones by pyarrow. Whatever those refuse is read again by
+`_exact`, a cell at a time: it alone knows the whole dialect, and it tells what is wrong and where. All three
+round to float64 and then to float32, so a result does not depend on who read it. Rows are numbered as an
+editor shows them: header and blank lines count.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ class _Reader:
         number = self._line - count_lines(text)
         parts = self._small(text) if len(text) <= _SMALL else self._large(text)
         numbers: list[int] | None = None
-        if parts is None:
-            parts, numbers = self._exact(text, number)
-        elif len(parts[0]) != self._line - number:
+        if parts is not None and len(parts[0]) != self._line - number:
             numbers = [number + at for at, line in enumerate(text.splitlines()) if line.strip()]
+        if parts is None or (numbers is not None and len(parts[0]) != len(numbers)):
+            parts, numbers = self._exact(text, number)
         if not len(parts[0]):
             return None
         return Records(*parts, origins=_runs(numbers or [number], self._source))
@@ -90,7 +90,8 @@ class _Reader:
             self._header = False
             return self._start(head[len(line) + 1 :])
         cells = _cells(_collapsed(_decoded(line, where), self._delimiter), self._delimiter, where)
-        self._refuse_header(cells, head[len(line) + 1 :], where)
+        if line.translate(None, _PLAIN):
+            self._refuse_header(cells, head[len(line) + 1 :], where)
         self._labels = self._layout.labels_among(len(cells), where)
         self._columns = len(cells)
         return head
@@ -103,8 +104,8 @@ class _Reader:
         following = _cells(line, self._delimiter, where)
         if rest.strip() and all(_number(cell) is not None for cell in following):
             raise UserError(
-                f"{where} holds the text '{_shown(texts[0])}' and looks like a header; SageMaker CSV has none: "
-                "remove it or add header=present to the content type"
+                f"{where} holds the text '{_shown(texts[0])}' and looks like a header; SageMaker CSV "
+                "has none: remove it or add header=present to the content type"
             )
 
     def _small(self, text: bytes) -> _Parts | None:

@@ -33,7 +33,7 @@ def read(stream: BinaryIO, layout: Layout, *, source: str, block_bytes: int = 16
                 record += len(block)
                 layout = Layout(block.width, layout.label_size)
                 yield block
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         reason = str(error).split("\n", 1)[0]
         raise UserError(f"{source} cannot be read as Parquet: {reason}") from None
 
@@ -86,7 +86,7 @@ def write(records: Records) -> bytes:
     import pyarrow as pa
     from pyarrow import parquet
 
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     if records.labels is not None:
         columns |= {f"label_{at}": column for at, column in enumerate(records.labels.T)}
     features = np.ascontiguousarray(records.dense().T)

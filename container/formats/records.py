@@ -8,10 +8,11 @@ rare, or damaged, goes through the protobuf library (`record_message.py`). All t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from algorithms.errors import UserError
 from algorithms.records import Origin, Records, concatenate
@@ -45,6 +46,8 @@ def decode(body: bytes, layout: Layout, *, source: str = "the request") -> Recor
     blocks = list(_decode(Frames(None, data=body, source=source), layout, inference=True))
     if not blocks:
         raise UserError(f"{source} holds no records")
+    if any(isinstance(block.features, csr_array) for block in blocks):  # never expand sparse records
+        blocks = [replace(block, features=csr_array(block.features)) for block in blocks]
     return concatenate(blocks)
 
 

@@ -65,7 +65,10 @@ def read(
 
 
 def decode(body: bytes, content_type: ContentType, layout: Layout, *, source: str = "the request") -> Records:
-    """Decode a request, gzip already removed. Raises UserError as `read` does, and for a body without records."""
+    """Decode a request, gzip already removed.
+
+    Raises UserError as `read` does, and for a body without records.
+    """
     if not body:
         raise UserError(f"{source} is empty")
     match content_type.media:
