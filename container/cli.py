@@ -90,7 +90,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *unused: object) -> None:
         from importlib.metadata import version
 
-        parser.exit(message=f"optml {version('optml')}\n")
+        print(f"optml {version('optml')}")
+        parser.exit()
 
 
 def _say(error: object, code: int) -> int:

@@ -102,6 +102,8 @@ class Endpoint:
         state = (
             f"was not ready after {_START_SECONDS:g} s" if code is None else f"ended with exit code {code}"
         )
+        if self._log is not None:
+            raise UserError(f"the server {state}; its log, above, says why")
         raise UserError(f"the server {state}; its last lines:\n{self.last_lines()}")
 
     def wait(self) -> int:
@@ -125,10 +127,11 @@ class Endpoint:
         shutil.rmtree(self._root, ignore_errors=True)
         return self._process.returncode
 
-    def last_lines(self, count: int = 15) -> str:
+    def last_lines(self) -> str:
+        """The end of the server's output, as far as it is there yet."""
         if self._process.poll() is not None:
             self._reader.join(5.0)
-        return b"".join(list(self._tail)[-count:]).decode(errors="replace").rstrip()
+        return b"".join(self._tail).decode(errors="replace").rstrip()
 
     def _drain(self) -> None:
         assert self._process.stdout is not None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -17,6 +18,8 @@ SUFFIXES = (".npy", ".npz")
 _BLOCK = 16 << 20  # bytes of features in a block
 _FEATURES = ("features", "x", "X", "data", "arr_0")
 _LABELS = ("labels", "label", "y", "target")
+# All that NumPy and zipfile raise for a file that is damaged, encrypted, pickled, or none of theirs.
+_DAMAGE = (ValueError, EOFError, RuntimeError, OverflowError, SyntaxError, zipfile.BadZipFile, zlib.error)
 
 
 def read(path: Path, label_size: int = 0) -> Iterator[Records]:
@@ -52,20 +55,12 @@ def _width(labels: np.ndarray) -> int:
 
 def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     try:
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            features, labels = loaded, None
-        else:
-            with loaded:
-                names = list(loaded)
-                found = next((name for name in _FEATURES if name in names), None)
-                if found is None:
-                    raise UserError(
-                        f"{path} holds {', '.join(names) or 'nothing'}; one array must be called 'features'"
-                    )
-                label = next((name for name in _LABELS if name in names), None)
-                features, labels = loaded[found], loaded[label] if label else None
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        with path.open("rb") as file:
+            if file.read(2) == b"PK":
+                features, labels = _members(file, path)
+            else:
+                features, labels = np.lib.format.open_memmap(path, mode="r"), None
+    except _DAMAGE as error:
         raise UserError(f"{path} is no NumPy file of numbers: {error}") from None
     for array in (features, labels):
         if array is not None and (array.dtype.kind not in "biuf" or array.ndim == 0):
@@ -73,6 +68,19 @@ def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
                 f"{path} holds an array of {array.dtype}, shape {array.shape}; expected rows of numbers"
             )
     return features, labels
+
+
+def _members(file: BinaryIO, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as archive:
+        names = list(archive)
+        found = next((name for name in _FEATURES if name in names), None)
+        if found is None:
+            raise UserError(
+                f"{path} holds {', '.join(names) or 'nothing'}; one array must be called 'features'"
+            )
+        label = next((name for name in _LABELS if name in names), None)
+        return archive[found], archive[label] if label else None
 
 
 def as_recordio(sources: Sequence[Path], folder: Path) -> list[Path]:

@@ -58,7 +58,9 @@ def run(args: argparse.Namespace) -> int:
     from serving.endpoint import Endpoint
     from serving.transform import objects, transform
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logger = logging.getLogger("serving")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [logging.StreamHandler(sys.stderr)]
     names = objects(args.input)
     settings = _settings(args, (args.input if args.input.is_file() else args.input / names[0]))
     log = sys.stderr.buffer if args.verbose else None
