@@ -1,107 +1,184 @@
-"""The nearest center on a CPU: a matrix product per block of rows, then one compiled pass over its scores."""
+"""The nearest center on a CPU.
+
+Rows go in blocks whose scores stay in a core's second-level cache: a matrix product gives the scores with
+centers down and rows across, and one compiled scan keeps the best score of every row at once, which
+vectorises where an argmax along a row does not. Each thread takes a run of blocks, and BLAS is held to one
+thread meanwhile: its own threads would wait for one another in each small product, and go on spinning after.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+from typing import Any, TypeAlias, TypeVar
+
 import numpy as np
-from numba import njit, types
+from numba import njit
 
-# Declared, not inferred: importing this module compiles it, or finds it compiled in the image.
-_rows = types.Array(types.float32, 2, "C", readonly=True)
-_row = types.Array(types.float32, 1, "C", readonly=True)
-_labels = types.Array(types.int32, 1, "C")
-_squared = types.Array(types.float32, 1, "C")
-_counts = types.Array(types.float64, 1, "C")
-_sums = types.Array(types.float64, 2, "C")
+ROWS = 256  # of a block
+CENTERS = 1024  # in one matrix product: 1 MiB of scores
+ALONE = 1 << 22  # multiply-adds that are not worth waking another thread for
 
-SCORES = 1 << 17  # scores of a block: 512 KiB of float32, which stay in a core's second-level cache
+LOWEST = np.float32(-np.finfo(np.float32).max)
+
+Folded: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
+Part = TypeVar("Part")
 
 
 def absorb(rows: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """See `nearest.absorb`."""
-    shift, lanes, bias = _fold(centers)
-    counts = np.zeros(len(centers))
-    sums = np.zeros(centers.shape)
-    loss = np.zeros(1)
-    step = max(32, SCORES // len(centers))
-    block = np.empty((min(step, len(rows)), rows.shape[1]), np.float32)
-    for start in range(0, len(rows), step):
-        part = rows[start : start + step]
-        centered = block[: len(part)]
-        np.subtract(part, shift, out=centered)
-        _collect(part, centered, centered @ lanes, bias, counts, sums, loss)
+
+    def part(folded: Folded, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        counts, sums, loss = np.zeros(len(centers)), np.zeros(centers.shape), np.zeros(1)
+        for first in range(start, stop, ROWS):
+            block = rows[first : min(first + ROWS, stop)]
+            labels, best = _label(block, folded)
+            loss += _add_up(block, folded[0], labels, best, counts, sums)
+        return counts, sums, loss
+
+    parts = _in_parts(part, len(rows), centers)
+    counts, sums, loss = parts[0]
+    for more in parts[1:]:
+        counts += more[0]
+        sums += more[1]
+        loss += more[2]
     return counts, sums, loss
 
 
 def nearest(rows: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """See `nearest.nearest`."""
-    shift, lanes, bias = _fold(centers)
     labels = np.empty(len(rows), np.int32)
     squared = np.empty(len(rows), np.float32)
-    step = max(32, SCORES // len(centers))
-    for start in range(0, len(rows), step):
-        part = rows[start : start + step]
-        scores = (part - shift) @ lanes
-        _choose(part, centers, scores, bias, labels[start : start + step], squared[start : start + step])
+
+    def part(folded: Folded, start: int, stop: int) -> None:
+        for first in range(start, stop, ROWS):
+            block = slice(first, min(first + ROWS, stop))
+            labels[block], _ = _label(rows[block], folded)
+            _measure(rows[block], centers, labels[block], squared[block])
+
+    _in_parts(part, len(rows), centers)
     return labels, squared
 
 
-def _fold(centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The mean of the centers (d,), the centers less it as columns (d, K), and -|c|^2 / 2 of those."""
-    shift = centers.mean(axis=0, dtype=np.float64).astype(np.float32)
-    folded = (centers - shift).astype(np.float32)
-    return shift, folded.T, -0.5 * np.square(folded).sum(axis=1)
+def _fold(centers: np.ndarray) -> Folded:
+    """What scores are made of: the mean m of the centers (d,), c' = c - m (K, d) and a bias (K,), float32.
+
+    With them x.c' + bias = (x - m).c' - |c'|^2 / 2: rows need not be moved, and rounding is of the order of
+    their own, as the float32 numbers that they are.
+    """
+    mean = centers.mean(axis=0, dtype=np.float64).astype(np.float32)
+    around = np.empty(centers.shape, np.float32)
+    bias = np.empty(len(centers), np.float32)
+    _center(centers, mean, around, bias)
+    return mean, around, bias
 
 
-@njit(types.int64(_row, _row), nogil=True, cache=True, boundscheck=False)
-def _best(scores: np.ndarray, bias: np.ndarray) -> int:
-    """The first place of the largest score plus bias: two passes, because each of them is vectorised."""
-    largest = np.float32(-np.inf)
-    for j in range(len(bias)):
-        largest = max(largest, scores[j] + bias[j])
-    first = len(bias)
-    for j in range(len(bias)):
-        first = min(first, j if scores[j] + bias[j] == largest else len(bias))
-    return first if first < len(bias) else 0  # scores that overflowed have no largest
+def _label(rows: np.ndarray, folded: Folded) -> tuple[np.ndarray, np.ndarray]:
+    """The labels (n,) of a block of rows, and the scores (n,) that won."""
+    _, around, bias = folded
+    best = np.full(len(rows), LOWEST)
+    labels = np.zeros(len(rows), np.int32)  # scores that overflow choose the first center
+    for first in range(0, len(bias), CENTERS):
+        scores = around[first : first + CENTERS] @ rows.T
+        _scan(scores, bias[first : first + CENTERS], first, best, labels)
+    return labels, best
 
 
-@njit(
-    types.void(_rows, _rows, _rows, _row, _counts, _sums, _counts), nogil=True, cache=True, boundscheck=False
-)
-def _collect(
+def _in_parts(work: Callable[[Folded, int, int], Part], rows: int, centers: np.ndarray) -> list[Part]:
+    """Do `work` over runs of the rows, on as many threads as BLAS would have used itself."""
+    blas = _blas()
+    threads = max((library["num_threads"] for library in blas.info()), default=1)
+    with blas.limit(limits=1):
+        folded = _fold(centers)
+        if threads == 1 or rows * centers.size < ALONE:
+            return [work(folded, 0, rows)]
+        edges = [rows * thread // threads for thread in range(threads + 1)]
+        others = [_pool(threads).submit(work, folded, *run) for run in pairwise(edges[1:])]
+        return [work(folded, 0, edges[1]), *(other.result() for other in others)]
+
+
+@cache
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads - 1, thread_name_prefix="nearest")
+
+
+@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+def _center(centers: np.ndarray, mean: np.ndarray, around: np.ndarray, bias: np.ndarray) -> None:
+    for j in range(centers.shape[0]):
+        total = 0.0
+        for f in range(centers.shape[1]):
+            moved = np.float64(centers[j, f]) - mean[f]
+            around[j, f] = moved
+            total += moved * (0.5 * moved + mean[f])
+        bias[j] = -total
+
+
+@njit(nogil=True, cache=True)
+def _scan(scores: np.ndarray, bias: np.ndarray, first: int, best: np.ndarray, labels: np.ndarray) -> None:
+    """Bring the best score and label of every row (n,) up to date with (K, n) scores of centers from `first`.
+
+    Four centers at a time, in a tree, to load and store the best so far less often.
+    """
+    fours = len(bias) - len(bias) % 4
+    for j in range(0, fours, 4):
+        for i in range(scores.shape[1]):
+            a, b = scores[j, i] + bias[j], scores[j + 1, i] + bias[j + 1]
+            c, d = scores[j + 2, i] + bias[j + 2], scores[j + 3, i] + bias[j + 3]
+            left, right = b > a, d > c
+            ab, cd = b if left else a, d if right else c
+            label_ab = np.int32(first + j + 1) if left else np.int32(first + j)
+            label_cd = np.int32(first + j + 3) if right else np.int32(first + j + 2)
+            up = cd > ab
+            score = cd if up else ab
+            label = label_cd if up else label_ab
+            better = score > best[i]
+            best[i] = score if better else best[i]
+            labels[i] = label if better else labels[i]
+    for j in range(fours, len(bias)):
+        for i in range(scores.shape[1]):
+            score = scores[j, i] + bias[j]
+            better = score > best[i]
+            best[i] = score if better else best[i]
+            labels[i] = np.int32(first + j) if better else labels[i]
+
+
+@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+def _add_up(
     rows: np.ndarray,
-    centered: np.ndarray,
-    scores: np.ndarray,
-    bias: np.ndarray,
+    mean: np.ndarray,
+    labels: np.ndarray,
+    best: np.ndarray,
     counts: np.ndarray,
     sums: np.ndarray,
-    loss: np.ndarray,
-) -> None:
-    total = 0.0
-    for i in range(len(rows)):
-        j = _best(scores[i], bias)
-        length = 0.0
-        for f in range(rows.shape[1]):
-            length += np.float64(centered[i, f]) * centered[i, f]
-            sums[j, f] += rows[i, f]
+) -> float:
+    """Add rows to the counts and sums of their labels. Returns the sum of distances |x - m|^2 - 2 score."""
+    loss = 0.0
+    for i in range(rows.shape[0]):
+        j = labels[i]
         counts[j] += 1
-        total += max(0.0, length - 2.0 * (scores[i, j] + bias[j]))
-    loss[0] += total
+        length = np.float32(0)
+        for f in range(rows.shape[1]):
+            sums[j, f] += rows[i, f]
+            around = rows[i, f] - mean[f]
+            length += around * around
+        loss += max(0.0, np.float64(length) - 2 * np.float64(best[i]))
+    return loss
 
 
-@njit(types.void(_rows, _rows, _rows, _row, _labels, _squared), nogil=True, cache=True, boundscheck=False)
-def _choose(
-    rows: np.ndarray,
-    centers: np.ndarray,
-    scores: np.ndarray,
-    bias: np.ndarray,
-    labels: np.ndarray,
-    squared: np.ndarray,
-) -> None:
-    for i in range(len(rows)):
-        j = _best(scores[i], bias)
+@njit(nogil=True, cache=True)
+def _measure(rows: np.ndarray, centers: np.ndarray, labels: np.ndarray, squared: np.ndarray) -> None:
+    for i in range(rows.shape[0]):
         total = 0.0
         for f in range(rows.shape[1]):
-            difference = np.float64(rows[i, f]) - centers[j, f]
+            difference = np.float64(rows[i, f]) - np.float64(centers[labels[i], f])
             total += difference * difference
-        labels[i] = j
         squared[i] = total

@@ -144,10 +144,11 @@ class Learner:
         parameters = self.hyperparameters
         share = -(-parameters.mini_batch_size // self.cluster.size)
         union = np.concatenate(self.cluster.gather(np.ascontiguousarray(rows[:share])))
-        factor = parameters.extra_center_factor
-        if isinstance(factor, str):
+        if parameters.extra_center_factor == "auto":
             factor = max(1, min(AUTO_FACTOR, len(union) // parameters.k))
             log.info("'extra_center_factor' was set to 'auto', evaluated to %d.", factor)
+        else:
+            factor = parameters.extra_center_factor
         log.info("number of center slices 1")
         if len(union) < parameters.mini_batch_size:
             log.warning(

@@ -21,10 +21,11 @@ def draw(rows: np.ndarray, count: int, method: str, rng: np.random.Generator) ->
         extra = rng.integers(len(rows), size=count - len(rows))
         return np.concatenate([rows, rows[extra]])
     if method == "random":
-        return rows[rng.choice(len(rows), size=count, replace=False)]
+        chosen = rng.choice(len(rows), size=count, replace=False)
+        return rows.take(chosen, axis=0)
     centered = rows - rows.mean(axis=0, dtype=np.float64).astype(rows.dtype)
-    chosen = plus_plus(centered, np.ones(len(rows)), count, 1, 2 + int(math.log(count)), rng)
-    return rows[chosen[0]]
+    (chosen,) = plus_plus(centered, np.ones(len(rows)), count, 1, 2 + int(math.log(count)), rng)
+    return rows.take(chosen, axis=0)
 
 
 def by_weight(weights: np.ndarray, count: int, trials: int, rng: np.random.Generator) -> np.ndarray:
