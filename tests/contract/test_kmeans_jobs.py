@@ -1,0 +1,160 @@
+"""K-Means through `train`: killed and resumed, stopped, on two hosts, through FIFOs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tests.contract.tree import Tree, end, free_port, wait_for
+
+KMEANS = ("-m", "container", "train")
+ROWS = np.random.default_rng(0).normal(size=(4000, 6)) + np.arange(4).repeat(1000)[:, None] * 4
+SETTINGS = {"k": 4, "feature_dim": 6, "mini_batch_size": 100, "epochs": 3}
+
+
+@pytest.fixture(autouse=True)
+def algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPTML_ALGORITHM", "kmeans")
+
+
+def csv(rows: np.ndarray) -> str:
+    return "".join(",".join(map(repr, row)) + "\n" for row in rows.tolist())
+
+
+def job(root: Path, rows: np.ndarray = ROWS, **hyperparameters: object) -> Tree:
+    tree = Tree(root)
+    tree.write("input/data/train/rows.csv", csv(rows))
+    tree.write("input/config/inputdataconfig.json", {"train": {"ContentType": "text/csv;label_size=0"}})
+    tree.hyperparameters(**(SETTINGS | hyperparameters))
+    return tree
+
+
+def centers(tree: Tree) -> np.ndarray:
+    arrays = load_file(tree.model / "model.safetensors")
+    return next(array for array in arrays.values() if array.ndim == 2)
+
+
+def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
+    shuffled = np.random.default_rng(1).permutation(np.tile(ROWS, (10, 1)))
+    tree = job(tmp_path / "killed", shuffled)
+    folder = tree.checkpoints()
+    process = tree.start(*KMEANS, OPTML_CHECKPOINT_SECONDS="0")
+    wait_for(folder, "kmeans-0.1-*.ckpt")
+    process.kill()
+    assert end(process).code == -signal.SIGKILL
+    resumed = tree.train(*KMEANS)
+    assert resumed.code == 0, resumed.log
+    assert re.search(r"Checkpoint loaded from \S+ at epoch 1", resumed.log)
+
+    undisturbed = job(tmp_path / "undisturbed", shuffled)
+    log = undisturbed.train(*KMEANS).log
+    np.testing.assert_array_equal(centers(tree), centers(undisturbed))
+    metric = r"train msd <loss>=(\S+)"
+    assert re.findall(metric, resumed.log) == re.findall(metric, log)
+    metric = r"train row msd <loss>=(\S+)"
+    assert re.findall(metric, resumed.log) == re.findall(metric, log)
+
+
+def test_a_pipe_that_is_silent_does_not_hold_up_a_stop(tmp_path: Path) -> None:
+    tree = job(tmp_path)
+    (tmp_path / "input/data/train/rows.csv").unlink()
+    config = {"train": {"ContentType": "text/csv;label_size=0", "TrainingInputMode": "Pipe"}}
+    tree.write("input/config/inputdataconfig.json", config)
+    fifo = tmp_path / "input/data/train_0"
+    os.mkfifo(fifo)
+    started = threading.Event()
+    finish = threading.Event()
+
+    def feed() -> None:
+        with fifo.open("w") as writer:
+            writer.write(csv(np.tile(ROWS, (20, 1))))  # more than one block, so that some is absorbed
+            writer.flush()
+            started.set()
+            finish.wait(30)
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    process = tree.start(*KMEANS)
+    assert started.wait(30)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    ended = end(process)
+    finish.set()
+    thread.join()
+    assert ended.code == 0, ended.log
+    assert time.monotonic() - began < 3
+    assert "Stopping on SIGTERM after epoch 0" in ended.messages
+
+
+def test_two_hosts_give_the_centers_of_one(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    names = ["127.0.0.1", "localhost"]
+    port = str(free_port())
+    shuffled = np.random.default_rng(1).permutation(ROWS)
+    hosts = [job(tmp_path / name, shuffled) for name in names]
+    for tree, name in zip(hosts, names, strict=True):
+        content = {"current_host": name, "hosts": names, "network_interface_name": "ethwe"}
+        tree.write("input/config/resourceconfig.json", content)
+    for ended in [end(process) for process in [tree.start(*KMEANS, OPTML_PORT=port) for tree in hosts]]:
+        assert ended.code == 0, ended.log
+    assert not any(hosts[1].model.glob("*"))
+    alone = job(tmp_path / "alone", shuffled, mini_batch_size=200)
+    assert alone.train(*KMEANS).code == 0
+    np.testing.assert_allclose(np.sort(centers(hosts[0]), 0), np.sort(centers(alone), 0), atol=0.05)
+
+
+def test_a_sharded_host_without_a_file_takes_part(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    names = ["127.0.0.1", "localhost"]
+    port = str(free_port())
+    hosts = [job(tmp_path / name, ROWS) for name in names]
+    (tmp_path / "localhost/input/data/train/rows.csv").unlink()
+    for tree, name in zip(hosts, names, strict=True):
+        tree.write("input/config/resourceconfig.json", {"current_host": name, "hosts": names})
+        config = {"ContentType": "text/csv;label_size=0", "S3DistributionType": "ShardedByS3Key"}
+        tree.write("input/config/inputdataconfig.json", {"train": config})
+    for ended in [end(process) for process in [tree.start(*KMEANS, OPTML_PORT=port) for tree in hosts]]:
+        assert ended.code == 0, ended.log
+
+
+def test_a_model_goes_on_from_an_earlier_one(tmp_path: Path) -> None:
+    first = job(tmp_path / "first")
+    assert first.train(*KMEANS).code == 0
+    second = job(tmp_path / "second", epochs=1)
+    second.write("input/data/train/more.csv", csv(ROWS[:10]))
+    config = json.loads((second.root / "input/config/inputdataconfig.json").read_text())
+    second.write("input/config/inputdataconfig.json", config | {"model": {}})
+    (second.root / "input/data/model").symlink_to(first.model)
+    ended = second.train(*KMEANS)
+    assert ended.code == 0, ended.log
+    np.testing.assert_allclose(np.sort(centers(second), 0), np.sort(centers(first), 0), atol=0.3)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("age,height,a,b,c,d\n1,2,3,4,5,6\n", "age"),
+        ("1,2,3\n4,5,6\n", "feature_dim is 6"),
+        ("1,2,3,4,5,nan\n" * 10, "nan"),
+        ("1,2,3,4,5,6\n", "holds only 1 row"),
+    ],
+)
+def test_bad_rows_are_the_users_to_mend(tmp_path: Path, text: str, said: str) -> None:
+    tree = job(tmp_path)
+    tree.write("input/data/train/rows.csv", text)
+    ended = tree.train(*KMEANS)
+    assert ended.code == 2, ended.log
+    assert tree.failure.startswith("ClientError: ")
+    assert said in tree.failure.replace("NaN", "nan")
+    assert "Traceback" not in ended.log
+    assert ended.last == "Customer Error: " + tree.failure.removeprefix("ClientError: ")
