@@ -158,3 +158,33 @@ def test_bad_rows_are_the_users_to_mend(tmp_path: Path, text: str, said: str) ->
     assert said in tree.failure.replace("NaN", "nan")
     assert "Traceback" not in ended.log
     assert ended.last == "Customer Error: " + tree.failure.removeprefix("ClientError: ")
+
+
+# As on a host with two GPUs, but for the GPUs: the first process starts the second one.
+TWO_PROCESSES = """
+from container import train
+from container.__main__ import train as main
+
+connect, loop = train.connect, train.Training._loop
+train.devices.select = lambda wanted, compute: 2
+train.connect = lambda place, *, problem, device: connect(place, problem=problem, device="cpu")
+train.Training._loop = lambda self, job, device, scratch: loop(self, job, "cpu", scratch)
+main()
+"""
+
+
+@pytest.mark.parametrize("values", [{}, {"k": 5000}])
+def test_one_host_trains_with_several_processes(tmp_path: Path, values: dict[str, int]) -> None:
+    pytest.importorskip("torch")
+    tree = job(tmp_path / "two", **values)
+    ended = tree.train("-c", TWO_PROCESSES, OPTML_PORT=str(free_port()))
+    assert ended.log.count("Docker entrypoint called") == 1
+    if values:
+        assert ended.code == 2, ended.log
+        assert "holds only 4000 rows" in tree.failure
+        assert ended.last == "Customer Error: " + tree.failure.removeprefix("ClientError: ")
+        assert ended.log.count("Customer Error") == 1
+    else:
+        assert ended.code == 0, ended.log
+        assert ended.log.count("train msd <loss>=") == 1
+        assert centers(tree).shape == (4, 6)

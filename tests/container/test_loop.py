@@ -1,0 +1,127 @@
+"""The loop in process, stopped at moments that a signal would have to hit by luck."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from algorithms.base import Setting
+from container import reporting
+from container.checkpoint import Checkpoints
+from container.cluster import Alone
+from container.loop import Loop, Plan
+from container.reporting import Handler, Report
+from container.stop import Stop
+from tests.contract.toy import ALGORITHM, ToyHyperparameters, ToyLearner, ToyModel
+
+
+class Batches:
+    """Three batches an epoch; `hook(epoch, batch)` is called before each, and at the end."""
+
+    def __init__(self, hook: Callable[[int, int], object] = lambda epoch, batch: None) -> None:
+        self.hook = hook
+
+    def epoch(self, number: int) -> Iterator[np.ndarray]:
+        for index in range(3):
+            self.hook(number, index)
+            yield np.array([number + index, 1.0])
+        self.hook(number, 3)
+
+
+class Run:
+    """One process' worth of a job."""
+
+    def __init__(self, folder: Path, *, train: Any = None, validation: Any = None, **values: Any) -> None:
+        self.stop = Stop()
+        self.text = io.StringIO()
+        self.published: list[ToyModel] = []
+        handler = Handler(self.text)
+        self.report = Report(ALGORITHM, handler, host="algo-1", leader=True, epochs=3, began=time.time())
+        self.learner = ToyLearner(Setting(ToyHyperparameters(**values), Alone()))
+        self.validation = validation or Batches()
+        self.checkpoints = Checkpoints(folder, folder, name="toy-0", fingerprint="same")
+        self.train = train or Batches()
+
+    def go(self) -> Run:
+        plan = Plan(self.train, {"validation": self.validation}, {}, epochs=3, checkpoint_every=0)
+        Loop(
+            self.learner,
+            plan,
+            cluster=Alone(),
+            report=self.report,
+            checkpoints=self.checkpoints,
+            stop=self.stop,
+            publish=self.published.append,  # type: ignore[arg-type]
+        ).run()
+        return self
+
+
+@pytest.fixture
+def undisturbed(tmp_path: Path) -> Run:
+    (tmp_path / "undisturbed").mkdir()
+    return Run(tmp_path / "undisturbed").go()
+
+
+def same(first: Run, run: Run, other: Run) -> None:
+    assert run.published[-1].state == other.published[-1].state
+    assert run.learner.state_dict()["counts"].tolist() == other.learner.state_dict()["counts"].tolist()
+    assert first.report.last | run.report.last == other.report.last
+    assert run.report.records == other.report.records
+
+
+@pytest.mark.parametrize("moment", [(0, 0), (0, 2), (0, 3), (1, 0), (2, 3)])
+def test_stopped_while_reading_and_resumed_is_undisturbed(
+    tmp_path: Path, undisturbed: Run, moment: tuple[int, int]
+) -> None:
+    first = Run(tmp_path)
+    first.train = Batches(lambda *now: first.stop.request() if now == moment else None)
+    first.go()
+    same(first, Run(tmp_path).go(), undisturbed)
+
+
+@pytest.mark.parametrize("values", [{}, {"round": 2}, {"round": 4, "patience": 9}])
+@pytest.mark.parametrize("moment", [(0, 1), (1, 0), (2, 3)])
+def test_stopped_while_evaluating_and_resumed_is_undisturbed(
+    tmp_path: Path, values: dict[str, int], moment: tuple[int, int]
+) -> None:
+    (tmp_path / "undisturbed").mkdir()
+    undisturbed = Run(tmp_path / "undisturbed", **values).go()
+    first = Run(tmp_path, **values)
+    first.validation = Batches(lambda *now: first.stop.request() if now == moment else None)
+    first.go()
+    same(first, Run(tmp_path, **values).go(), undisturbed)
+
+
+def test_stopped_before_the_first_batch_there_is_no_model(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    run = Run(tmp_path)
+    run.stop.request()
+    run.go()
+    assert run.published == []
+    assert "There is no model yet" in caplog.text
+
+
+def test_a_finished_job_that_is_started_again_gives_its_model_again(tmp_path: Path) -> None:
+    first = Run(tmp_path).go()
+    calls: list[int] = []
+    second = Run(tmp_path, train=Batches(lambda *now: calls.append(1))).go()
+    assert second.published[-1].state == first.published[-1].state
+    assert calls == []
+
+
+def test_a_long_epoch_gives_a_sign_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(reporting, "EVERY_S", 0.0)
+    caplog.set_level("INFO")
+    Run(tmp_path).go()
+    assert "Epoch 1 of 3: 4 records so far" in caplog.text
+    assert "\r" not in caplog.text
