@@ -55,7 +55,7 @@ def encode_columns(
     fields = []
     for name, column in columns.items():
         values = np.asarray(column, "<f4")
-        fields.append((_LABEL, name, values.reshape(len(values), -1)))
+        fields.append((_LABEL, name, values.reshape(len(values), *values.shape[1:2] or (1,))))
     if uids is None and metadata is None:
         return _equal_sized(fields)
     whole = _equal_sized(fields)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from container.formats.recordio import MAGIC
-from container.formats.vectors import float32
+from container.formats.vectors import float32, float64
 
 _FLOATS: dict[int, np.dtype] = {2: np.dtype("<f4"), 3: np.dtype("<f8")}  # field of Value -> element type
 _INT32 = 7
@@ -115,7 +115,7 @@ class RecordLayout:
     def decode(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Features (n, d) float32 and labels (n, l) float64 or None, both C-contiguous copies."""
         features = float32(self.features.view(frames))
-        return features, None if self.label is None else self.label.view(frames).astype(np.float64)
+        return features, None if self.label is None else float64(self.label.view(frames))
 
 
 def _leading(same: np.ndarray) -> int:

@@ -21,7 +21,7 @@ from container.formats.record_encoding import encode, encode_columns
 from container.formats.record_layout import RecordLayout
 from container.formats.record_message import Record, Value, parse, tensor
 from container.formats.recordio import MAGIC_BYTES, Frames
-from container.formats.vectors import Vector, compressed_rows, float32, stack, vector
+from container.formats.vectors import Vector, compressed_rows, float32, float64, stack, vector
 
 __all__ = ["decode", "encode", "encode_columns", "read"]
 
@@ -32,6 +32,7 @@ _RUN = 1 << 16  # records that the compiled parser takes at a time
 def read(stream: BinaryIO, layout: Layout, *, source: str, block_bytes: int = 16 << 20) -> Iterator[Records]:
     """Decode a training file or FIFO block by block, in memory of a few blocks.
 
+    Where some records have a label and others do not, theirs is NaN (None in blocks before the first label).
     Raises UserError, naming source and record, for damaged or truncated data, for a record without features
     `values`, and for one whose width is not `layout.width` (None: that of the first record).
     """
@@ -74,6 +75,8 @@ def _decode(frames: Frames, layout: Layout, *, inference: bool) -> Iterator[Reco
                 if label_size not in (None, block.labels.shape[1]):
                     raise _uneven_labels(block.labels.shape[1], label_size, block.where(0))
                 label_size = block.labels.shape[1]
+            elif label_size == 1:  # as within a block: NaN, for whoever needs labels to name
+                block = replace(block, labels=np.full((len(block), 1), np.nan))
             yield block
 
 
@@ -235,7 +238,7 @@ def _numbers(value: Value, where: str) -> np.ndarray:
     read = vector(*tensor(value, where), where)
     if read.keys is not None:
         raise UserError(f"{where} is sparse; labels and weights are dense")
-    return read.values.astype(np.float64)
+    return float64(read.values)
 
 
 def _weight(value: Value, where: str) -> float:

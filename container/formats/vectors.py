@@ -34,6 +34,12 @@ def float32(array: np.ndarray) -> np.ndarray:
         return array.astype(np.float32, copy=False)
 
 
+def float64(array: np.ndarray) -> np.ndarray:
+    """Widen to float64, signalling NaNs included."""
+    with np.errstate(invalid="ignore"):
+        return array.astype(np.float64)
+
+
 def vector(values: np.ndarray, keys: np.ndarray | None, shape: Sequence[int], where: str) -> Vector:
     """A vector out of a tensor's three fields, checked. `where` names its record.
 
