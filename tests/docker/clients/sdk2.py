@@ -9,6 +9,7 @@ import socket
 import sys
 from pathlib import Path
 
+from sagemaker import image_uris
 from sagemaker.deserializers import JSONDeserializer
 from sagemaker.estimator import Estimator
 from sagemaker.inputs import TrainingInput
@@ -65,6 +66,14 @@ def walk(image: str, folder: Path) -> dict[str, object]:
     return {"predicted": predicted}
 
 
+def builtin(image: str, folder: Path) -> dict[str, object]:
+    """Train on whatever the SDK itself names as the image of K-Means, which must be `image`."""
+    retrieved = image_uris.retrieve("kmeans", "us-east-1")
+    assert retrieved == image, retrieved
+    train(estimator(retrieved, folder, k=3, feature_dim=4), folder)
+    return {}
+
+
 def refused(image: str, folder: Path) -> dict[str, object]:
     """Train with a hyperparameter that is wrong; the container's own words go to stdout."""
     try:
@@ -77,5 +86,5 @@ def refused(image: str, folder: Path) -> dict[str, object]:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
     action, image, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
-    answer = {"walk": walk, "refused": refused}[action](image, folder)
+    answer = {"walk": walk, "builtin": builtin, "refused": refused}[action](image, folder)
     (folder / "answer.json").write_text(json.dumps(answer))
