@@ -10,11 +10,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
 from importlib import import_module
 from itertools import groupby
@@ -26,6 +25,7 @@ import numpy as np
 from algorithms.base import Cluster
 from algorithms.errors import PlatformError
 from container.errors import Failure, JobFailedError, explain
+from container.rendezvous import Place, serve_or_find
 
 PATIENCE = timedelta(hours=2)  # that one process may be ahead of another in a collective
 LINGER = 60.0  # seconds that the store outlives a failure, so that hosts busy computing hear of it
@@ -33,26 +33,6 @@ HEADER = 96  # bytes that describe an array: dtype and shape
 
 # What gloo and NCCL can add up; other types travel as one of these.
 SUMMABLE = {"f2", "f4", "f8", "i1", "u1", "i4", "i8"}
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a process stands in its job."""
-
-    host: str  # as it is called in the network
-    hosts: tuple[str, ...] = ()  # of the job, in the order of their ranks
-    label: str = "algo-1"  # the host as log lines print it
-    interface: str | None = None  # of the network that joins the hosts; may not exist
-    local: int = 0  # among the processes of its host
-    processes: int = 1  # on each host
-
-    @property
-    def rank(self) -> int:
-        return self.hosts.index(self.host) * self.processes + self.local
-
-    @property
-    def size(self) -> int:
-        return len(self.hosts) * self.processes
 
 
 class Group(Cluster, Protocol):
@@ -103,7 +83,7 @@ def connect(place: Place, *, problem: Failure | None = None, device: str = "cpu"
             raise JobFailedError(problem)
         return Alone(place.label)
     limit = float(os.environ.get("OPTML_RENDEZVOUS_TIMEOUT_S") or 300)
-    group = Processes(place, _store(place, time.monotonic() + limit), device)
+    group = Processes(place, serve_or_find(place, time.monotonic() + limit), device)
     try:
         group.meet(problem, limit)
     except (JobFailedError, PlatformError) as error:
@@ -291,63 +271,6 @@ class Processes(Group):
         if name and Path("/sys/class/net", name).exists():
             os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
             os.environ.setdefault("NCCL_SOCKET_IFNAME", name)
-
-
-def _store(place: Place, deadline: float) -> Any:
-    """The store: served by the first process, found by name by the others, who try until the deadline."""
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # no warnings about addresses that were tried
-    port = int(os.environ.get("OPTML_PORT") or 7777)
-    if place.rank == 0:
-        try:
-            listener = socket.create_server((_address(place), port))
-        except OSError as error:
-            raise PlatformError(
-                f"port {port} is not free on {place.host} ({error.strerror}); "
-                "set OPTML_PORT to another one on all hosts"
-            ) from error
-        address = listener.getsockname()[0].replace("0.0.0.0", "127.0.0.1")  # noqa: S104
-        served: dict[str, Any] = {"is_master": True, "master_listen_fd": listener.detach()}
-    else:
-        address = _reachable(place, port, deadline)
-        served = {"is_master": False}
-    store = import_module("torch.distributed").TCPStore
-    return store(address, port, wait_for_workers=False, **served)
-
-
-def _address(place: Place) -> str:
-    """The address to listen at: that of the job's interface, every one where there is no such interface."""
-    if len(place.hosts) == 1:
-        return "127.0.0.1"
-    if not place.interface:
-        return ""
-    import fcntl
-    import struct
-
-    request = struct.pack("256s", place.interface[:15].encode())
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:  # 0x8915 is SIOCGIFADDR, whose answer holds a sockaddr_in at byte 16
-            return socket.inet_ntoa(fcntl.ioctl(probe, 0x8915, request)[20:24])
-        except OSError:
-            return ""
-
-
-def _reachable(place: Place, port: int, deadline: float) -> str:
-    """The address at which the first process answers. Names of hosts still starting do not resolve yet."""
-    host = "127.0.0.1" if len(place.hosts) == 1 else place.hosts[0]
-    pause = 0.05
-    while True:
-        try:
-            with socket.create_connection((host, port), timeout=5) as connection:
-                address: str = connection.getpeername()[0]
-                return address
-        except OSError as error:
-            if time.monotonic() + pause > deadline:
-                raise PlatformError(
-                    f"{host}, the first host of the job, cannot be reached at port {port}: {error}; "
-                    "is it running, and does its network let the port through?"
-                ) from error
-        time.sleep(pause)
-        pause = min(pause * 1.5, 5.0)
 
 
 def _wire(array: np.ndarray) -> str:

@@ -15,12 +15,13 @@ from algorithms.base import Algorithm, Data, Model, Setting
 from algorithms.errors import PlatformError, UserError
 from container import devices, errors, incremental, outputs, reporting
 from container.checkpoint import Checkpoints, fingerprint
-from container.cluster import Alone, Group, Place, connect
+from container.cluster import Alone, Group, connect
 from container.errors import Failure
 from container.hyperparameters import fields
 from container.job import Hosts, Job
 from container.loop import Loop, Plan
 from container.paths import Paths
+from container.rendezvous import Place
 from container.reporting import Report, log
 from container.stop import Stop, Stopped
 
@@ -65,6 +66,8 @@ class Training:
                 self._loop(job, device, Path(scratch)).run()
             self.cluster.close()
         except Stopped:
+            for process in self.others:
+                process.terminate()
             log.info("Stopping before training has begun: there is no model, the model folder stays empty")
         except Exception as error:
             return self._fail(error)

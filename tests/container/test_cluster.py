@@ -15,7 +15,8 @@ from tests.contract.tree import ROOT, free_port
 SCRIPT = """
 import sys
 import numpy as np
-from container.cluster import Place, connect
+from container.cluster import connect
+from container.rendezvous import Place
 
 rank = int(sys.argv[1])
 cluster = connect(Place("algo-1", ("algo-1",), local=rank, processes=2))
