@@ -25,7 +25,7 @@ import numpy as np
 from algorithms.base import Cluster
 from algorithms.errors import PlatformError
 from container.errors import Failure, JobFailedError, explain
-from container.rendezvous import Place, serve_or_find
+from container.rendezvous import Place, number, serve_or_find
 
 PATIENCE = timedelta(hours=2)  # that one process may be ahead of another in a collective
 LINGER = 60.0  # seconds that the store outlives a failure, so that hosts busy computing hear of it
@@ -82,7 +82,7 @@ def connect(place: Place, *, problem: Failure | None = None, device: str = "cpu"
         if problem:
             raise JobFailedError(problem)
         return Alone(place.label)
-    limit = float(os.environ.get("OPTML_RENDEZVOUS_TIMEOUT_S") or 300)
+    limit = number("OPTML_RENDEZVOUS_TIMEOUT_S", 300)
     group = Processes(place, serve_or_find(place, time.monotonic() + limit), device)
     try:
         group.meet(problem, limit)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from algorithms.errors import PlatformError
+from algorithms.errors import PlatformError, UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def serve_or_find(place: Place, deadline: float) -> Any:
     Raises PlatformError for a port that is taken, or a first host that cannot be reached.
     """
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # no warnings about addresses that were tried
-    port = int(os.environ.get("OPTML_PORT") or 7777)
+    port = int(number("OPTML_PORT", 7777))
     if place.rank == 0:
         try:
             listener = socket.create_server((_address(place), port))
@@ -55,6 +55,15 @@ def serve_or_find(place: Place, deadline: float) -> Any:
         served = {"is_master": False}
     store = import_module("torch.distributed").TCPStore
     return store(address, port, wait_for_workers=False, **served)
+
+
+def number(variable: str, default: float) -> float:
+    """An environment variable that is a number. Raises UserError naming it."""
+    text = os.environ.get(variable, "").strip()
+    try:
+        return float(text) if text else default
+    except ValueError:
+        raise UserError(f"environment variable {variable}='{text}' is not a number") from None
 
 
 def _address(place: Place) -> str:

@@ -21,7 +21,7 @@ from container.hyperparameters import fields
 from container.job import Hosts, Job
 from container.loop import Loop, Plan
 from container.paths import Paths
-from container.rendezvous import Place
+from container.rendezvous import Place, number
 from container.reporting import Report, log
 from container.stop import Stop, Stopped
 
@@ -122,7 +122,7 @@ class Training:
             test=self._data(job, "test", setting),
             tests=[spec.name for spec in algorithm.channels if spec.role == "test"],
             epochs=getattr(job.hyperparameters, "epochs", 1),
-            checkpoint_every=_seconds("OPTML_CHECKPOINT_SECONDS", 60.0),
+            checkpoint_every=number("OPTML_CHECKPOINT_SECONDS", 60.0),
             objective=job.engine.tuning_objective_metric,
         )
         facts = fingerprint(
@@ -232,14 +232,6 @@ def _seed(job: Job) -> int:
         if isinstance(value, int):
             return value
     return job.seed
-
-
-def _seconds(variable: str, default: float) -> float:
-    text = os.environ.get(variable, "").strip()
-    try:
-        return float(text) if text else default
-    except ValueError:
-        raise UserError(f"environment variable {variable}='{text}' is not a number of seconds") from None
 
 
 def _require_writable(folder: Path) -> None:
