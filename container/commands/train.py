@@ -235,7 +235,7 @@ def _follow(child: subprocess.Popen[str], log: JobLog, *, verbose: bool) -> None
         for line in child.stdout:
             warning = log.read(line.rstrip("\n"))
             if warning:
-                console.print(f"warning: {warning}", markup=False)
+                console.print(f"warning: {warning}", markup=False, soft_wrap=True)
             progress.update(task, completed=log.done)
 
 
