@@ -15,7 +15,13 @@ from itertools import pairwise
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
-from numba import njit
+from numba import float32, float64, int32, int64, njit, types, void
+
+# Types are declared, not inferred: importing this module compiles it, or finds it compiled in an image.
+_matrix = types.Array(float32, 2, "C", readonly=True)
+_vector = types.Array(float32, 1, "C", readonly=True)
+_exact_matrix = types.Array(float64, 2, "C", readonly=True)
+_labels = types.Array(int32, 1, "C", readonly=True)
 
 ROWS = 256  # of a block
 CENTERS = 1024  # in one matrix product: 1 MiB of scores
@@ -33,7 +39,7 @@ def absorb(rows: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarra
     def part(folded: Folded, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         counts, sums, loss = np.zeros(len(centers)), np.zeros(centers.shape), np.zeros(1)
         for first in range(start, stop, ROWS):
-            block = rows[first : min(first + ROWS, stop)]
+            block = np.ascontiguousarray(rows[first : min(first + ROWS, stop)])
             labels, best = _label(block, folded)
             loss += _add_up(block, folded[0], labels, best, counts, sums)
         return counts, sums, loss
@@ -55,8 +61,9 @@ def nearest(rows: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarr
     def part(folded: Folded, start: int, stop: int) -> None:
         for first in range(start, stop, ROWS):
             block = slice(first, min(first + ROWS, stop))
-            labels[block], _ = _label(rows[block], folded)
-            _measure(rows[block], centers, labels[block], squared[block])
+            part_rows = np.ascontiguousarray(rows[block])
+            labels[block], _ = _label(part_rows, folded)
+            _measure(part_rows, centers, labels[block], squared[block])
 
     _in_parts(part, len(rows), centers)
     return labels, squared
@@ -111,7 +118,12 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads - 1, thread_name_prefix="nearest")
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+@njit(
+    [void(m, _vector, float32[:, ::1], float32[::1]) for m in (_matrix, _exact_matrix)],
+    nogil=True,
+    cache=True,
+    fastmath={"reassoc", "contract"},
+)
 def _center(centers: np.ndarray, mean: np.ndarray, around: np.ndarray, bias: np.ndarray) -> None:
     for j in range(centers.shape[0]):
         total = 0.0
@@ -122,7 +134,7 @@ def _center(centers: np.ndarray, mean: np.ndarray, around: np.ndarray, bias: np.
         bias[j] = -total
 
 
-@njit(nogil=True, cache=True)
+@njit(void(_matrix, _vector, int64, float32[::1], int32[::1]), nogil=True, cache=True)
 def _scan(scores: np.ndarray, bias: np.ndarray, first: int, best: np.ndarray, labels: np.ndarray) -> None:
     """Bring the best score and label of every row (n,) up to date with (K, n) scores of centers from `first`.
 
@@ -151,7 +163,12 @@ def _scan(scores: np.ndarray, bias: np.ndarray, first: int, best: np.ndarray, la
             labels[i] = np.int32(first + j) if better else labels[i]
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+@njit(
+    float64(_matrix, _vector, _labels, _vector, float64[::1], float64[:, ::1]),
+    nogil=True,
+    cache=True,
+    fastmath={"reassoc", "contract"},
+)
 def _add_up(
     rows: np.ndarray,
     mean: np.ndarray,
@@ -174,7 +191,7 @@ def _add_up(
     return loss
 
 
-@njit(nogil=True, cache=True)
+@njit(void(_matrix, _matrix, _labels, float32[::1]), nogil=True, cache=True)
 def _measure(rows: np.ndarray, centers: np.ndarray, labels: np.ndarray, squared: np.ndarray) -> None:
     for i in range(rows.shape[0]):
         total = 0.0
