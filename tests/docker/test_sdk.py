@@ -79,6 +79,15 @@ def folder(tmp_path: Path, csv: bytes) -> Path:
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def leave_no_containers(image: str) -> Iterator[None]:
+    """Remove the stopped containers that the SDKs leave behind."""
+    yield
+    left = docker("ps", "--all", "--quiet", "--filter", f"ancestor={image}").stdout.split()
+    if left:
+        docker("rm", "--force", *left)
+
+
 @pytest.fixture
 def sdk2(engine: None, folder: Path) -> Client:
     return client(environment(".venv-sdk2", "sagemaker<3"), "sdk2.py", folder)
