@@ -3,10 +3,10 @@
     label_i = argmin_j |x_i - c_j|^2 = argmax_j x_i.c_j - |c_j|^2 / 2        ties: the lowest j
     counts_j = #{i: label_i = j},  sums_j = sum of the rows with label j,  loss = sum_i |x_i - c_label_i|^2
 
-The products are taken in float32 after the mean of the centers has been subtracted from both sides, so that
-data far from the origin lose nothing. An assignment may differ from the exact one only where two centers are
-equally near to within float32 rounding of the products: their squared distances differ by less than
-2^-20 * sqrt(d) * (largest |x - mean|^2 and |c - mean|^2 of the two). Sums and counts are float64.
+The products x.(c - m), m the mean of the centers, are taken in float32, so that data far from the origin lose
+no more than float32 lost already. An assignment may differ from the exact one only where two centers are
+equally near to within rounding: their squared distances differ by less than
+2^-22 * d * |x| * (|c - m| + |c' - m|). Sums and counts are float64.
 
 NumPy arrays take the CPU path (`nearest_cpu.py`), CUDA tensors the Triton kernels (`nearest_triton.py`).
 """
@@ -34,7 +34,7 @@ class Absorbed:
 
 
 def absorb(rows: Array, centers: Array) -> Absorbed:
-    """Assign (n, d) float32 rows to (K, d) float64 centers and add them up; n may be 0."""
+    """Assign (n, d) float32 rows to (K, d) float64 centers and add them up; both in C order, n may be 0."""
     if isinstance(rows, np.ndarray):
         from algorithms.kernels import nearest_cpu
 
@@ -45,7 +45,7 @@ def absorb(rows: Array, centers: Array) -> Absorbed:
 
 
 def nearest(rows: Array, centers: Array) -> tuple[Array, Array]:
-    """The nearest of (K, d) float32 centers to each of (n, d) float32 rows.
+    """The nearest of (K, d) float32 centers to each of (n, d) float32 rows, both in C order.
 
     Returns labels (n,) int32 and squared distances (n,) float32; these are summed up from differences, in
     float32 on a GPU and float64 on a CPU, so a row that lies on a center has distance 0.

@@ -14,7 +14,7 @@ import numpy as np
 
 from algorithms.base import Metric, Setting
 from algorithms.errors import UserError
-from algorithms.kernels.nearest import Absorbed, Array, absorb
+from algorithms.kernels.nearest import Absorbed, Array, absorb, nearest
 from algorithms.kmeans import seeding
 from algorithms.kmeans.hyperparameters import Hyperparameters
 from algorithms.kmeans.model import Model, streaming_state
@@ -93,7 +93,8 @@ class Learner:
         centers = self._state(self._final)
         totals = np.zeros(2)
         for batch in batches:
-            totals += absorb(self._put(batch.dense()), centers).loss.item(), len(batch)
+            _, squared = nearest(self._put(batch.dense()), centers)
+            totals += float(_host(squared).sum(dtype=np.float64)), len(batch)
         self.cluster.all_sum(totals)
         scores = {"msd": totals[0] / max(totals[1], 1), "ssd": totals[0]}
         return [
@@ -135,7 +136,7 @@ class Learner:
         loss = float(shrunk.losses.min())
         log.info("finished shrinking process. Mean Square Distance = %.6f", loss)
         model = self._model(shrunk)
-        self._final = model.centers.astype(np.float64)
+        self._final = model.centers
         # Rows lie about their streaming center as the last epoch saw it, and that about its final center.
         return model, [Metric("train:msd", loss), Metric("train:row_msd", self.spread + loss)]
 

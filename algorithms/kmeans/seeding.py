@@ -22,10 +22,10 @@ def draw(rows: np.ndarray, count: int, method: str, rng: np.random.Generator) ->
         return np.concatenate([rows, rows[extra]])
     if method == "random":
         chosen = rng.choice(len(rows), size=count, replace=False)
-        return rows.take(chosen, axis=0)
+        return np.asarray(rows[chosen])
     centered = rows - rows.mean(axis=0, dtype=np.float64).astype(rows.dtype)
     (chosen,) = plus_plus(centered, np.ones(len(rows)), count, 1, 2 + int(math.log(count)), rng)
-    return rows.take(chosen, axis=0)
+    return np.asarray(rows[chosen])
 
 
 def by_weight(weights: np.ndarray, count: int, trials: int, rng: np.random.Generator) -> np.ndarray:
