@@ -248,7 +248,7 @@ def _encoding(content_type: ContentType) -> str | None:
     """The text's encoding; None: UTF-8."""
     name = content_type.parameters.get("encoding") or content_type.parameters.get("charset") or "utf-8"
     try:
-        b"".decode(name)
+        "0".encode(name)  # refuses what is no encoding of text
         canonical = codecs.lookup(name).name
     except (LookupError, ValueError, UnicodeError):
         raise UserError(f"content type '{content_type}': there is no encoding '{name}'; try utf-8") from None

@@ -5,7 +5,7 @@ Indices count from 0, as XGBoost's container reads them; `index_base=1` in the c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -63,7 +63,8 @@ def _parse(
 ) -> Records | None:
     counts = []  # of the features of each row
     numbers = []  # of the rows' lines
-    items: list[bytes] = []  # index, value, index, value, ...
+    keys_: list[bytes] = []
+    values_: list[bytes] = []
     labels: list[float] = []
     weights: list[float] = []
     for line in text.splitlines():
@@ -79,13 +80,12 @@ def _parse(
             weight = _number(tail, where) if colon else 1.0
         if len(content) > first and content[first].startswith(b"qid:"):
             first += 1
-        pairs = b":".join(content[first:]).split(b":") if len(content) > first else []
-        if len(pairs) != 2 * (len(content) - first):
-            wrong = next((item for item in content[first:] if item.count(b":") != 1), b"")
-            raise UserError(f"{where} holds '{_shown(wrong)}'; expected index:value")
+        for item in content[first:]:
+            key, _, value = item.partition(b":")
+            keys_.append(key)
+            values_.append(value)
         counts.append(len(content) - first)
         numbers.append(row)
-        items += pairs
         labels.append(label)
         weights.append(weight)
     if not counts:
@@ -96,10 +96,10 @@ def _parse(
         return f"line {numbers[row]} of {source}"
 
     try:
-        keys = np.array(list(map(int, items[0::2])), np.int64) - base
-        values = float32(np.array(list(map(float, items[1::2])), np.float64))
+        keys = np.array(list(map(int, keys_)), np.int64) - base
+        values = float32(np.array(list(map(float, values_)), np.float64))
     except (ValueError, OverflowError):
-        raise _wrong_item(items, indptr, where_) from None
+        raise _wrong_item(keys_, values_, indptr, where_) from None
     width = layout.width
     if width is None:
         width = int(keys.max()) + 1 if len(keys) else 0
@@ -122,18 +122,19 @@ def _number(text: bytes, where: str) -> float:
         raise UserError(f"{where} begins with '{_shown(text)}'; expected a number as its label") from None
 
 
-def _wrong_item(items: list[bytes], indptr: np.ndarray, where: object) -> UserError:
-    assert callable(where)
-    for at in range(0, len(items), 2):
+def _wrong_item(
+    keys: list[bytes], values: list[bytes], indptr: np.ndarray, where: Callable[[int], str]
+) -> UserError:
+    for at, (key, value) in enumerate(zip(keys, values, strict=True)):
         try:
-            if abs(int(items[at])) < 2**62:
-                float(items[at + 1])
+            if abs(int(key)) < 2**62:
+                float(value)
                 continue
         except ValueError:
             pass
-        row = int(np.searchsorted(indptr, at // 2, side="right")) - 1
-        pair = _shown(items[at] + b":" + items[at + 1])
-        return UserError(f"{where(row)} holds '{pair}'; expected index:value, the index a whole number")
+        row = int(np.searchsorted(indptr, at, side="right")) - 1
+        item = _shown(key + b":" + value if value else key)
+        return UserError(f"{where(row)} holds '{item}'; expected index:value, the index a whole number")
     raise AssertionError("no item is wrong")
 
 

@@ -316,8 +316,8 @@ def test_every_legal_encoding_of_a_record_is_read(count: int) -> None:
     shape = b"\xac\x02"  # 300
     tensors = [
         unpacked(1, 5, floats) + unpacked(2, 0, keys) + unpacked(3, 0, [shape]),
-        nested(3, shape) + nested(2, keys[0] + keys[1]) + nested(1, floats[0]) + nested(1, floats[1] + floats[2])
-        + unpacked(2, 0, keys[2:]),
+        nested(3, shape) + nested(2, keys[0] + keys[1]) + nested(1, floats[0])
+        + nested(1, floats[1] + floats[2]) + unpacked(2, 0, keys[2:]),
         nested(1, b"".join(floats)) + nested(9, b"unknown") + nested(2, b"".join(keys)) + nested(3, shape),
     ]  # fmt: skip
     for tensor_bytes in tensors:
