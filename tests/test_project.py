@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -45,9 +47,7 @@ def test_dockerfiles_differ_only_where_they_say_so() -> None:
     blocks = SequenceMatcher(None, cpu, gpu, autojunk=False).get_opcodes()
     changed = ["\n".join(cpu[i:j] + gpu[k:m]) for tag, i, j, k, m in blocks if tag != "equal"]
     assert len(changed) == 4
-    assert (
-        sum("Differs:" in block for block in changed[1:]) == 2
-    )  # and the title, the extra
+    assert sum("Differs:" in block for block in changed[1:]) == 2  # and the title, the extra
 
 
 def test_readme_states_what_every_algorithm_is() -> None:
@@ -68,6 +68,27 @@ def test_readme_names_only_targets_that_make_knows() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     assert named
     assert named <= targets | {"help"}
+
+
+def test_readme_commands_work_as_they_stand(tmp_path: Path) -> None:
+    block = re.search(r"^## Without Docker.*?```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.M | re.S)
+    assert block is not None
+    commands = [line for line in block[1].splitlines() if line.startswith("optml") and "serve" not in line]
+    assert len(commands) == 5
+    rows = [",".join(str((3 * row + column) % 7) for column in range(4)) for row in range(100)]
+    (tmp_path / "data.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "part-0.csv").write_text("1,2,3,4\n")
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    script = "\n".join(["set -e", *commands])
+    done = subprocess.run(
+        ["sh", "-c", script],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": programs},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("script", [".ci/run"])
