@@ -56,8 +56,8 @@ class Learner:
         self.centers: Array = None
         self.weights: Array = None
         self.rows = 0  # absorbed over all hosts and epochs
-        self.loss: Array = None  # sum of squared distances to the centers of the moment, in this epoch ...
-        self.counted = 0  # ... over so many rows
+        self.loss: Array = None  # sum of squared distances to the centers as moved, in this epoch
+        self.counted = 0  # and over how many rows
         self.spread = 0.0  # their quotient, in the last whole epoch
         self._final: np.ndarray | None = None
         self._staging: Staging | None = None
@@ -71,10 +71,12 @@ class Learner:
         half_life = self.hyperparameters.half_life_time_size
         if half_life:
             self.weights *= 2.0 ** (-count / half_life)
-        step = absorbed.sums - absorbed.counts[:, None] * self.centers  # 0 where no row came
+        move = absorbed.sums - absorbed.counts[:, None] * self.centers  # 0 where no row came
         self.weights += absorbed.counts
-        self.centers += step / self.weights.clip(min=np.finfo(np.float64).tiny)[:, None]
-        self.loss += absorbed.loss
+        move /= self.weights.clip(min=np.finfo(np.float64).tiny)[:, None]
+        self.centers += move
+        # The rows' distances to the centers as moved: sum |x - C - move|^2, multiplied out.
+        self.loss += absorbed.loss + ((absorbed.counts - 2 * self.weights) * (move * move).sum(1)).sum()
         self.rows += count
         self.counted += count
         return ()
