@@ -1,0 +1,211 @@
+"""The Flask application: SageMaker's routes, the order of work, and errors that are never HTML."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any
+
+import orjson
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from serving import metrics, negotiation
+from serving.codecs import lines
+from serving.errors import RequestError, busy
+from serving.predictor import Predictor
+from serving.requests import read_body
+from serving.settings import Settings
+from serving.store import Store
+
+log = logging.getLogger("serving")
+
+JSON = "application/json"
+_ATTRIBUTES = "HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES"
+_VISIBLE = re.compile(r"[\x20-\x7e]{1,1024}")
+_STREAMED = 1 << 20  # bytes from which JSON lines are sent piece by piece
+_MAX_PAYLOAD_MB = 6
+_PAGE = 100  # models a page of GET /models
+
+
+@dataclass(slots=True)
+class State:
+    """What a worker process is up to. `ready` answers for the whole server: has any worker its model?"""
+
+    settings: Settings
+    workers: int = 1
+    ready: Callable[[], bool] = lambda: True
+    draining: Callable[[], bool] = lambda: False
+    device: str = "cpu"
+    predictor: Predictor | None = None
+    loaded: Event = field(default_factory=Event)
+
+    def wait(self, deadline: float) -> Predictor:
+        """The model, as soon as it is loaded. Raises RequestError (503) at the deadline."""
+        if self.predictor is None:
+            self.loaded.wait(max(0.0, deadline - time.monotonic()))
+        if self.predictor is None:
+            raise busy("the model is still loading")
+        return self.predictor
+
+
+def create_app(state: State, store: Store | None = None) -> Flask:
+    """The application of one worker: of one model or, with a store, of many."""
+    app = Flask("serving", static_folder=None)
+    _add(app, "/ping", lambda: _ping(state))
+    _add(app, "/execution-parameters", lambda: _execution_parameters(state))
+    _add(app, "/metrics", lambda: _text(metrics.exposition(state.device), metrics.CONTENT_TYPE))
+    if store is None:
+        _add(app, "/invocations", lambda: _invoke(state, state.wait), "POST")
+        _add(app, "/", lambda: _json(state.wait(time.monotonic()).served.describe()))
+        _add(app, "/models", lambda: _json(state.wait(time.monotonic()).served.describe()))
+    else:
+        _add_models(app, state, store)
+    app.register_error_handler(Exception, _failed)
+    return app
+
+
+def _add(app: Flask, path: str, view: Callable[..., Response], method: str = "GET") -> None:
+    app.add_url_rule(path, f"{method} {path}", view, methods=[method], provide_automatic_options=False)
+
+
+def _ping(state: State) -> Response:
+    if request.method != "GET":  # Flask adds HEAD to every GET
+        raise RequestError(405, "MethodNotAllowed", "use GET", [("Allow", "GET")])
+    if state.draining():
+        return _json({"error": "stopping"}, 503)
+    if not state.ready():
+        return _json({"error": "loading"}, 503)
+    return _text(b"", "text/plain")
+
+
+def _execution_parameters(state: State) -> Response:
+    """Without BatchStrategy: SDK v2 in local mode dies of it, and the default is what we want."""
+    concurrent = max(1, min(state.workers, 100 // _MAX_PAYLOAD_MB))
+    return _json({"MaxConcurrentTransforms": concurrent, "MaxPayloadInMB": _MAX_PAYLOAD_MB})
+
+
+def _invoke(state: State, predictor: Callable[[float], Predictor]) -> Response:
+    """POST /invocations and POST /models/NAME/invoke."""
+    began = time.monotonic()
+    environ = request.environ
+    deadline = began + state.settings.timeout
+    body = read_body(environ, state.settings.max_content_length)
+    answer, content_type = predictor(deadline).answer(
+        body, environ.get("CONTENT_TYPE", ""), environ.get("HTTP_ACCEPT", ""), deadline
+    )
+    if len(answer) > _STREAMED and content_type == "application/jsonlines":
+        response = Response(iter(lines(answer)), 200, content_type=content_type)
+    else:
+        response = Response(answer, 200, content_type=content_type)
+    _echo(response)
+    seconds = time.monotonic() - began
+    metrics.ANSWERS.observe(200)
+    metrics.LATENCY.observe(seconds)
+    if log.isEnabledFor(logging.DEBUG):  # a line costs a small request a tenth of its time
+        log.debug("%s 200 %d %d %.1f ms", environ["PATH_INFO"], len(body), len(answer), seconds * 1e3)
+    return response
+
+
+def _echo(response: Response) -> None:
+    attributes = request.environ.get(_ATTRIBUTES)
+    if attributes and _VISIBLE.fullmatch(attributes):
+        response.headers["X-Amzn-SageMaker-Custom-Attributes"] = attributes
+
+
+def _text(body: bytes, content_type: str) -> Response:
+    return Response(body, 200, content_type=content_type)
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, content_type=JSON)
+
+
+def _failed(error: Exception) -> Response:
+    """Any error as an answer: one sentence, in JSON for those who speak it; tracebacks go to the log only."""
+    environ = request.environ
+    path = environ.get("PATH_INFO", "")
+    if isinstance(error, RequestError):
+        refusal = error
+    elif isinstance(error, HTTPException):
+        status = error.code or 500
+        allow = [(name, value) for name, value in error.get_headers() if name == "Allow"]
+        sentence = f"{error.name.lower()}: {environ.get('REQUEST_METHOD', '')} {path[:200]}"
+        refusal = RequestError(status, error.name.replace(" ", ""), sentence, allow)
+    else:
+        refusal = _internal(error, path)
+    if path == "/invocations" or path.endswith("/invoke"):
+        metrics.ANSWERS.observe(refusal.status)
+    if refusal.status != 500:
+        log.warning("%s %d %s", _one_line(path), refusal.status, _one_line(refusal.message))
+    accept, content_type = environ.get("HTTP_ACCEPT", ""), environ.get("CONTENT_TYPE", "")
+    body, media = refusal.body(json=negotiation.speaks_json(accept, content_type))
+    response = Response(body, refusal.status, refusal.headers, content_type=media)
+    _echo(response)
+    return response
+
+
+def _internal(error: Exception, path: str) -> RequestError:
+    request_id = uuid.uuid4().hex
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        log.error("request %s: out of memory: %s", request_id, _one_line(str(error)))
+        return RequestError(
+            507, "InsufficientMemory", "not enough memory for this request; send less at a time"
+        )
+    log.error("request %s to %s failed", request_id, _one_line(path), exc_info=error)
+    message = "internal error; the log of the container tells more under this request_id"
+    return RequestError(500, "InternalError", message, request_id=request_id)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:500]
+
+
+def _add_models(app: Flask, state: State, store: Store) -> None:
+    """The routes of a multi-model server."""
+
+    def load() -> Response:
+        try:
+            wanted = orjson.loads(read_body(request.environ, 1 << 16))
+            name, url = wanted["model_name"], wanted["url"]
+        except (ValueError, TypeError, KeyError):
+            name = url = None
+        if not (isinstance(name, str) and name and "/" not in name and isinstance(url, str) and url):
+            message = 'the body must be {"model_name": "...", "url": "/opt/ml/models/.../model"}'
+            raise RequestError(400, "InvalidRequest", message)
+        store.load(name, url)
+        log.info("loaded model %s from %s", _one_line(name), _one_line(url))
+        return _json({"modelName": name, "modelUrl": url})
+
+    def listing() -> Response:
+        limit = request.args.get("limit", "")
+        size = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 6 else _PAGE
+        page, token = store.page(request.args.get("next_page_token", ""), max(1, size))
+        models = [{"modelName": name, "modelUrl": url} for name, url in page]
+        return _json({"models": models} | ({"nextPageToken": token} if token else {}))
+
+    def invoke(name: str) -> Response:
+        with store.use(name) as predictor:
+            return _invoke(state, lambda _: predictor)
+
+    def unload(name: str) -> Response:
+        store.unload(name)
+        log.info("unloaded model %s", _one_line(name))
+        return _json({"modelName": name})
+
+    def single() -> Response:
+        message = "this server has many models: use POST /models/NAME/invoke"
+        raise RequestError(404, "NotFound", message)
+
+    _add(app, "/models", load, "POST")
+    _add(app, "/models", listing)
+    _add(app, "/models/<name>", lambda name: _json({"modelName": name, "modelUrl": store.url(name)}))
+    _add(app, "/models/<name>", unload, "DELETE")
+    _add(app, "/models/<name>/invoke", invoke, "POST")
+    _add(app, "/invocations", single, "POST")
+    _add(app, "/", listing)

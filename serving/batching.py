@@ -1,0 +1,184 @@
+"""Between the threads that talk HTTP and the model: one inference at a time, a bounded queue, a deadline.
+
+On a CPU requests pass a `Gate` one by one: a vectorised model answers a small request in less time than
+handing it to another thread takes. On a GPU the `Batcher` joins what waits, for one kernel launch costs as
+much as another.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Condition, Lock, Thread
+from typing import Any, Protocol
+
+from algorithms.base import Columns
+from algorithms.records import Records, concatenate
+from serving import metrics
+from serving.errors import RequestError, busy
+from serving.models import Served
+
+LIGHT = 0.001  # seconds of computing that are not worth waiting in line for
+
+
+class Queue(Protocol):
+    """Where a request waits for its inference."""
+
+    def predict(self, served: Served, records: Any, options: Mapping[str, str], deadline: float) -> Columns:
+        """`served.model.predict(records, options)`, when it is this request's turn.
+
+        Raises RequestError (503) if too many requests wait already, or if its turn has not come by `deadline`
+        (`time.monotonic()`); and whatever the model raises.
+        """
+
+
+def overtaken() -> RequestError:
+    return busy("the request waited longer than a client does")
+
+
+class Gate:
+    """Lets one inference through at a time, for kernels use all cores that their process has; one that takes
+    less than a lock costs under load passes beside."""
+
+    def __init__(self, max_queue: int) -> None:
+        self._turn = Lock()
+        self._max_queue = max_queue
+        self._waiting = 0
+        self._count = Lock()
+
+    def predict(self, served: Served, records: Any, options: Mapping[str, str], deadline: float) -> Columns:
+        count = len(records)
+        began = start = time.perf_counter()
+        if count * served.seconds < LIGHT:
+            answer = served.model.predict(records, options)
+        else:
+            if not self._turn.acquire(blocking=False):
+                self._wait(deadline)
+            try:
+                start = time.perf_counter()
+                answer = served.model.predict(records, options)
+            finally:
+                self._turn.release()
+        metrics.QUEUED.observe(start - began)
+        metrics.COMPUTED.observe(time.perf_counter() - start)
+        metrics.RECORDS.observe(count)
+        return answer
+
+    def _wait(self, deadline: float) -> None:
+        with self._count:
+            if self._waiting >= self._max_queue:
+                raise busy(f"{self._waiting} requests wait already")
+            self._waiting += 1
+            metrics.gauge("queue_depth", self._waiting)
+        try:
+            if not self._turn.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                raise overtaken()
+        finally:
+            with self._count:
+                self._waiting -= 1
+                metrics.gauge("queue_depth", self._waiting)
+
+
+@dataclass(slots=True)
+class _Job:
+    served: Served
+    records: Records
+    options: Mapping[str, str]
+    deadline: float
+    began: float = field(default_factory=time.perf_counter)
+    answer: Future[Columns] = field(default_factory=Future)
+
+    def joins(self, other: _Job) -> bool:
+        """Can both be answered by one call?"""
+        return (
+            self.served is other.served
+            and self.options == other.options
+            and self.records.width == other.records.width
+            and type(self.records.features) is type(other.records.features)
+        )
+
+
+class Batcher:
+    """One thread that answers as many waiting requests as fit into a batch with one call of the model.
+
+    A request whose records the model refuses fails alone: its batch is then answered one by one.
+    """
+
+    def __init__(self, max_records: int, max_delay: float, max_queue: int) -> None:
+        self._max_records = max_records
+        self._max_delay = max_delay
+        self._max_queue = max_queue
+        self._jobs: deque[_Job] = deque()
+        self._changed = Condition()
+        Thread(target=self._run, name="inference", daemon=True).start()
+
+    def predict(self, served: Served, records: Any, options: Mapping[str, str], deadline: float) -> Columns:
+        job = _Job(served, records, options, deadline)
+        with self._changed:
+            if len(self._jobs) >= self._max_queue:
+                raise busy(f"{len(self._jobs)} requests wait already")
+            self._jobs.append(job)
+            metrics.gauge("queue_depth", len(self._jobs))
+            self._changed.notify()
+        return job.answer.result()
+
+    def _run(self) -> None:
+        while True:
+            batch = self._collect()
+            start = time.perf_counter()
+            for job in batch:
+                metrics.QUEUED.observe(start - job.began)
+            _answer(batch)
+
+    def _collect(self) -> list[_Job]:
+        """Wait for a request, and for others until the batch is full or the first has waited long enough."""
+        with self._changed:
+            while not self._jobs:
+                self._changed.wait()
+            until = self._jobs[0].began + self._max_delay
+            while (left := until - time.perf_counter()) > 0 and self._waiting_records() < self._max_records:
+                self._changed.wait(left)
+            batch: list[_Job] = []
+            others: list[_Job] = []
+            size = 0
+            while self._jobs:
+                job = self._jobs.popleft()
+                if time.monotonic() > job.deadline:  # its client has gone
+                    job.answer.set_exception(overtaken())
+                elif not batch or (job.joins(batch[0]) and size + len(job.records) <= self._max_records):
+                    batch.append(job)
+                    size += len(job.records)
+                else:
+                    others.append(job)
+            self._jobs.extend(others)
+            metrics.gauge("queue_depth", len(others))
+            return batch
+
+    def _waiting_records(self) -> int:
+        return sum(len(job.records) for job in self._jobs)
+
+
+def _answer(batch: list[_Job]) -> None:
+    if not batch:
+        return
+    first = batch[0]
+    start = time.perf_counter()
+    try:
+        answer = first.served.model.predict(concatenate(job.records for job in batch), first.options)
+    except BaseException as error:
+        if len(batch) == 1:
+            first.answer.set_exception(error)
+        else:
+            for job in batch:
+                _answer([job])
+        return
+    metrics.COMPUTED.observe(time.perf_counter() - start)
+    metrics.RECORDS.observe(sum(len(job.records) for job in batch))
+    row = 0
+    for job in batch:
+        stop = row + len(job.records)
+        job.answer.set_result({name: column[row:stop] for name, column in answer.items()})
+        row = stop

@@ -1,0 +1,161 @@
+"""Columns of an answer written as JSON, JSON lines, CSV or RecordIO-protobuf.
+
+Numbers are written as AWS's containers write them: float32 widened to double, then the fewest digits that
+give the double back (`0.27046188712120056`), with `.0` where they are whole; separators are ", " and ": ".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
+
+import numpy as np
+import orjson
+
+from algorithms.base import Columns, Response
+from container.formats.content_type import CSV, JSON, RECORDIO_PROTOBUF
+
+_MANY = 64  # numbers from which orjson, with its fixed cost, is the faster printer
+
+
+def encode(
+    columns: Columns,
+    media: str,
+    response: Response,
+    *,
+    uids: Sequence[str] | None = None,
+    metadata: Sequence[str] | None = None,
+    failed: Mapping[int, str] | None = None,
+    final_newline: bool = True,
+) -> bytes:
+    """Write the answer of one request; columns are (n,) or (n, m), in the order of `response.fields`.
+
+    uids, metadata: of the request's records, copied to a RecordIO answer.
+    failed:         place in the answer -> why that record has no prediction; `columns` holds the others.
+    final_newline:  ends the last line of JSON lines and CSV, unless a batch transform job adds its own.
+    """
+    if tuple(columns) != response.fields:
+        columns = {name: columns[name] for name in sorted(columns, key=_rank(response.fields))}
+    failed = failed or {}
+    if media == RECORDIO_PROTOBUF:
+        return _recordio(columns, uids, metadata, failed)
+    if media == CSV:
+        rows = _csv_rows(columns)
+        broken = {place: '"' + why.replace('"', '""') + '"' for place, why in failed.items()}
+    else:
+        rows = _json_rows(columns)
+        broken = {place: f'{{"error": {_string(why)}}}' for place, why in failed.items()}
+    if broken:
+        good = iter(rows)
+        rows = [broken[place] if place in broken else next(good) for place in range(len(rows) + len(broken))]
+    if media == JSON:
+        return f'{{"{response.wrapper}": [{", ".join(rows)}]}}'.encode()
+    text = "\n".join(rows)
+    return (text + "\n" if final_newline and rows else text).encode()
+
+
+def lines(body: bytes, size: int = 1 << 16) -> list[bytes]:
+    """Cut lines into pieces of about `size` bytes, each of whole lines, to be sent one by one."""
+    pieces = []
+    start = 0
+    while start < len(body):
+        end = body.find(b"\n", start + size) + 1 or len(body)
+        pieces.append(body[start:end])
+        start = end
+    return pieces
+
+
+def _rank(fields: tuple[str, ...]):  # type: ignore[no-untyped-def]  # a sort key
+    return lambda name: fields.index(name) if name in fields else len(fields)
+
+
+def _json_rows(columns: Columns) -> list[str]:
+    texts = []
+    for column in columns.values():
+        values = _texts(column, _string)
+        if column.ndim > 1:
+            width = column[0].size if len(column) else 0
+            values = [f"[{', '.join(row)}]" for row in _cut(values, len(column), width)]
+        texts.append(values)
+    return list(map(_template(tuple(columns)).__mod__, zip(*texts, strict=True)))
+
+
+@lru_cache(maxsize=64)
+def _template(names: tuple[str, ...]) -> str:
+    """The row of a JSON answer: `{"closest_cluster": %s, "distance_to_cluster": %s}`."""
+    return "{" + ", ".join(f"{_string(name)}: ".replace("%", "%%") + "%s" for name in names) + "}"
+
+
+def _csv_rows(columns: Columns) -> list[str]:
+    texts = []
+    for column in columns.values():
+        values = _texts(column, _cell)
+        if column.ndim > 1:
+            width = column[0].size if len(column) else 0
+            values = [",".join(row) for row in _cut(values, len(column), width)]
+        texts.append(values)
+    return list(map(",".join, zip(*texts, strict=True)))
+
+
+def _cut(values: list[str], rows: int, width: int) -> list[list[str]]:
+    each = iter(values)
+    return [list(islice(each, width)) for _ in range(rows)]
+
+
+def _texts(column: np.ndarray, string) -> list[str]:  # type: ignore[no-untyped-def]  # string: str -> str
+    """The text of each value, in C order."""
+    flat = column.reshape(-1)
+    kind = column.dtype.kind
+    if kind == "f":
+        return _floats(flat)
+    if kind == "b":
+        return ["true" if value else "false" for value in flat.tolist()]
+    if kind in "iu":
+        return [str(value) for value in flat.tolist()]
+    return [string(str(value)) for value in flat.tolist()]
+
+
+def _floats(values: np.ndarray) -> list[str]:
+    if len(values) < _MANY:
+        return [_float(value) for value in values.tolist()]
+    wide = np.ascontiguousarray(values, dtype=np.float64)
+    texts = orjson.dumps(wide, option=orjson.OPT_SERIALIZE_NUMPY).decode()[1:-1].split(",")
+    magnitude = np.abs(wide)
+    # orjson has digits of its own for exponents, and `null` for what is not finite.
+    plain = ((magnitude >= 1e-4) & (magnitude < 1e16)) | (magnitude == 0)
+    for odd in np.flatnonzero(~plain).tolist():
+        texts[odd] = _float(wide[odd].item())
+    return texts
+
+
+def _float(value: float) -> str:
+    if value - value == 0:  # finite
+        return repr(value)
+    return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+
+
+def _string(value: str) -> str:
+    return orjson.dumps(value.encode("utf-8", "replace").decode()).decode()
+
+
+def _cell(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"' if any(mark in value for mark in ',"\r\n') else value
+
+
+def _recordio(
+    columns: Columns, uids: Sequence[str] | None, metadata: Sequence[str] | None, failed: Mapping[int, str]
+) -> bytes:
+    """One Record per record; one that failed holds NaN, and the reason as its metadata."""
+    from container.formats.records import encode_columns
+
+    if not failed:
+        return encode_columns(columns, uids, metadata)
+    rows = len(next(iter(columns.values()), np.empty(0))) + len(failed)
+    good = np.array([place for place in range(rows) if place not in failed], dtype=np.intp)
+    spread = {}
+    for name, column in columns.items():
+        spread[name] = np.full((rows, *column.shape[1:]), np.nan, dtype=np.float32)
+        spread[name][good] = column
+    reasons = [f'{{"error": {_string(failed[place])}}}' if place in failed else "" for place in range(rows)]
+    return encode_columns(spread, None, reasons)

@@ -1,0 +1,266 @@
+"""The program `serve`: Flask under gunicorn.
+
+The parent process never computes and loads no kernels: libraries with thread pools hang or abort in children
+of a parent that used them. Each worker maps the model after the fork, so pages are shared, and lets it answer
+once before it is ready. One worker a CPU, or one a GPU with a thread that joins requests into batches; a
+multi-model server is one process.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import deque
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+from algorithms.errors import PlatformError, UserError
+from container import cpus, devices
+from container.paths import Paths
+from serving.settings import Settings
+
+if TYPE_CHECKING:
+    from gunicorn.arbiter import Arbiter
+
+    from serving.app import State
+    from serving.batching import Queue
+
+log = logging.getLogger("serving")
+
+DRAIN = 25  # seconds for requests in flight; SageMaker kills after 30
+KEEP_ALIVE = 75  # seconds an idle connection stays open
+DEATHS, WINDOW = 3, 60.0  # so many deaths of workers in so many seconds end the server
+_CANNOT_LOAD = 3  # exit status of a worker that makes gunicorn give up instead of starting another
+
+
+def main() -> int:
+    """Serve the model in /opt/ml/model until SIGTERM. Returns the exit status: 0 after a stop, 1 when the
+    model cannot be loaded or workers keep dying, 2 for an environment that makes no sense."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until gunicorn has its own
+    try:
+        settings = Settings.of_environment()
+    except UserError as error:
+        _start_log(logging.INFO)
+        log.error("%s", error)
+        return 2
+    _start_log(settings.log_level)
+    device_names = _devices()
+    cores = cpus.count()
+    processes = 1 if settings.multi_model else settings.workers or len(device_names) or cores
+    cpus.limit_threads(processes)
+    with tempfile.TemporaryDirectory(prefix="optml-serve-", dir=_shared_memory()) as scratch:
+        failure = Path(scratch) / "failure"
+        try:
+            _serve(settings, processes, device_names, failure)
+        except SystemExit as end:
+            if failure.exists():
+                log.error("%s", failure.read_text())
+                return 1
+            return 0 if end.code in (None, 0) else 1
+        except (UserError, PlatformError, OSError) as error:
+            log.error("%s", error)
+            return 1
+    return 0
+
+
+def _serve(settings: Settings, processes: int, device_names: list[str], failure: Path) -> None:
+    from serving.models import unpacked
+
+    if settings.multi_model:
+        _Server(settings, processes, device_names, None, failure).run()
+        return
+    with unpacked(Paths.of_environment().model) as folder:
+        _Server(settings, processes, device_names, folder, failure).run()
+
+
+class _Server:
+    """The parent process: gunicorn's configuration and what it is told at its events."""
+
+    def __init__(
+        self, settings: Settings, processes: int, device_names: list[str], folder: Path | None, failure: Path
+    ) -> None:
+        self.settings = settings
+        self.processes = processes
+        self.devices = device_names
+        self.folder = folder
+        self.failure = failure
+        self.deaths: deque[float] = deque(maxlen=DEATHS)
+        self.shared = mmap.mmap(-1, 1)  # [0]: some worker has its model
+
+    def run(self) -> None:
+        """Start gunicorn in this process; ends with SystemExit."""
+        from gunicorn.app.base import BaseApplication
+        from gunicorn.arbiter import Arbiter
+
+        import serving.app  # before the fork: once for all workers
+
+        server = self
+
+        class Application(BaseApplication):  # type: ignore[misc]
+            def load_config(self) -> None:
+                for name, value in server.configuration().items():
+                    if name in self.cfg.settings:  # some are younger than the oldest gunicorn we take
+                        self.cfg.set(name, value)
+
+            def load(self) -> object:
+                return serving.app  # a worker makes its own application in `start_worker`
+
+        from serving import memory, metrics
+
+        metrics.share(self.processes)
+        self.kills = memory.kills()
+        log.info(
+            "serving %s on port %d: %d workers of %d threads",
+            self.folder or "many models",
+            self.settings.port,
+            self.processes,
+            self.settings.threads,
+        )
+        Arbiter(Application()).run()
+
+    def configuration(self) -> dict[str, Any]:
+        return {
+            "bind": f"0.0.0.0:{self.settings.port}",
+            "workers": self.processes,
+            "threads": self.settings.threads,
+            "worker_class": "serving.worker.Worker",
+            "worker_connections": 1000 + self.settings.threads,
+            "worker_tmp_dir": _shared_memory(),
+            "timeout": 120,  # without a sign of life from the thread that accepts connections
+            "graceful_timeout": DRAIN,
+            "keepalive": KEEP_ALIVE,
+            "loglevel": "warning",
+            "control_socket_disable": True,
+            "pre_fork": self.place_worker,
+            "post_worker_init": self.start_worker,
+            "child_exit": self.bury_worker,
+        }
+
+    def place_worker(self, arbiter: Arbiter, worker: Any) -> None:
+        """In the parent, before a fork: give the worker the lowest number that no other has, and its GPU."""
+        taken = {other.place for other in arbiter.WORKERS.values()}
+        worker.place = next(place for place in range(len(taken) + 1) if place not in taken)
+
+    def start_worker(self, worker: Any) -> None:
+        """In a new worker process: make its application, then load its model.
+
+        The first workers answer /ping with 503 while they load. One that replaces a dead one loads first, so
+        that its siblings get the requests in the meantime.
+        """
+        from serving import metrics
+        from serving.app import State, create_app
+        from serving.batching import Batcher, Gate
+
+        settings = self.settings
+        metrics.start(worker.place)
+
+        def queue(device: str) -> Queue:
+            if device == "cpu":
+                return Gate(settings.max_queue)
+            return Batcher(settings.max_batch_records, settings.max_batch_delay, settings.max_queue)
+
+        state = State(
+            settings,
+            self.processes,
+            ready=lambda: self.shared[0] == 1,
+            draining=lambda: not worker.alive,
+            device=self.devices[worker.place % len(self.devices)] if self.devices else "cpu",
+        )
+        if self.folder is None:
+            from serving.store import Store
+
+            store = Store(settings, {device: queue(device) for device in self.devices or ["cpu"]})
+            worker.wsgi = create_app(state, store)
+            self.shared[0] = 1
+            return
+        worker.wsgi = create_app(state)
+        if self.shared[0]:
+            self._load(state, queue(state.device))
+        else:
+            Thread(target=self._load, args=(state, queue(state.device)), daemon=True).start()
+
+    def _load(self, state: State, queue: Queue) -> None:
+        from serving import metrics
+        from serving.models import load
+        from serving.predictor import Predictor
+
+        assert self.folder is not None
+        try:
+            served = load(self.folder, state.device, self.settings.algorithm)
+        except BaseException as error:
+            self._give_up(error)
+        metrics.gauge("model_load_seconds", served.load_seconds)
+        metrics.gauge("models_loaded", 1)
+        state.predictor = Predictor(served, queue, self.settings)
+        state.loaded.set()
+        self.shared[0] = 1
+        log.info("model of %s loaded in %.2f s", served.algorithm.slug, served.load_seconds)
+
+    def _give_up(self, error: BaseException) -> None:
+        """End the worker, and with it the server: another would find the same. The first one says why."""
+        try:
+            with self.failure.open("x") as file:
+                file.write(
+                    f"Unable to load model: {error}" if str(error) else f"Unable to load model: {error!r}"
+                )
+            if not isinstance(error, UserError):
+                traceback.print_exception(error)
+        except FileExistsError:
+            pass
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_CANNOT_LOAD)
+
+    def bury_worker(self, arbiter: Arbiter, worker: Any) -> None:
+        """In the parent, after a worker has ended: count it, and give up after three in a minute."""
+        from gunicorn.errors import HaltServer
+
+        from serving import memory
+
+        if not arbiter.LISTENERS:  # the server is stopping
+            return
+        if not arbiter.WORKERS:
+            self.shared[0] = 0
+        kills = memory.kills()
+        cause = f"worker process {worker.pid} died"
+        if kills > self.kills:
+            self.kills = kills
+            cause += (
+                ": killed by the kernel, for the container's memory was used up (fewer workers need less)"
+            )
+        self.deaths.append(time.monotonic())
+        if len(self.deaths) == DEATHS and self.deaths[-1] - self.deaths[0] < WINDOW:
+            self.failure.write_text(f"{cause}; it was the third within {WINDOW:.0f} s")
+            raise HaltServer("workers keep dying", 1)
+        log.error("%s; starting another", cause)
+        time.sleep(0.2 * len(self.deaths))
+
+
+def _devices() -> list[str]:
+    """The GPUs to serve on; none: the CPU."""
+    number = devices.usable()
+    if number and not devices.built_for_cuda():
+        log.warning("the installed torch has no CUDA: serving on the CPU; use the image for GPUs")
+        number = 0
+    return [f"cuda:{index}" for index in range(number)]
+
+
+def _shared_memory() -> str | None:
+    """Where small files live in memory; None: the system's temporary folder."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+
+
+def _start_log(level: int) -> None:
+    logging.basicConfig(
+        stream=sys.stdout,
+        level=level,
+        format="[%(asctime)s %(levelname)s %(process)d] %(message)s",
+        force=True,
+    )
