@@ -63,7 +63,7 @@ def _predict(model: str, path: Path, content_type: str | None, accept: str | Non
     from container.formats.content_type import JSON_LINES, ContentType
     from container.formats.layout import Layout
     from serving import codecs, models, negotiation
-    from serving.errors import Refusal
+    from serving.errors import RequestError
 
     with _folder(Path(model)) as folder:
         served = models.load(folder)
@@ -71,7 +71,7 @@ def _predict(model: str, path: Path, content_type: str | None, accept: str | Non
     wanted = str(ContentType.parse(accept)) if accept else JSON_LINES
     try:
         media, options = negotiation.of_answer(wanted, negotiation.writable(algorithm))
-    except Refusal as refusal:
+    except RequestError as refusal:
         raise UserError(str(refusal)) from None
     found = []
     layout = Layout(served.model.width, algorithm.label_size)
