@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.tree import Tree, end, wait_for
+from tests.contract.tree import Tree, end, read_until, wait_for
 
 
 @pytest.fixture
@@ -178,22 +178,23 @@ def test_a_checkpoint_of_other_hyperparameters_is_left_out(tree: Tree) -> None:
 
 
 def test_a_second_sigterm_ends_at_once(tree: Tree) -> None:
-    tree.hyperparameters(pause=1.0, epochs=5, mini_batch_size=1)
+    tree.hyperparameters(pause=30)
+    folder = tree.checkpoints()
     process = tree.start(OPTML_CHECKPOINT_SECONDS="0")
-    time.sleep(1.2)
+    wait_for(folder, "*.ckpt")  # written just before the first update
     process.send_signal(signal.SIGTERM)
     time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    assert end(process, timeout=2).code == 128 + signal.SIGTERM
+    assert end(process, timeout=10).code == 128 + signal.SIGTERM
 
 
 def test_sigint_before_training_ends_well_with_an_empty_model_folder(tree: Tree) -> None:
     hosts = {"current_host": "localhost", "hosts": ["127.0.0.1", "localhost"]}
     tree.write("input/config/resourceconfig.json", hosts)  # whose other host never comes
     process = tree.start(OPTML_PORT="1")
-    time.sleep(1.5)
+    read_until(process, "Number of GPUs being used")
     process.send_signal(signal.SIGINT)
-    ended = end(process, timeout=5)
+    ended = end(process, timeout=10)
     assert ended.code == 0
     assert "there is no model" in ended.last
     assert not tree.model.exists() or not any(tree.model.iterdir())

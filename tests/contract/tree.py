@@ -15,6 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TOY = ("-m", "tests.contract.toy")
 
+STARTED: list[subprocess.Popen[str]] = []  # conftest.py ends those that a failed test leaves behind
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -72,7 +74,7 @@ class Tree:
         return float((self.model / "weights").read_text())
 
     def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, *(command or TOY)],
             cwd=ROOT,
             env=os.environ | {"SAGEMAKER_BASE_DIR": str(self.root)} | environment,
@@ -80,6 +82,8 @@ class Tree:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        STARTED.append(process)
+        return process
 
     def train(self, *command: str, **environment: str) -> Ended:
         return end(self.start(*command, **environment))
@@ -102,3 +106,12 @@ def wait_for(folder: Path, pattern: str, count: int = 1) -> None:
     while len(list(folder.glob(pattern))) < count:
         assert time.monotonic() < deadline, f"no {pattern} in {folder}"
         time.sleep(0.01)
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> None:
+    """Until the process has said so."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(f"ended without saying {text!r}")
