@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -106,18 +107,30 @@ def tree(scratch: Path, width: int) -> Path:
 def train(root: Path) -> tuple[float, int]:
     """Run the program; seconds from start to exit, and bytes of its peak resident memory."""
     environment = os.environ | {"SAGEMAKER_BASE_DIR": str(root), "OPTML_ALGORITHM": "kmeans"}
+    peak = 0
     with tempfile.TemporaryFile("w+") as log:
         began = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, "-m", "container", "train"], env=environment, stdout=log, stderr=log
         )
-        _, status, usage = os.wait4(process.pid, 0)  # its own peak, not that of all children so far
+        while process.poll() is None:
+            peak = max(peak, high_water(process.pid))
+            time.sleep(0.01)
         seconds = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             log.seek(0)
             raise SystemExit(f"train failed with {process.returncode}:\n{log.read()[-3000:]}")
-    return seconds, usage.ru_maxrss * 1024
+    return seconds, peak
+
+
+def high_water(pid: int) -> int:
+    """Bytes of a process's peak resident memory so far. getrusage would count its parent's from before exec."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) * 1024 if found else 0
 
 
 def compute(rows: np.ndarray) -> float:
