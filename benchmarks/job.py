@@ -124,7 +124,7 @@ def train(root: Path) -> tuple[float, int]:
 
 
 def high_water(pid: int) -> int:
-    """Bytes of a process's peak resident memory so far. getrusage would count its parent's from before exec."""
+    """Bytes of peak resident memory so far; getrusage would count those of the parent from before exec."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
