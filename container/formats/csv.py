@@ -51,21 +51,19 @@ class _Reader:
 
     def read(self, text: bytes) -> Records | None:
         """The rows of some whole lines; None if there are none."""
-        first = self._line
-        if first == 1:
+        if self._line == 1:
             text = text.removeprefix(codecs.BOM_UTF8)
             self._carriage_returns = b"\r" in text and b"\n" not in text
         if self._carriage_returns:
             text = text.replace(b"\r", b"\n")
-        count = count_lines(text)
-        self._line += count
         if not self._columns:
             text = self._start(text)
             if not self._columns:
                 return None
         if self._delimiter == " ":
             text = re.sub(rb"(?m)^ +| +(?=\r?$)", b"", re.sub(rb" {2,}", b" ", text))
-        number = self._line - count_lines(text)
+        number = self._line
+        self._line += count_lines(text)
         parts = self._small(text) if len(text) <= _SMALL else self._large(text)
         numbers: list[int] | None = None
         if parts is not None and len(parts[0]) != self._line - number:
@@ -81,13 +79,14 @@ class _Reader:
         head = text
         while head and not (line := head.split(b"\n", 1)[0]).strip():
             head = head[len(line) + 1 :]
+            self._line += 1
         if not head:
             return b""
-        number = self._line - count_lines(head)
-        where = f"row {number} of {self._source}"
+        where = f"row {self._line} of {self._source}"
         self._delimiter = _delimiter(line)
         if self._header:
             self._header = False
+            self._line += 1
             return self._start(head[len(line) + 1 :])
         cells = _cells(_collapsed(_decoded(line, where), self._delimiter), self._delimiter, where)
         if line.translate(None, _PLAIN):
