@@ -1,10 +1,11 @@
-"""The nearest center on a GPU: no n x K scores in memory, and sums without contended atomics.
+"""The nearest center on a GPU: no n x K scores in memory, and sums without atomics.
 
 `_assign`   rows (n, d), centers (K, d), bias (K,), all float32. A program takes ROWS rows and walks over all
             centers in tiles, keeping the running (best, label) of each row in registers.
-`_add_up`   rows sorted by label, cut into runs of equal length: a program walks along its run and adds a row
-            to the total in its registers until the label changes. Only the totals of a run's first and last
-            label can meet those of other programs, so atomics touch a center once a run, not once a row.
+`_add_runs` rows sorted by label, cut into runs of equal length: a program walks along its run and adds a row
+            to the total in its registers until the label changes. Labels that begin and end inside a run
+            are its own; the totals of its first and last label, which other runs may share, go to `edges`.
+`_add_edges`  one program a center adds up its edges in order. No atomics: the same rows give the same bits.
 
 Products are taken in float32 as three TF32 products ("tf32x3"), which keeps about 21 bits of the mantissa at
 roughly a third of the tensor cores' speed; plain TF32 keeps 10, and swaps the labels of near-ties. Scores are
@@ -17,6 +18,7 @@ x.c' + bias, where c' lies around the mean of the centers, as in `nearest_cpu`.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -24,8 +26,7 @@ import triton
 import triton.language as tl
 
 Tensor = Any  # a torch tensor; torch's own name would bring torch's types into mypy
-RUN = 32  # rows of a run of `_add_up`
-FEATURES = 64  # features that a program of `_add_up` takes
+FEATURES = 64  # features that a program of `_add_runs` and `_add_edges` takes
 
 
 def absorb(rows: Tensor, centers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -72,14 +73,17 @@ def add_up(rows: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
     n, d = rows.shape
     ordered, order = torch.sort(labels, stable=True)
     every = torch.arange(count + 1, dtype=torch.int32, device=rows.device)
-    counts = (
-        torch.searchsorted(ordered, every).diff().double()
-    )  # unlike bincount, it doesn't wait for the GPU
+    bounds = torch.searchsorted(ordered, every)  # unlike bincount, it doesn't wait for the GPU
     sums = torch.zeros(count, d, dtype=torch.float64, device=rows.device)
     if n:
-        grid = (triton.cdiv(n, RUN), triton.cdiv(d, FEATURES))
-        _add_up[grid](rows, ordered, order, sums, n, d, RUN=RUN, FEATURES=FEATURES, num_warps=2)
-    return counts, sums
+        length = max(32, triton.next_power_of_2(math.isqrt(n) // 4))  # as many edges as rows in a run, about
+        runs, tiles = triton.cdiv(n, length), triton.cdiv(d, FEATURES)
+        edges = torch.empty(2 * runs, d, dtype=torch.float64, device=rows.device)
+        _add_runs[(runs, tiles)](
+            rows, ordered, order, sums, edges, n, d, LENGTH=length, FEATURES=FEATURES, num_warps=2
+        )
+        _add_edges[(count, tiles)](bounds, edges, sums, n, d, LENGTH=length, FEATURES=FEATURES, num_warps=2)
+    return bounds.diff().double(), sums
 
 
 @triton.jit
@@ -116,19 +120,42 @@ def _assign(
 
 
 @triton.jit
-def _add_up(rows, ordered, order, sums, n, d, RUN: tl.constexpr, FEATURES: tl.constexpr):
+def _add_runs(rows, ordered, order, sums, edges, n, d, LENGTH: tl.constexpr, FEATURES: tl.constexpr):
     feature = tl.program_id(1) * FEATURES + tl.arange(0, FEATURES)
     inside = feature < d
-    start = tl.program_id(0) * RUN
-    stop = tl.minimum(start + RUN, n)
-    label = tl.load(ordered + start)
+    run = tl.program_id(0).to(tl.int64)
+    start = run * LENGTH
+    stop = tl.minimum(start + LENGTH, n)
+    first = tl.load(ordered + start)
+    label = first
     total = tl.zeros((FEATURES,), tl.float64)
     for place in range(start, stop):
         found = tl.load(ordered + place)
         if found != label:
-            tl.atomic_add(sums + label.to(tl.int64) * d + feature, total, mask=inside)
+            if label == first:
+                tl.store(edges + 2 * run * d + feature, total, mask=inside)
+            else:
+                tl.store(sums + label.to(tl.int64) * d + feature, total, mask=inside)
             total = tl.zeros((FEATURES,), tl.float64)
             label = found
         row = tl.load(order + place)
         total += tl.load(rows + row * d + feature, mask=inside, other=0.0).to(tl.float64)
-    tl.atomic_add(sums + label.to(tl.int64) * d + feature, total, mask=inside)
+    edge = tl.where(label == first, 2 * run, 2 * run + 1)
+    tl.store(edges + edge * d + feature, total, mask=inside)
+
+
+@triton.jit
+def _add_edges(bounds, edges, sums, n, d, LENGTH: tl.constexpr, FEATURES: tl.constexpr):
+    feature = tl.program_id(1) * FEATURES + tl.arange(0, FEATURES)
+    inside = feature < d
+    center = tl.program_id(0).to(tl.int64)
+    start = tl.load(bounds + center)
+    stop = tl.load(bounds + center + 1)
+    run = start // LENGTH
+    leads = start == run * LENGTH  # the center is the first of that run, else its last or one inside it
+    if (stop > start) & (leads | (stop >= tl.minimum((run + 1) * LENGTH, n))):
+        edge = tl.where(leads, 2 * run, 2 * run + 1)
+        total = tl.load(edges + edge * d + feature, mask=inside, other=0.0)
+        for later in range(run + 1, (stop - 1) // LENGTH + 1):
+            total += tl.load(edges + 2 * later * d + feature, mask=inside, other=0.0)
+        tl.store(sums + center * d + feature, total, mask=inside)

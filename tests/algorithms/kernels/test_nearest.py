@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from algorithms.kernels.nearest import Absorbed, absorb, nearest, reference
 
-SHAPES = [(1, 1, 1), (0, 3, 2), (130, 3, 5), (257, 65, 130), (300, 32, 1030), (40, 129, 7)]
+SHAPES = [
+    (1, 1, 1),
+    (500, 3, 2),
+    (321, 2, 1),
+    (0, 3, 2),
+    (130, 3, 5),
+    (257, 65, 130),
+    (300, 32, 1030),
+    (40, 129, 7),
+]
 
 
 def on_cpu(rows: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, Absorbed]:
