@@ -15,6 +15,7 @@ from algorithms.errors import UserError
 from algorithms.records import Records, concatenate
 from container.channels import Channel
 from container.formats import tabular
+from container.formats.blocks import BLOCK_BYTES
 from container.formats.checks import check_finite
 from container.formats.layout import Layout
 from container.readahead import read_ahead
@@ -46,7 +47,7 @@ class Rows:
         sparse: bool,
         label_size: int | None,
         stopped: Callable[[], bool] = lambda: False,
-        block_bytes: int = 16 << 20,
+        block_bytes: int = BLOCK_BYTES,
     ) -> None:
         self.channel = channel
         self.width = width

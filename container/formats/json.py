@@ -20,7 +20,7 @@ import orjson
 
 from algorithms.errors import UserError
 from algorithms.records import Origin, Records
-from container.formats.blocks import count_lines, lines
+from container.formats.blocks import BLOCK_BYTES, count_lines, lines
 from container.formats.layout import Layout
 from container.formats.vectors import Vector, float32, stack, vector
 
@@ -42,7 +42,7 @@ def decode_lines(body: bytes, layout: Layout, *, source: str = "the request") ->
 
 
 def read_lines(
-    stream: BinaryIO, layout: Layout, *, source: str, block_bytes: int = 16 << 20
+    stream: BinaryIO, layout: Layout, *, source: str, block_bytes: int = BLOCK_BYTES
 ) -> Iterator[Records]:
     """Decode a training file or FIFO of one record per line, block by block."""
     number = 1

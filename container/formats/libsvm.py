@@ -13,14 +13,19 @@ from scipy.sparse import csr_array
 
 from algorithms.errors import UserError
 from algorithms.records import Origin, Records, concatenate
-from container.formats.blocks import count_lines, lines
+from container.formats.blocks import BLOCK_BYTES, count_lines, lines
 from container.formats.content_type import ContentType
 from container.formats.layout import Layout
 from container.formats.vectors import MAX_WIDTH, compressed_rows, float32
 
 
 def read(
-    stream: BinaryIO, content_type: ContentType, layout: Layout, *, source: str, block_bytes: int = 16 << 20
+    stream: BinaryIO,
+    content_type: ContentType,
+    layout: Layout,
+    *,
+    source: str,
+    block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Records]:
     """Decode a training file or FIFO block by block; every line begins with a label.
 

@@ -10,11 +10,14 @@ import numpy as np
 
 from algorithms.errors import UserError
 from algorithms.records import Origin, Records, concatenate
+from container.formats.blocks import BLOCK_BYTES
 from container.formats.layout import Layout
 from container.formats.vectors import float32
 
 
-def read(stream: BinaryIO, layout: Layout, *, source: str, block_bytes: int = 16 << 20) -> Iterator[Records]:
+def read(
+    stream: BinaryIO, layout: Layout, *, source: str, block_bytes: int = BLOCK_BYTES
+) -> Iterator[Records]:
     """Decode a file block by block; a FIFO is read whole first, for Parquet ends with its table of contents.
 
     Raises UserError for damaged files, for columns that hold no numbers, and for a width that does not fit.

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from algorithms.errors import UserError
-from container.formats.blocks import read_exactly
+from container.formats.blocks import BLOCK_BYTES, read_exactly
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Frames:
     """
 
     def __init__(
-        self, stream: BinaryIO | None, *, source: str, data: bytes = b"", block_bytes: int = 16 << 20
+        self, stream: BinaryIO | None, *, source: str, data: bytes = b"", block_bytes: int = BLOCK_BYTES
     ):
         self.source = source
         self.data = data
@@ -124,7 +124,7 @@ class Frames:
         return f"record {self.record} of {self.source} (byte {self._offset + self.at})"
 
 
-def payloads(stream: BinaryIO, *, source: str, block_bytes: int = 16 << 20) -> Iterator[bytes]:
+def payloads(stream: BinaryIO, *, source: str, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
     """The records of a RecordIO stream, whatever they hold, in bounded memory."""
     frames = Frames(stream, source=source, block_bytes=block_bytes)
     while frames.fill():

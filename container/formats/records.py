@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 
 from algorithms.errors import UserError
 from algorithms.records import Origin, Records, concatenate
+from container.formats.blocks import BLOCK_BYTES
 from container.formats.layout import Layout
 from container.formats.record_encoding import encode, encode_columns
 from container.formats.record_layout import RecordLayout
@@ -29,7 +30,9 @@ _FEW = 64  # irregular records up to which importing numba (0.4 s) is not worth 
 _RUN = 1 << 16  # records that the compiled parser takes at a time
 
 
-def read(stream: BinaryIO, layout: Layout, *, source: str, block_bytes: int = 16 << 20) -> Iterator[Records]:
+def read(
+    stream: BinaryIO, layout: Layout, *, source: str, block_bytes: int = BLOCK_BYTES
+) -> Iterator[Records]:
     """Decode a training file or FIFO block by block, in memory of a few blocks.
 
     Where some records have a label and others do not, theirs is NaN (None in blocks before the first label).

@@ -8,6 +8,7 @@ from typing import BinaryIO
 from algorithms.errors import UserError
 from algorithms.records import Records
 from container.formats import content_type as known
+from container.formats.blocks import BLOCK_BYTES
 from container.formats.content_type import ContentType
 from container.formats.layout import Layout
 
@@ -24,7 +25,12 @@ CONTENT_TYPES = (
 
 
 def read(
-    stream: BinaryIO, content_type: ContentType, layout: Layout, *, source: str, block_bytes: int = 16 << 20
+    stream: BinaryIO,
+    content_type: ContentType,
+    layout: Layout,
+    *,
+    source: str,
+    block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Records]:
     """Decode a training file or FIFO (only `.read(n)` is asked of it) into blocks of about `block_bytes`.
 
