@@ -19,7 +19,7 @@ import traceback
 from collections import deque
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from algorithms.errors import PlatformError, UserError
 from container import cpus, devices
@@ -60,10 +60,11 @@ def main() -> int:
         try:
             _serve(settings, processes, device_names, failure)
         except SystemExit as end:
-            if failure.exists():
+            if not end.code:
+                return 0
+            if failure.exists():  # the log ends with the cause
                 log.error("%s", failure.read_text())
-                return 1
-            return 0 if end.code in (None, 0) else 1
+            return 1
         except (UserError, PlatformError, OSError) as error:
             log.error("%s", error)
             return 1
@@ -97,9 +98,10 @@ class _Server:
     def run(self) -> None:
         """Start gunicorn in this process; ends with SystemExit."""
         from gunicorn.app.base import BaseApplication
-        from gunicorn.arbiter import Arbiter
+        from gunicorn.errors import HaltServer
 
         import serving.app  # before the fork: once for all workers
+        from serving.processes import Parent
 
         server = self
 
@@ -123,14 +125,22 @@ class _Server:
             self.processes,
             self.settings.threads,
         )
-        Arbiter(Application()).run()
+        parent = os.getpid()
+        try:
+            Parent(Application()).run()
+        except HaltServer as halt:  # raised once more while the other workers were stopped
+            sys.exit(halt.exit_status)
+        except SystemExit as end:
+            if os.getpid() != parent:  # a worker, which must not clean up what is its parent's
+                _end(end.code if isinstance(end.code, int) else 0 if end.code is None else 1)
+            raise
 
     def configuration(self) -> dict[str, Any]:
         return {
             "bind": f"0.0.0.0:{self.settings.port}",
             "workers": self.processes,
             "threads": self.settings.threads,
-            "worker_class": "serving.worker.Worker",
+            "worker_class": "serving.processes.Worker",
             "worker_connections": 1000 + self.settings.threads,
             "worker_tmp_dir": _shared_memory(),
             "timeout": 120,  # without a sign of life from the thread that accepts connections
@@ -203,7 +213,7 @@ class _Server:
         self.shared[0] = 1
         log.info("model of %s loaded in %.2f s", served.algorithm.slug, served.load_seconds)
 
-    def _give_up(self, error: BaseException) -> None:
+    def _give_up(self, error: BaseException) -> NoReturn:
         """End the worker, and with it the server: another would find the same. The first one says why."""
         try:
             with self.failure.open("x") as file:
@@ -214,9 +224,7 @@ class _Server:
                 traceback.print_exception(error)
         except FileExistsError:
             pass
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(_CANNOT_LOAD)
+        _end(_CANNOT_LOAD)
 
     def bury_worker(self, arbiter: Arbiter, worker: Any) -> None:
         """In the parent, after a worker has ended: count it, and give up after three in a minute."""
@@ -232,15 +240,20 @@ class _Server:
         cause = f"worker process {worker.pid} died"
         if kills > self.kills:
             self.kills = kills
-            cause += (
-                ": killed by the kernel, for the container's memory was used up (fewer workers need less)"
-            )
+            cause += ": killed by the kernel, for the container's memory was used up"
         self.deaths.append(time.monotonic())
         if len(self.deaths) == DEATHS and self.deaths[-1] - self.deaths[0] < WINDOW:
             self.failure.write_text(f"{cause}; it was the third within {WINDOW:.0f} s")
             raise HaltServer("workers keep dying", 1)
         log.error("%s; starting another", cause)
         time.sleep(0.2 * len(self.deaths))
+
+
+def _end(status: int) -> NoReturn:
+    """End this process at once."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status & 0xFF)
 
 
 def _devices() -> list[str]:

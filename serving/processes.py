@@ -1,21 +1,26 @@
-"""gunicorn's threaded worker, with its own errors said as ours are: without HTML."""
+"""gunicorn's parent and worker processes, mended where they fall short of the contract."""
 
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 from typing import Any
 
 from gunicorn import util
+from gunicorn.arbiter import Arbiter
 from gunicorn.http.errors import (
     LimitRequestHeaders,
     LimitRequestLine,
     ParseException,
     UnsupportedTransferCoding,
 )
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers import gthread
 
 log = logging.getLogger("serving")
+
+# Seconds that a stopping worker keeps idle connections. gunicorn's 2 would come on top of the last request.
+gthread.STOP_KEEPALIVE_LINGER = 1.0
 
 _STATUS: list[tuple[type[Exception], str]] = [
     (LimitRequestLine, "414 URI Too Long"),
@@ -25,8 +30,30 @@ _STATUS: list[tuple[type[Exception], str]] = [
 ]
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]
-    """Answers what is no HTTP before the application sees it."""
+_STOP = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+
+
+class Parent(Arbiter):  # type: ignore[misc]
+    """Starts workers that miss no signal: one that comes before a worker has handlers of its own would end in
+    those inherited from the parent, and the parent would wait for that worker as long as it may."""
+
+    def spawn_worker(self) -> int:
+        """Fork; signals to stop wait meanwhile, in the worker until `Worker.init_signals`."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+        try:
+            pid: int = super().spawn_worker()
+            return pid
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
+
+
+class Worker(gthread.ThreadWorker):  # type: ignore[misc]
+    """Answers what is no HTTP without HTML."""
+
+    def init_signals(self) -> None:
+        """Take the signals that came since the fork."""
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         """Answer a request that does not parse with its reason, in one plain line."""

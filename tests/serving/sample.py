@@ -1,0 +1,100 @@
+"""A small K-Means model, and an algorithm whose requests say what should go wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flask.testing import FlaskClient
+
+from algorithms import kmeans
+from algorithms.base import Algorithm, Columns, Hyperparameters, Response
+from algorithms.errors import UserError
+from algorithms.kmeans.model import Model
+from algorithms.records import Records
+from serving.app import State, create_app
+from serving.batching import Gate
+from serving.models import Served, load
+from serving.predictor import Predictor
+from serving.settings import Settings
+
+CENTERS = np.array([[0, 0, 0], [1, 1, 1], [8, 8, 8]], np.float32)
+
+
+def save_kmeans(folder: Path, centers: np.ndarray = CENTERS) -> Path:
+    Model(centers, np.ones(len(centers)), {"k": len(centers)}).save(folder)
+    return folder
+
+
+def client(served: Served, settings: Settings = Settings(), **state: Any) -> FlaskClient:  # noqa: B008
+    """The application of one worker that has its model, without a server."""
+    predictor = Predictor(served, Gate(settings.max_queue), settings)
+    return create_app(State(settings, predictor=predictor, **state)).test_client()
+
+
+def kmeans_client(folder: Path, settings: Settings = Settings()) -> FlaskClient:  # noqa: B008
+    return client(load(save_kmeans(folder)), settings)
+
+
+class Obedient:
+    """A model of one feature, which says what to do: see `predict`."""
+
+    width = 1
+
+    def predict(self, batch: Records, options: Mapping[str, str]) -> Columns:
+        """0 to 100: sleep so many seconds; -1: fail; -2: refuse; -3: die; else answer."""
+        for command in batch.dense()[:, 0].tolist():
+            if 0 < command <= 100:
+                time.sleep(command)
+            elif command == -1:
+                raise ZeroDivisionError("secret")
+            elif command == -2:
+                raise UserError("record 1 of the request is not to my taste")
+            elif command == -3:
+                os.kill(os.getpid(), signal.SIGKILL)
+        answer = {"score": batch.dense()[:, 0]}
+        return answer | ({"detail": np.repeat(batch.dense(), 2, axis=1)} if options.get("verbose") else {})
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "model.json").write_text(json.dumps({"algorithm": "obedient"}))
+
+
+def _load(folder: Path, device: str) -> Obedient:
+    if (folder / "broken").exists():
+        raise UserError(f"{folder / 'broken'} is broken; train again")
+    if (folder / "bug").exists():
+        raise ZeroDivisionError("secret")
+    time.sleep(float((folder / "delay").read_text()) if (folder / "delay").exists() else 0)
+    return Obedient()
+
+
+def _never(_: Any) -> Iterator[Any]:
+    raise NotImplementedError
+
+
+ALGORITHM = Algorithm(
+    slug="obedient",
+    title="Obedient",
+    task="test",
+    hyperparameters=Hyperparameters,
+    channels=(),
+    metrics=(),
+    content_types=kmeans.ALGORITHM.content_types,
+    accepts=kmeans.ALGORITHM.accepts,
+    response=Response(fields=("score", "detail")),
+    learner=_never,  # type: ignore[arg-type]
+    load=_load,
+    recognises=lambda _: False,
+)
+
+
+def served(model: Any = None) -> Served:
+    """`Obedient`, or another model, as if it were its own."""
+    return Served(ALGORITHM, model or Obedient(), seconds=float("inf"))

@@ -1,0 +1,151 @@
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from algorithms.base import Columns
+from algorithms.errors import UserError
+from algorithms.records import Records
+from serving.batching import Batcher, Gate, Queue
+from serving.errors import RequestError
+from tests.serving.sample import served
+
+
+class Recorder:
+    """Answers each record with itself, refuses -2, and notes how many records came at a time."""
+
+    width = 1
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+        self.busy = threading.Event()
+        self.go = threading.Event()
+
+    def predict(self, batch: Records, options: Mapping[str, str]) -> Columns:
+        self.busy.set()
+        assert self.go.wait(10)
+        self.calls.append(len(batch))
+        if (batch.features == -2).any():
+            raise UserError("no")
+        return {"score": batch.features[:, 0]}
+
+
+def records(*values: float) -> Records:
+    return Records(np.array(values, np.float32)[:, None])
+
+
+def waiting(queue: Queue, model: Recorder, pool: ThreadPoolExecutor) -> Callable[..., Future[Columns]]:
+    """Keep the queue busy with one request; what is returned sends others, which then wait."""
+    model_served = served(model)
+    until = time.monotonic() + 10
+
+    def send(
+        *values: float, options: Mapping[str, str] | None = None, deadline: float = until
+    ) -> Future[Columns]:
+        answer = pool.submit(queue.predict, model_served, records(*values), options or {}, deadline)
+        time.sleep(0.02)
+        return answer
+
+    send(100.0)
+    assert model.busy.wait(5)
+    return send
+
+
+def batcher(max_records: int = 1024, max_queue: int = 64, max_delay: float = 0.0) -> Batcher:
+    return Batcher(max_records, max_delay, max_queue)
+
+
+def test_what_waits_is_answered_by_one_call() -> None:
+    model = Recorder()
+    with ThreadPoolExecutor(8) as pool:
+        send = waiting(batcher(), model, pool)
+        answers = [send(1.0), send(2.0, 3.0), send(4.0)]
+        model.go.set()
+        assert [answer.result()["score"].tolist() for answer in answers] == [[1.0], [2.0, 3.0], [4.0]]
+    assert model.calls == [1, 4]
+
+
+def test_a_batch_has_no_more_records_than_allowed() -> None:
+    model = Recorder()
+    with ThreadPoolExecutor(8) as pool:
+        send = waiting(batcher(max_records=2), model, pool)
+        answers = [send(1.0), send(2.0), send(3.0), send(4.0, 5.0, 6.0)]
+        model.go.set()
+        assert [len(answer.result()["score"]) for answer in answers] == [1, 1, 1, 3]
+    assert sorted(model.calls) == [1, 1, 2, 3]
+
+
+def test_requests_with_other_options_do_not_join() -> None:
+    model = Recorder()
+    with ThreadPoolExecutor(8) as pool:
+        send = waiting(batcher(), model, pool)
+        answers = [send(1.0), send(2.0, options={"verbose": "true"}), send(3.0)]
+        model.go.set()
+        assert [answer.result()["score"].tolist() for answer in answers] == [[1.0], [2.0], [3.0]]
+    assert model.calls == [1, 2, 1]
+
+
+def test_a_bad_request_fails_alone() -> None:
+    model = Recorder()
+    with ThreadPoolExecutor(8) as pool:
+        send = waiting(batcher(), model, pool)
+        answers = [send(1.0), send(-2.0), send(3.0)]
+        model.go.set()
+        assert answers[0].result()["score"].tolist() == [1.0]
+        assert answers[2].result()["score"].tolist() == [3.0]
+        with pytest.raises(UserError):
+            answers[1].result()
+
+
+def test_a_delay_lets_requests_meet() -> None:
+    model = Recorder()
+    model.go.set()
+    queue = batcher(max_delay=0.3)
+    with ThreadPoolExecutor(8) as pool:
+        until = time.monotonic() + 10
+        model_served = served(model)
+        answers = [pool.submit(queue.predict, model_served, records(n), {}, until) for n in (1.0, 2.0)]
+        assert [answer.result()["score"].tolist() for answer in answers] == [[1.0], [2.0]]
+    assert model.calls == [2]
+
+
+@pytest.mark.parametrize("make", [lambda: Gate(1), lambda: batcher(max_queue=1)])
+def test_a_full_queue_is_503_with_retry_after(make: Callable[[], Queue]) -> None:
+    model = Recorder()
+    with ThreadPoolExecutor(8) as pool:
+        send = waiting(make(), model, pool)
+        first = send(1.0)
+        error = send(2.0).exception(5)
+        assert isinstance(error, RequestError)
+        assert error.status == 503
+        assert ("Retry-After", "1") in error.headers
+        model.go.set()
+        assert first.result()["score"].tolist() == [1.0]
+
+
+@pytest.mark.parametrize("make", [lambda: Gate(8), batcher])
+def test_work_whose_client_has_gone_is_dropped(make: Callable[[], Queue]) -> None:
+    model = Recorder()
+    with ThreadPoolExecutor(8) as pool:
+        send = waiting(make(), model, pool)
+        late = send(2.0, deadline=time.monotonic() + 0.05)
+        time.sleep(0.1)
+        model.go.set()
+        error = late.exception(5)
+        assert isinstance(error, RequestError)
+        assert error.status == 503
+    assert model.calls == [1]
+
+
+def test_heavy_requests_pass_the_gate_one_by_one() -> None:
+    model = Recorder()
+    with ThreadPoolExecutor(8) as pool:
+        send = waiting(Gate(8), model, pool)
+        answers = [send(1.0), send(2.0)]
+        assert model.calls == []
+        model.go.set()
+        assert [answer.result()["score"].tolist() for answer in answers] == [[1.0], [2.0]]
+    assert model.calls == [1, 1, 1]

@@ -1,0 +1,154 @@
+"""Many models in one process, by the calls of a multi-model endpoint."""
+
+import gc
+import threading
+import time
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from algorithms import registry
+from serving.app import State, create_app
+from serving.batching import Gate
+from serving.settings import Settings
+from serving.store import Store
+from tests.serving.sample import Obedient, save_kmeans
+
+
+@pytest.fixture(autouse=True)
+def obedient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.MODULES, "obedient", "tests.serving.sample")
+
+
+def make(settings: Settings = Settings(), free: int = 1 << 40) -> tuple[FlaskClient, Store]:  # noqa: B008
+    store = Store(settings, {"cpu": Gate(8)}, lambda: free)
+    return create_app(State(settings), store).test_client(), store
+
+
+@pytest.fixture
+def client() -> FlaskClient:
+    return make()[0]
+
+
+def load(client: FlaskClient, name: str, url: object) -> int:
+    return client.post("/models", json={"model_name": name, "url": str(url)}).status_code
+
+
+def test_a_model_is_loaded_asked_and_unloaded(client: FlaskClient, tmp_path: Path) -> None:
+    url = str(save_kmeans(tmp_path / "m"))
+    assert client.get("/ping").status_code == 200
+    assert client.get("/models").json == {"models": []}
+    assert load(client, "m", url) == 200
+    assert load(client, "m", url) == 409
+    assert client.get("/models").json == {"models": [{"modelName": "m", "modelUrl": url}]}
+    assert client.get("/models/m").json == {"modelName": "m", "modelUrl": url}
+    answer = client.post("/models/m/invoke", data=b"8,8,7", content_type="text/csv")
+    assert answer.json == {"predictions": [{"closest_cluster": 2.0, "distance_to_cluster": 1.0}]}
+    assert client.delete("/models/m").status_code == 200
+    assert client.post("/models/m/invoke", data=b"8,8,7").status_code == 404
+    assert client.get("/models/m").status_code == 404
+    assert client.delete("/models/m").status_code == 404
+
+
+def test_several_algorithms_live_in_one_server(client: FlaskClient, tmp_path: Path) -> None:
+    Obedient().save(tmp_path / "o")
+    assert load(client, "k", save_kmeans(tmp_path / "k")) == 200
+    assert load(client, "o", tmp_path / "o") == 200
+    assert client.post("/models/o/invoke", data=b"200", headers={"Accept": "text/csv"}).data == b"200.0\n"
+    assert client.post("/models/k/invoke", data=b"0,0,0", headers={"Accept": "text/csv"}).data == b"0.0,0.0\n"
+
+
+def test_models_are_listed_in_pages(client: FlaskClient, tmp_path: Path) -> None:
+    url = save_kmeans(tmp_path / "m")
+    for name in "cab":
+        load(client, name, url)
+    first = client.get("/models?limit=2").json
+    assert [model["modelName"] for model in first["models"]] == ["a", "b"]
+    second = client.get("/models", query_string={"next_page_token": first["nextPageToken"]}).json
+    assert [model["modelName"] for model in second["models"]] == ["c"]
+    assert "nextPageToken" not in second
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'{"model_name": "m"}', b'{"model_name": "", "url": "/x"}']
+)
+def test_a_body_that_is_no_order_to_load_is_400(client: FlaskClient, body: bytes) -> None:
+    assert client.post("/models", data=body).status_code == 400
+
+
+def test_a_missing_folder_is_404(client: FlaskClient, tmp_path: Path) -> None:
+    assert load(client, "m", tmp_path / "none") == 404
+
+
+def test_a_broken_model_is_500_with_its_reason_and_can_be_loaded_again(
+    client: FlaskClient, tmp_path: Path
+) -> None:
+    Obedient().save(tmp_path)
+    (tmp_path / "broken").touch()
+    answer = client.post("/models", json={"model_name": "m", "url": str(tmp_path)})
+    assert answer.status_code == 500
+    assert answer.json["error"]["message"].startswith("Unable to load model: ")
+    assert "train again" in answer.text
+    (tmp_path / "broken").unlink()
+    assert load(client, "m", tmp_path) == 200
+
+
+def test_a_model_without_room_is_507(tmp_path: Path) -> None:
+    url = save_kmeans(tmp_path / "m")
+    assert load(make(Settings(memory=1 << 20))[0], "m", url) == 507
+    assert load(make(free=1 << 20)[0], "m", url) == 507
+    client, _ = make(Settings(memory=50 << 20))  # room for one workspace of 32 MiB
+    assert load(client, "m", url) == 200
+    assert load(client, "n", url) == 507
+    client.delete("/models/m")
+    assert load(client, "n", url) == 200
+
+
+def test_an_unloaded_model_is_gone_from_memory(client: FlaskClient, tmp_path: Path) -> None:
+    client_, store = make()
+    load(client_, "m", save_kmeans(tmp_path))
+    with store.use("m") as predictor:
+        model = weakref.ref(predictor.served.model)
+    del predictor
+    client_.delete("/models/m")
+    gc.collect()
+    assert model() is None
+
+
+def test_unloading_waits_for_answers_under_way(tmp_path: Path) -> None:
+    client, store = make()
+    Obedient().save(tmp_path)
+    load(client, "m", tmp_path)
+    with ThreadPoolExecutor(2) as pool:
+        answer = pool.submit(client.post, "/models/m/invoke", data=b"0.3", content_type="text/csv")
+        time.sleep(0.1)
+        unloaded = pool.submit(store.unload, "m")
+        unloaded.result(5)
+        assert answer.done()
+        assert answer.result().status_code == 200
+
+
+def test_a_slow_load_holds_nobody_up(tmp_path: Path) -> None:
+    client, _ = make()
+    Obedient().save(tmp_path / "slow")
+    (tmp_path / "slow/delay").write_text("0.5")
+    loading = threading.Thread(target=load, args=(client, "slow", tmp_path / "slow"))
+    loading.start()
+    time.sleep(0.05)
+    start = time.monotonic()
+    assert load(client, "m", save_kmeans(tmp_path / "m")) == 200
+    assert client.post("/models/m/invoke", data=b"0,0,0").status_code == 200
+    assert client.post("/models/slow/invoke", data=b"0").status_code == 404
+    assert load(client, "slow", tmp_path / "slow") == 409
+    assert time.monotonic() - start < 0.4
+    loading.join()
+    assert client.post("/models/slow/invoke", data=b"0").status_code == 200
+
+
+def test_invocations_without_a_name_tell_the_way(client: FlaskClient) -> None:
+    answer = client.post("/invocations", data=b"1")
+    assert answer.status_code == 404
+    assert "/models/NAME/invoke" in answer.text
