@@ -1,9 +1,9 @@
 """The nearest center on a CPU.
 
 Rows go in blocks whose scores stay in a core's second-level cache: a matrix product gives the scores with
-centers down and rows across, and one compiled scan keeps the best score of every row at once, which
-vectorises where an argmax along a row does not. Each thread takes a run of blocks, and BLAS is held to one
-thread meanwhile: its own threads would wait for one another in each small product, and go on spinning after.
+centers down and rows across, and one scan keeps the best score of every row at once, which vectorises where
+an argmax along a row does not. Each thread takes a run of blocks and needs no Python in between. BLAS is held
+to one thread meanwhile: its own would wait for one another in each small product, and spin after it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numba import float32, float64, int32, int64, njit, types, void
@@ -21,30 +21,29 @@ from numba import float32, float64, int32, int64, njit, types, void
 _matrix = types.Array(float32, 2, "C", readonly=True)
 _vector = types.Array(float32, 1, "C", readonly=True)
 _exact_matrix = types.Array(float64, 2, "C", readonly=True)
-_labels = types.Array(int32, 1, "C", readonly=True)
 
-ROWS = 256  # of a block
-CENTERS = 1024  # in one matrix product: 1 MiB of scores
-ALONE = 1 << 22  # multiply-adds that are not worth waking another thread for
+SCORES = 1 << 18  # of a block, 1 MiB of float32
+CENTERS = 1024  # in one matrix product, at most
+ROWS = 2048  # in one matrix product, at most
+ALONE = 1 << 20  # multiply-adds that are not worth waking another thread for
 
 LOWEST = np.float32(-np.finfo(np.float32).max)
+FAST = {"reassoc", "contract"}
 
-Folded: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
 Part = TypeVar("Part")
 
 
 def absorb(rows: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """See `nearest.absorb`."""
+    rows = np.ascontiguousarray(rows)
+    mean, around, bias = _fold(centers)
 
-    def part(folded: Folded, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        counts, sums, loss = np.zeros(len(centers)), np.zeros(centers.shape), np.zeros(1)
-        for first in range(start, stop, ROWS):
-            block = np.ascontiguousarray(rows[first : min(first + ROWS, stop)])
-            labels, best = _label(block, folded)
-            loss += _add_up(block, folded[0], labels, best, counts, sums)
-        return counts, sums, loss
+    def part(start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        counts, sums = np.zeros(len(centers)), np.zeros(centers.shape)
+        loss = _absorb(rows[start:stop], mean, around, bias, counts, sums)
+        return counts, sums, np.array([loss])
 
-    parts = _in_parts(part, len(rows), centers)
+    parts = _in_parts(part, len(rows), centers.size)
     counts, sums, loss = parts[0]
     for more in parts[1:]:
         counts += more[0]
@@ -55,21 +54,19 @@ def absorb(rows: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def nearest(rows: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """See `nearest.nearest`."""
+    rows = np.ascontiguousarray(rows)
+    _, around, bias = _fold(centers)
     labels = np.empty(len(rows), np.int32)
     squared = np.empty(len(rows), np.float32)
 
-    def part(folded: Folded, start: int, stop: int) -> None:
-        for first in range(start, stop, ROWS):
-            block = slice(first, min(first + ROWS, stop))
-            part_rows = np.ascontiguousarray(rows[block])
-            labels[block], _ = _label(part_rows, folded)
-            _measure(part_rows, centers, labels[block], squared[block])
+    def part(start: int, stop: int) -> None:
+        _nearest(rows[start:stop], centers, around, bias, labels[start:stop], squared[start:stop])
 
-    _in_parts(part, len(rows), centers)
+    _in_parts(part, len(rows), centers.size)
     return labels, squared
 
 
-def _fold(centers: np.ndarray) -> Folded:
+def _fold(centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What scores are made of: the mean m of the centers (d,), c' = c - m (K, d) and a bias (K,), float32.
 
     With them x.c' + bias = (x - m).c' - |c'|^2 / 2: rows need not be moved, and rounding is of the order of
@@ -82,32 +79,21 @@ def _fold(centers: np.ndarray) -> Folded:
     return mean, around, bias
 
 
-def _label(rows: np.ndarray, folded: Folded) -> tuple[np.ndarray, np.ndarray]:
-    """The labels (n,) of a block of rows, and the scores (n,) that won."""
-    _, around, bias = folded
-    best = np.full(len(rows), LOWEST)
-    labels = np.zeros(len(rows), np.int32)  # scores that overflow choose the first center
-    for first in range(0, len(bias), CENTERS):
-        scores = around[first : first + CENTERS] @ rows.T
-        _scan(scores, bias[first : first + CENTERS], first, best, labels)
-    return labels, best
-
-
-def _in_parts(work: Callable[[Folded, int, int], Part], rows: int, centers: np.ndarray) -> list[Part]:
-    """Do `work` over runs of the rows, on as many threads as BLAS would have used itself."""
+def _in_parts(work: Callable[[int, int], Part], rows: int, size: int) -> list[Part]:
+    """Do `work(start, stop)` over runs of the rows, on as many threads as BLAS would have used itself."""
     blas = _blas()
     threads = max((library["num_threads"] for library in blas.info()), default=1)
     with blas.limit(limits=1):
-        folded = _fold(centers)
-        if threads == 1 or rows * centers.size < ALONE:
-            return [work(folded, 0, rows)]
+        if threads == 1 or rows * size < ALONE:
+            return [work(0, rows)]
         edges = [rows * thread // threads for thread in range(threads + 1)]
-        others = [_pool(threads).submit(work, folded, *run) for run in pairwise(edges[1:])]
-        return [work(folded, 0, edges[1]), *(other.result() for other in others)]
+        others = [_pool(threads).submit(work, *run) for run in pairwise(edges[1:])]
+        return [work(0, edges[1]), *(other.result() for other in others)]
 
 
 @cache
 def _blas() -> Any:
+    import scipy.linalg.cython_blas  # noqa: F401  the BLAS that compiled functions call: it must be held too
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")
@@ -122,7 +108,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     [void(m, _vector, float32[:, ::1], float32[::1]) for m in (_matrix, _exact_matrix)],
     nogil=True,
     cache=True,
-    fastmath={"reassoc", "contract"},
+    fastmath=FAST,
 )
 def _center(centers: np.ndarray, mean: np.ndarray, around: np.ndarray, bias: np.ndarray) -> None:
     for j in range(centers.shape[0]):
@@ -134,7 +120,7 @@ def _center(centers: np.ndarray, mean: np.ndarray, around: np.ndarray, bias: np.
         bias[j] = -total
 
 
-@njit(void(_matrix, _vector, int64, float32[::1], int32[::1]), nogil=True, cache=True)
+@njit(void(float32[:, ::1], _vector, int64, float32[::1], int32[::1]), nogil=True, cache=True)
 def _scan(scores: np.ndarray, bias: np.ndarray, first: int, best: np.ndarray, labels: np.ndarray) -> None:
     """Bring the best score and label of every row (n,) up to date with (K, n) scores of centers from `first`.
 
@@ -163,39 +149,84 @@ def _scan(scores: np.ndarray, bias: np.ndarray, first: int, best: np.ndarray, la
             labels[i] = np.int32(first + j) if better else labels[i]
 
 
+@njit(void(_matrix, _matrix, _vector, float32[::1], float32[::1], int32[::1]), nogil=True, cache=True)
+def _label(
+    rows: np.ndarray,
+    around: np.ndarray,
+    bias: np.ndarray,
+    scores: np.ndarray,
+    best: np.ndarray,
+    labels: np.ndarray,
+) -> None:
+    """The labels (n,) of a block of rows and the scores (n,) that won; `scores` is room to work in."""
+    best[:] = LOWEST
+    labels[:] = 0  # scores that overflow choose the first center
+    for first in range(0, len(bias), CENTERS):
+        down = around[first : first + CENTERS]
+        product = scores[: len(down) * len(rows)].reshape(len(down), len(rows))
+        np.dot(down, rows.T, product)
+        _scan(product, bias[first : first + CENTERS], first, best, labels)
+
+
+@njit(int64(int64), nogil=True, cache=True)
+def _height(centers: int) -> int:
+    """Rows of a block."""
+    return min(ROWS, SCORES // min(centers, CENTERS))
+
+
 @njit(
-    float64(_matrix, _vector, _labels, _vector, float64[::1], float64[:, ::1]),
+    float64(_matrix, _vector, _matrix, _vector, float64[::1], float64[:, ::1]),
     nogil=True,
     cache=True,
-    fastmath={"reassoc", "contract"},
+    fastmath=FAST,
 )
-def _add_up(
+def _absorb(
     rows: np.ndarray,
     mean: np.ndarray,
-    labels: np.ndarray,
-    best: np.ndarray,
+    around: np.ndarray,
+    bias: np.ndarray,
     counts: np.ndarray,
     sums: np.ndarray,
 ) -> float:
     """Add rows to the counts and sums of their labels. Returns the sum of distances |x - m|^2 - 2 score."""
+    height = _height(len(bias))
+    scores = np.empty(height * min(CENTERS, len(bias)), np.float32)
+    best = np.empty(height, np.float32)
+    labels = np.empty(height, np.int32)
     loss = 0.0
-    for i in range(rows.shape[0]):
-        j = labels[i]
-        counts[j] += 1
-        length = np.float32(0)
-        for f in range(rows.shape[1]):
-            sums[j, f] += rows[i, f]
-            around = rows[i, f] - mean[f]
-            length += around * around
-        loss += max(0.0, np.float64(length) - 2 * np.float64(best[i]))
+    for start in range(0, len(rows), height):
+        block = rows[start : start + height]
+        _label(block, around, bias, scores, best[: len(block)], labels[: len(block)])
+        for i in range(block.shape[0]):
+            j = labels[i]
+            counts[j] += 1
+            length = np.float32(0)
+            for f in range(block.shape[1]):
+                sums[j, f] += block[i, f]
+                moved = block[i, f] - mean[f]
+                length += moved * moved
+            loss += max(0.0, np.float64(length) - 2 * np.float64(best[i]))
     return loss
 
 
-@njit(void(_matrix, _matrix, _labels, float32[::1]), nogil=True, cache=True)
-def _measure(rows: np.ndarray, centers: np.ndarray, labels: np.ndarray, squared: np.ndarray) -> None:
-    for i in range(rows.shape[0]):
-        total = 0.0
-        for f in range(rows.shape[1]):
-            difference = np.float64(rows[i, f]) - np.float64(centers[labels[i], f])
-            total += difference * difference
-        squared[i] = total
+@njit(void(_matrix, _matrix, _matrix, _vector, int32[::1], float32[::1]), nogil=True, cache=True)
+def _nearest(
+    rows: np.ndarray,
+    centers: np.ndarray,
+    around: np.ndarray,
+    bias: np.ndarray,
+    labels: np.ndarray,
+    squared: np.ndarray,
+) -> None:
+    height = _height(len(bias))
+    scores = np.empty(height * min(CENTERS, len(bias)), np.float32)
+    best = np.empty(height, np.float32)
+    for start in range(0, len(rows), height):
+        block = rows[start : start + height]
+        _label(block, around, bias, scores, best[: len(block)], labels[start : start + height])
+        for i in range(block.shape[0]):
+            total = 0.0
+            for f in range(block.shape[1]):
+                difference = np.float64(block[i, f]) - np.float64(centers[labels[start + i], f])
+                total += difference * difference
+            squared[start + i] = total

@@ -1,0 +1,50 @@
+"""`python -m benchmarks --device cpu|cuda [--out DIR]`: measure, print tables, write JSON.
+
+cuda needs a GPU and only torch, triton, numpy, scipy, scikit-learn, pydantic, safetensors and pytest: it runs
+the GPU tests first, then every GPU benchmark, in less than ten minutes. Without a GPU it says so and exits 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.environment import RESULTS
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure optml.")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="what to measure (cpu)")
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS, help="folder for the results (benchmarks/results)"
+    )
+    given = parser.parse_args()
+    if given.device == "cpu":
+        from benchmarks import kmeans
+
+        kmeans.cpu(given.out)
+        return 0
+    return cuda(given.out)
+
+
+def cuda(folder: Path) -> int:
+    try:
+        import torch
+    except ImportError:
+        print("--device cuda needs torch, which is not installed", file=sys.stderr)
+        return 2
+    if not torch.cuda.is_available():
+        print("--device cuda needs a GPU, and torch sees none here", file=sys.stderr)
+        return 2
+    from benchmarks import kmeans_cuda
+
+    tests = Path(__file__).resolve().parents[1] / "tests" / "algorithms"
+    tested = subprocess.run([sys.executable, "-m", "pytest", "-m", "gpu", str(tests)], timeout=300)
+    kmeans_cuda.cuda(folder)
+    return tested.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

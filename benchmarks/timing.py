@@ -1,0 +1,20 @@
+"""How benchmarks measure: warmed up, in turn, the best of several; so a busy machine is fair to all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+
+def compare(contestants: Mapping[str, Callable[[], object]], repeats: int = 5) -> dict[str, float]:
+    """Seconds that each contestant takes: all warm up once, then run in turn; the best of `repeats` counts."""
+    for run in contestants.values():
+        run()
+    best = dict.fromkeys(contestants, float("inf"))
+    for _ in range(repeats):
+        for name, run in contestants.items():
+            time.sleep(0.05)  # BLAS and OpenMP threads of the one before spin for a while
+            start = time.perf_counter()
+            run()
+            best[name] = min(best[name], time.perf_counter() - start)
+    return best
