@@ -2,8 +2,8 @@
 
 Grid: d = 32, 128, 784 and K = 100 to 32,768. Contestants, on the same rows in the same run:
 
-    assign        our kernel, labels and winning scores; beside it the time that its work takes at the measured
-                  peaks: 3 TF32 products at the TF32 peak, or reading rows and centers at the measured bandwidth
+    assign        our kernel, labels and winning scores; beside it what its work takes at the measured peaks:
+                  3 TF32 products at the TF32 peak, or reading the rows at the measured bandwidth
     absorb        assign, sums and counts: what a mini-batch costs on the device
     torch         argmin over torch.addmm in blocks of rows (float32, TF32 off), sums by index_add
     flash-kmeans  its assignment, where it is installed (float16 or float32 as it takes them)
@@ -49,7 +49,6 @@ def peaks() -> dict[str, float]:
     source = torch.empty(VALUES, device="cuda")
     target = torch.empty_like(source)
     found = {"bandwidth": 2 * 4 * VALUES / seconds(lambda: target.copy_(source))}
-    del source, target
     matrix = torch.randn(8192, 8192, device="cuda")
     for name, allowed in (("float32", False), ("tf32", True)):
         torch.backends.cuda.matmul.allow_tf32 = allowed

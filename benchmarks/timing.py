@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 
 def compare(contestants: Mapping[str, Callable[[], object]], repeats: int = 5) -> dict[str, float]:
-    """Seconds that each contestant takes: all warm up once, then run in turn; the best of `repeats` counts."""
+    """Seconds that each contestant takes: all warm up, then run in turn; the best of `repeats` counts."""
     for run in contestants.values():
         run()
     best = dict.fromkeys(contestants, float("inf"))

@@ -26,13 +26,13 @@ class Staging:
     def put(self, rows: np.ndarray) -> Any:
         """The (n, d) float32 rows as a tensor on the device."""
         torch = self._torch
+        current = torch.cuda.current_stream(self._device)
         slot = self._slots[self._turn]
         if slot is None or slot.page_locked.numel() < rows.size:
             slot = self._slots[self._turn] = _Slot(torch, self._device, max(rows.size, 1))
         self._turn = 1 - self._turn
-        current = torch.cuda.current_stream(self._device)
         slot.copied.synchronize()  # the host's place is free again; a no-op before its first use
-        slot.page_locked[: rows.size].copy_(torch.from_numpy(rows).reshape(-1))
+        slot.on_host[: rows.size] = rows.reshape(-1)
         filled = slot.on_device[: rows.size]
         self._stream.wait_event(slot.used)  # as is the device's, once what read it has run
         with torch.cuda.stream(self._stream):
@@ -50,5 +50,8 @@ class _Slot:
     def __init__(self, torch: Any, device: Any, size: int) -> None:
         self.page_locked = torch.empty(size, dtype=torch.float32, pin_memory=True)
         self.on_device = torch.empty(size, dtype=torch.float32, device=device)
+        self.on_host: np.ndarray = self.page_locked.numpy()
         self.copied = torch.cuda.Event()
         self.used = torch.cuda.Event()
+        # The device's memory may have been another tensor's, which launched kernels still read.
+        self.used.record(torch.cuda.current_stream(device))

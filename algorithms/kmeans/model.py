@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +71,14 @@ class Model:
             return labels, np.sqrt(squared)
         import torch
 
-        labels, squared = nearest(
-            torch.from_numpy(rows).to(self.device), torch.from_numpy(self.centers).to(self.device)
-        )
+        labels, squared = nearest(torch.tensor(rows, device=self.device), self._centers_on_device)
         return labels.cpu().numpy(), squared.sqrt().cpu().numpy()
+
+    @cached_property
+    def _centers_on_device(self) -> Any:
+        import torch
+
+        return torch.tensor(self.centers, device=self.device)
 
     def save(self, folder: Path) -> None:
         """Write model.safetensors, model.json, and the centers as AWS's image writes them."""

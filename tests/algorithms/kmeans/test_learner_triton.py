@@ -1,0 +1,88 @@
+"""The learner with its state in tensors: on a GPU, or else on the CPU with interpreted kernels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from algorithms.base import Setting
+from algorithms.kernels.nearest import reference
+from algorithms.kmeans import ALGORITHM
+from algorithms.kmeans.learner import Learner
+from algorithms.kmeans.model import Model
+from algorithms.records import Records
+from tests.algorithms.hosts import OneHost
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("triton")
+pytestmark = pytest.mark.gpu
+
+
+def in_tensors(**given: object) -> Learner:
+    hyperparameters = ALGORITHM.hyperparameters(feature_dim=5, k=3, **given)
+    device = "cuda:0" if torch.cuda.is_available() else "cpu:0"  # "cpu" alone would mean NumPy
+    learner = Learner(Setting(hyperparameters, OneHost(), device))
+    if not torch.cuda.is_available():
+        learner._put = torch.from_numpy  # type: ignore[method-assign]  # page-locked memory needs a GPU
+    return learner
+
+
+def test_tensors_absorb_batches_by_the_rule() -> None:
+    rng = np.random.default_rng(0)
+    parts = [rng.normal(size=(size, 5)).astype(np.float32) for size in (90, 90, 35)]
+    learner = in_tensors(extra_center_factor=4, half_life_time_size=100)
+    learner.update(Records(parts[0]))
+    state = learner.state_dict()
+    centers, weights = state["centers"], state["weights"]
+    for part in parts[1:]:
+        learner.update(Records(part))
+        _, _, absorbed = reference(part, centers)
+        weights *= 2.0 ** (-len(part) / 100)
+        grown = np.maximum(weights + absorbed.counts, 1e-300)[:, None]
+        moved = (weights[:, None] * centers + absorbed.sums) / grown
+        centers = np.where(absorbed.counts[:, None] > 0, moved, centers)
+        weights = weights + absorbed.counts
+    learner.update(None)
+    found = learner.state_dict()
+    np.testing.assert_allclose(found["weights"], weights)
+    np.testing.assert_allclose(found["centers"], centers, rtol=1e-6, atol=1e-9)
+
+
+def test_a_model_is_trained_saved_as_state_and_scored() -> None:
+    rows = np.random.default_rng(1).normal(size=(300, 5)).astype(np.float32)
+    first = in_tensors(mini_batch_size=100)
+    for start in range(0, 300, 100):
+        first.update(Records(rows[start : start + 100]))
+    first.end_round()
+    second = in_tensors(mini_batch_size=100)
+    second.load_state_dict(first.state_dict())
+    (ours, metrics), (theirs, _) = first.finish(), second.finish()
+    np.testing.assert_array_equal(ours.centers, theirs.centers)
+    assert {metric.name for metric in metrics} == {"train:msd", "train:row_msd"}
+    (test,) = first.evaluate("test", [Records(rows)])
+    _, squared, _ = reference(rows, ours.centers)
+    assert test.value == pytest.approx(squared.mean(), rel=1e-5)
+
+
+def test_a_model_on_a_device_answers_as_on_the_cpu() -> None:
+    rng = np.random.default_rng(2)
+    device = "cuda:0" if torch.cuda.is_available() else "cpu:0"
+    centers, rows = rng.normal(size=(40, 6)).astype(np.float32), rng.normal(size=(900, 6)).astype(np.float32)
+    labels, distances = Model(centers, np.ones(40), device=device).assign(rows)
+    _, squared, _ = reference(rows, centers)
+    np.testing.assert_allclose(np.linalg.norm(rows - centers[labels], axis=1), np.sqrt(squared), rtol=1e-5)
+    np.testing.assert_allclose(distances, np.sqrt(squared), rtol=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_batches_on_their_way_to_the_gpu_keep_apart() -> None:
+    from algorithms.kernels.staging import Staging
+
+    staging = Staging("cuda:0")
+    total = torch.zeros(7, device="cuda:0", dtype=torch.float64)
+    expected = np.zeros(7)
+    for size in (5, 100_000, 3, 250_000, 250_000, 1, 0, 40):
+        rows = np.random.default_rng(size).normal(size=(size, 7)).astype(np.float32)
+        total += staging.put(rows).double().sum(dim=0)
+        expected += rows.sum(axis=0, dtype=np.float64)
+    np.testing.assert_allclose(total.cpu().numpy(), expected, rtol=1e-9, atol=1e-9)
