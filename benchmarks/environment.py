@@ -14,7 +14,7 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = (
     "numpy", "scipy", "numba", "pyarrow", "protobuf", "safetensors", "torch", "triton",
-    "scikit-learn", "faiss-cpu", "flash-kmeans",
+    "scikit-learn", "faiss-cpu", "flash-kmeans", "flask", "gunicorn",
 )  # fmt: skip
 
 

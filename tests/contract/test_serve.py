@@ -4,6 +4,8 @@ import gzip
 import json
 import signal
 import socket
+import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ import requests
 from serving.endpoint import Endpoint
 from tests.contract.server import OBEDIENT, Server, serving, start
 from tests.contract.tree import end, free_port
+from tests.fuzz.invocations import attack
 from tests.serving.sample import Obedient, save_kmeans
 
 CSV = {"headers": {"Content-Type": "text/csv", "Accept": "text/csv"}}
@@ -41,6 +44,12 @@ class TestStart:
         server = start(tmp_path)
         assert server.ready() < 3
         assert server.stop().code == 0
+
+    def test_the_parent_process_loads_nothing_that_dislikes_a_fork(self) -> None:
+        heavy = {"torch", "numba", "pyarrow", "algorithms.kmeans"}
+        program = "import sys, serving.server, serving.app, serving.processes; print(*sys.modules)"
+        said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert not heavy & set(said.stdout.split())
 
     def test_the_port_is_the_one_of_the_pipeline_and_no_other(self, tmp_path: Path) -> None:
         save_kmeans(tmp_path / "model")
@@ -263,6 +272,9 @@ class TestBodies:
         answer = kmeans.talk(sent, 2)
         assert answer.startswith(b"HTTP/1.1 " + status)
         assert b"<" not in answer
+
+    def test_no_bytes_of_any_type_make_it_our_fault(self, kmeans: Server) -> None:
+        assert attack(kmeans.port, seconds=3, seed=0) > 100
 
     def test_a_bug_is_one_line_and_its_traceback_is_in_the_log(self, root: Path) -> None:
         server = start(root, OBEDIENT)
