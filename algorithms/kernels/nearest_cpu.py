@@ -22,7 +22,8 @@ _matrix = types.Array(float32, 2, "C", readonly=True)
 _vector = types.Array(float32, 1, "C", readonly=True)
 _exact_matrix = types.Array(float64, 2, "C", readonly=True)
 
-SCORES = 1 << 18  # of a block, 1 MiB of float32
+SCORES = 1 << 18  # of a block, 1 MiB of float32; twice that where rows are so long that scores hardly count
+VALUES = 1 << 19  # of a block's rows, which are read twice
 CENTERS = 1024  # in one matrix product, at most
 ROWS = 2048  # in one matrix product, at most
 ALONE = 1 << 20  # multiply-adds that are not worth waking another thread for
@@ -168,10 +169,11 @@ def _label(
         _scan(product, bias[first : first + CENTERS], first, best, labels)
 
 
-@njit(int64(int64), nogil=True, cache=True)
-def _height(centers: int) -> int:
-    """Rows of a block."""
-    return min(ROWS, SCORES // min(centers, CENTERS))
+@njit(int64(int64, int64), nogil=True, cache=True)
+def _height(centers: int, features: int) -> int:
+    """Rows of a block. BLAS packs the centers anew for each, which a block must be worth."""
+    scores = max(SCORES, min(2 * SCORES, 2048 * features))
+    return min(ROWS, max(256, VALUES // features), scores // min(centers, CENTERS))
 
 
 @njit(
@@ -189,7 +191,7 @@ def _absorb(
     sums: np.ndarray,
 ) -> float:
     """Add rows to the counts and sums of their labels. Returns the sum of distances |x - m|^2 - 2 score."""
-    height = _height(len(bias))
+    height = _height(len(bias), rows.shape[1])
     scores = np.empty(height * min(CENTERS, len(bias)), np.float32)
     best = np.empty(height, np.float32)
     labels = np.empty(height, np.int32)
@@ -218,7 +220,7 @@ def _nearest(
     labels: np.ndarray,
     squared: np.ndarray,
 ) -> None:
-    height = _height(len(bias))
+    height = _height(len(bias), rows.shape[1])
     scores = np.empty(height * min(CENTERS, len(bias)), np.float32)
     best = np.empty(height, np.float32)
     for start in range(0, len(rows), height):

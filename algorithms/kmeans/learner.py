@@ -71,7 +71,8 @@ class Learner:
         half_life = self.hyperparameters.half_life_time_size
         if half_life:
             self.weights *= 2.0 ** (-count / half_life)
-        move = absorbed.sums - absorbed.counts[:, None] * self.centers  # 0 where no row came
+        move = absorbed.sums
+        move -= absorbed.counts[:, None] * self.centers  # 0 where no row came
         self.weights += absorbed.counts
         move /= self.weights.clip(min=np.finfo(np.float64).tiny)[:, None]
         self.centers += move
