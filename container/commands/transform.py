@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from algorithms.errors import UserError
 
 if TYPE_CHECKING:
-    from serving.payloads import SplitType
-    from serving.transform import Settings
+    from serving.transform.job import Settings
+    from serving.transform.payloads import SplitType
 
 EPILOG = """\
 Each file of the input becomes FILE.out in the same place of the output, its records in order. If a request
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 def run(args: argparse.Namespace) -> int:
     from serving.endpoint import Endpoint
-    from serving.transform import objects, transform
+    from serving.transform.job import objects, transform
 
     logger = logging.getLogger("serving")
     logger.setLevel(logging.INFO)
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _settings(args: argparse.Namespace, first: Path) -> Settings:
     from container.formats.content_type import CSV, JSON_LINES, LIBSVM, RECORDIO_PROTOBUF, ContentType, sniff
-    from serving.transform import Settings
+    from serving.transform.job import Settings
 
     if args.content_type:
         content_type = ContentType.parse(args.content_type)

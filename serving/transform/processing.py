@@ -13,7 +13,7 @@ from typing import Any
 
 from algorithms.errors import UserError
 from container.formats.content_type import CSV, JSON, JSON_LINES
-from serving.jsonpath import JSONPath
+from serving.transform.jsonpath import JSONPath
 
 log = logging.getLogger(__name__)
 

@@ -20,9 +20,9 @@ from typing import IO, Any, Literal, get_args
 from algorithms.errors import PlatformError, UserError
 from container.formats.content_type import ContentType
 from serving.client import Client
-from serving.jsonpath import JSONPath
-from serving.payloads import MEGABYTE, Payload, SplitType, Strategy, payloads
-from serving.processing import MEDIA, Processing
+from serving.transform.jsonpath import JSONPath
+from serving.transform.payloads import MEGABYTE, Payload, SplitType, Strategy, payloads
+from serving.transform.processing import MEDIA, Processing
 
 log = logging.getLogger(__name__)
 

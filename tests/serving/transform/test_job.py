@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import serving.transform
+import serving.transform.job
 from algorithms.errors import PlatformError, UserError
 from container.formats.recordio import frame
-from serving.transform import Settings, transform
+from serving.transform.job import Settings, transform
 from tests.serving.stub import serving as stub_server
 
 
@@ -252,8 +252,8 @@ def test_environment_of_the_server_is_that_of_a_transform_job():
     st.integers(1, 4),
 )
 def test_nothing_is_lost_or_reordered_on_the_way(files, limit, concurrent):
-    megabyte = serving.transform.MEGABYTE
-    serving.transform.MEGABYTE = 1  # the limit counts bytes, so that small data are many requests
+    megabyte = serving.transform.job.MEGABYTE
+    serving.transform.job.MEGABYTE = 1  # the limit counts bytes, so that small data are many requests
     try:
         with tempfile.TemporaryDirectory() as folder, stub_server(lambda body: body) as server:
             source = Path(folder, "in")
@@ -269,4 +269,4 @@ def test_nothing_is_lost_or_reordered_on_the_way(files, limit, concurrent):
                 assert Path(folder, "out", f"{number}.out").read_bytes() == b"".join(records)
             assert all(0 < len(body) <= limit for body in server.bodies)
     finally:
-        serving.transform.MEGABYTE = megabyte
+        serving.transform.job.MEGABYTE = megabyte

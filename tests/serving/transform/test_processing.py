@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algorithms.errors import UserError
-from serving.jsonpath import JSONPath
-from serving.processing import Processing, cells
+from serving.transform.jsonpath import JSONPath
+from serving.transform.processing import Processing, cells
 
 CSV, JSON, LINES = "text/csv", "application/json", "application/jsonlines"
 

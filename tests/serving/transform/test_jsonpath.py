@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from algorithms.errors import UserError
-from serving.jsonpath import JSONPath
+from serving.transform.jsonpath import JSONPath
 
 RECORD = {"id": 7, "x": [10, 11, 12, 13], "more": [{"a": 1, "b": 2}, {"a": 3, "b": 4}], "": 0, "it's": 5}
 
