@@ -23,8 +23,8 @@ LOGGED = {
     "PlatformError": "Platform Error",
 }
 
-# Hyperparameters that bound how much memory a step takes, the first that an algorithm has is named.
-MEMORY = ("mini_batch_size", "batch_size")
+# Hyperparameters that bound how much memory training takes; those that an algorithm has are named.
+MEMORY = ("mini_batch_size", "batch_size", "k", "extra_center_factor", "local_lloyd_num_trials")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def explain(error: BaseException, hyperparameters: Iterable[str] = ()) -> Failur
     system = system_error(error)
     known = _surroundings(system) if system else None
     if known:
-        return Failure("PlatformError", known, _trace(error))
+        return Failure("PlatformError", known)
     said = _one_line(str(error))
     name = type(error).__name__
     text = f"{name}: {said}" if said else name
@@ -98,7 +98,7 @@ def write(failure: Failure, path: Path) -> None:
     the text already."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
         with temporary.open("w", encoding="utf-8", errors="replace") as file:
             file.write(failure.reason)
             file.flush()
@@ -130,7 +130,8 @@ def _surroundings(error: OSError) -> str | None:
 
 def _out_of_memory(error: BaseException, hyperparameters: Iterable[str]) -> str:
     known = set(hyperparameters)
-    lower = next((f"lower {name} or " for name in MEMORY if name in known), "")
+    names = " or ".join(name for name in MEMORY if name in known)
+    lower = f"lower {names} or " if names else ""
     if isinstance(error, MemoryError):
         said, place = _one_line(str(error)), "memory"
     else:  # torch.OutOfMemoryError: the first sentences tell how much was asked for and how much there was
@@ -139,7 +140,9 @@ def _out_of_memory(error: BaseException, hyperparameters: Iterable[str]) -> str:
 
 
 def _one_line(text: str) -> str:
-    return "; ".join(" ".join(line.split()) for line in text.splitlines() if line.strip())
+    """Lines joined by "; "; characters that no reader would see, or a terminal obey, escaped."""
+    line = "; ".join(" ".join(line.split()) for line in text.splitlines() if line.strip())
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line)
 
 
 def _trace(error: BaseException) -> str:

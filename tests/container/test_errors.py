@@ -15,6 +15,7 @@ class OutOfMemoryError(RuntimeError):
     ("error", "code", "reason"),
     [
         (UserError("one\n  two"), 2, "ClientError: one; two"),
+        (UserError("text '\x1b[2J\0\u202e' and é"), 2, r"ClientError: text '\x1b[2J\x00\u202e' and é"),
         (PlatformError("no host"), 3, "PlatformError: no host"),
         (KeyError("x"), 1, "AlgorithmError: KeyError: 'x', see the log for the traceback"),
         (AssertionError(), 1, "AlgorithmError: AssertionError, see the log for the traceback"),
@@ -29,7 +30,7 @@ class OutOfMemoryError(RuntimeError):
         (
             MemoryError("Unable to allocate 3.0 GiB"),
             2,
-            "ClientError: out of memory (Unable to allocate 3.0 GiB); lower mini_batch_size or use an ",
+            "ClientError: out of memory (Unable to allocate 3.0 GiB); lower mini_batch_size or k or use an ",
         ),
         (
             OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 1 GiB. More. More."),
@@ -66,3 +67,14 @@ def test_the_file_holds_1024_characters_and_nothing_is_left_beside_it(tmp_path: 
 def test_a_folder_that_cannot_be_made_is_no_second_failure(tmp_path: Path) -> None:
     (tmp_path / "output").write_text("")
     write(Failure("ClientError", "x"), tmp_path / "output" / "failure")
+
+
+def test_what_the_machine_refuses_needs_no_traceback() -> None:
+    with pytest.raises(PermissionError) as raised:
+        raise PermissionError(errno.EACCES, "Permission denied", "/opt/ml/model")
+    assert explain(raised.value).traceback == ""
+
+
+def test_no_tree_is_made_for_the_failure_file(tmp_path: Path) -> None:
+    write(Failure("ClientError", "x"), tmp_path / "typo" / "output" / "failure")
+    assert not any(tmp_path.iterdir())
