@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from algorithms.base import Model
+from container.errors import system_error
 
 SCRATCH = ".optml-"  # how the names of our temporary folders begin
 LAST = "model.json"  # names what the other files are, so it comes after them
@@ -35,6 +36,12 @@ def publish(model: Model, folder: Path) -> None:
                 shutil.rmtree(target)
             path.replace(target)
         sync_folder(folder)
+    except Exception as error:
+        system = system_error(error)
+        if system is None or system.errno is None:
+            raise
+        # The user knows the folder, not the hidden one within it.
+        raise OSError(system.errno, system.strerror, str(folder)) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

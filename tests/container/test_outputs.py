@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ class Files:
             path.chmod(0o600)
         if self.fails:
             raise OSError("disk full")
+        if "huge" in self.files:
+            raise type("SafetensorError", (Exception,), {})("I/O error: No space left (os error 28)")
 
 
 def names(folder: Path) -> list[str]:
@@ -57,3 +60,9 @@ def test_what_a_killed_job_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".optml-abc/half").write_text("")
     publish(Files(model="1"), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_full_disk_names_the_model_folder(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left") as raised:
+        publish(Files(huge="1"), tmp_path)
+    assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, str(tmp_path))
