@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -106,7 +107,8 @@ class Checkpoints:
         for keys in cluster.gather(np.array(sorted(found), np.int64).reshape(-1, 4)):
             common &= set(map(tuple, keys.tolist()))
         if not common:
-            self._best.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a folder that can't be written: `save` warns of it
+                self._best.unlink(missing_ok=True)
             return None
         path = found[max(common)]
         checkpoint = _read(path)

@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +84,11 @@ def test_a_fresh_start_forgets_the_best_state(tmp_path: Path) -> None:
 def test_a_folder_that_is_gone_costs_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     made(tmp_path / "gone", tmp_path).save(at(1))
     assert "could not be written" in caplog.text
+
+
+def test_a_folder_that_cannot_be_written_ends_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert made(tmp_path, tmp_path).resume(Alone()) is None
