@@ -67,7 +67,9 @@ def extract(archive: Path, folder: Path, *, max_bytes: int = MAX_BYTES, max_file
         # gzip's errors carry no number; EINVAL is a seek to where a damaged header points
         damaged = isinstance(error, OSError) and error.errno in (None, errno.EINVAL)
         if isinstance(error, BROKEN) or damaged:
-            raise UserError(f"{archive.name} is broken or no tar.gz or ZIP archive: {error}") from error
+            # tarfile tells, a line each, what every kind of compression has against the file
+            why = "" if "\n" in str(error) else f": {error}"
+            raise UserError(f"{archive.name} is broken or no tar.gz or ZIP archive{why}") from error
         if isinstance(error, IsADirectoryError | FileExistsError | NotADirectoryError):
             raise UserError(f"{archive.name} holds a file and a folder of the same name") from error
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:

@@ -178,3 +178,10 @@ def test_damaged_bytes_are_told_or_harmless(tmp_path: Path, mode: str) -> None:
         with contextlib.suppress(UserError):
             extract(tmp_path / "damaged", folder)
     assert {path.name for path in tmp_path.iterdir()} == {"whole", "damaged", "in"}
+
+
+def test_what_is_no_archive_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "model.tar.gz").write_bytes(b"no archive" * 100)
+    with pytest.raises(UserError) as raised:
+        extract(tmp_path / "model.tar.gz", tmp_path / "out")
+    assert str(raised.value) == "model.tar.gz is broken or no tar.gz or ZIP archive"
