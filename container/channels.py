@@ -174,8 +174,9 @@ class Channel:
         elif default is not None and not (missed and plausible):
             self.content_type = default
         else:
+            looks = "is of no format known here" if found.media == CSV else f"looks like {found}"
             raise UserError(
-                f"channel '{self.name}' has no content type and {source} looks like {found}; "
+                f"channel '{self.name}' has no content type and {source} {looks}; "
                 f"set its ContentType to one of {', '.join(self.spec.content_types)}"
             )
         log.info("Channel '%s' has no content type; %s is read as %s", self.name, source, self.content_type)
@@ -192,5 +193,7 @@ def _open(path: Path) -> io.BufferedReader[Any]:
 
 
 def _unreadable(error: OSError) -> None:
+    if isinstance(error, NotADirectoryError):
+        raise UserError(f"{error.filename} is a file; a channel is a folder: put the file into it") from error
     if not isinstance(error, FileNotFoundError):
         raise PlatformError(f"{error.filename} cannot be read: {error.strerror}") from error

@@ -333,3 +333,15 @@ def test_sigterm_is_handled_while_a_pipe_is_silent(tmp_path: Path) -> None:
 def _no_reader_is_left() -> Iterator[None]:
     yield
     assert not [thread for thread in threading.enumerate() if thread.name == "read-ahead"]
+
+
+def test_bytes_of_no_format_are_not_called_csv(tmp_path: Path) -> None:
+    put(tmp_path, a=b"\x01\0\xff\0" * 50)
+    with pytest.raises(UserError, match="train/a is of no format known here; set its ContentType to one of"):
+        contents(channel(tmp_path, spec=WITH_DEFAULT, content_type=None))
+
+
+def test_a_file_where_the_folder_of_a_channel_should_be_is_the_users_to_move(tmp_path: Path) -> None:
+    (tmp_path / "train").write_text("1,2\n")
+    with pytest.raises(UserError, match="train is a file; a channel is a folder"):
+        channel(tmp_path).problem()
