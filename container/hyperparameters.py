@@ -174,13 +174,16 @@ def parse(
     engine, problems = _engine({name: text for name, text in texts.items() if name[:1] == "_"}, metrics)
 
     values: dict[str, object] = {}
+    listed = False
     unreadable: set[str] = set()
     for name, text in texts.items():
         if name.startswith(("_", "sagemaker_")):
             continue
         spec = known.get(name)
         if spec is None:
-            problems.append(f"hyperparameter '{name}' is unknown{_nearest(name, known, otherwise='known')}")
+            hint = _nearest(name, known, otherwise="" if listed else "known")
+            listed = listed or not hint.endswith("?")
+            problems.append(f"hyperparameter '{name}' is unknown{hint}")
             continue
         if text in NOT_GIVEN and text not in spec.domain.words:
             continue

@@ -186,6 +186,10 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
     assert problems(zzz="3")[0].startswith("hyperparameter 'zzz' is unknown; known: feature_dim, k, rate, ")
 
 
+def test_the_known_names_are_listed_once() -> None:
+    assert problems(zzz="3", yyy="3")[1] == "hyperparameter 'yyy' is unknown"
+
+
 def test_a_missing_value_says_what_it_should_be() -> None:
     assert problems(feature_dim="") == [
         "hyperparameter feature_dim is required and was not given: an integer >= 1"
