@@ -7,7 +7,10 @@ Machine Learning Algorithms in Amazon SageMaker", SIGMOD 2020, for a state that 
 from __future__ import annotations
 
 import logging
+import math
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,7 +55,7 @@ class Learner:
         self.cluster = setting.cluster
         self.device = setting.device
         self.seed = setting.seed
-        self.warm = None if setting.warm_start is None else self._warm(*streaming_state(setting.warm_start))
+        self.warm = None if setting.warm_start is None else self._warm(setting.warm_start)
         self.centers: Array = None
         self.weights: Array = None
         self.rows = 0  # absorbed over all hosts and epochs
@@ -83,8 +86,14 @@ class Learner:
         return ()
 
     def end_round(self) -> Iterable[Metric]:
-        self._require_rows()
-        self.spread = self.loss.item() / max(self.counted, 1)
+        self._require_rows(self.rows)
+        loss = self.loss.item()
+        if not math.isfinite(loss):
+            raise UserError(
+                "the squared distances between the rows of channel 'train' are larger than float32 holds: "
+                "divide features whose values are beyond 1e18 or so by a power of ten, or remove outliers"
+            )
+        self.spread = max(loss, 0.0) / max(self.counted, 1)  # rounding must not make it negative
         self.loss *= 0
         self.counted = 0
         return ()
@@ -131,7 +140,7 @@ class Learner:
         return None if self.centers is None else self._model(self._shrink())
 
     def finish(self) -> tuple[Model, Iterable[Metric]]:
-        self._require_rows()
+        self._require_rows(self.rows)
         log.info("shrinking %d centers into %d", len(self.centers), self.hyperparameters.k)
         shrunk = self._shrink()
         for attempt, loss in enumerate(shrunk.losses):
@@ -146,6 +155,10 @@ class Learner:
     def _start(self, rows: np.ndarray) -> None:
         """Draw the first centers from the hosts' first mini-batches, the same on every host."""
         parameters = self.hyperparameters
+        seen = np.array([len(rows), len(rows) >= parameters.mini_batch_size], np.int64)
+        self.cluster.all_sum(seen)
+        if not seen[1]:  # the last batches too: no host has more rows
+            self._require_rows(int(seen[0]))
         share = -(-parameters.mini_batch_size // self.cluster.size)
         union = np.concatenate(self.cluster.gather(np.ascontiguousarray(rows[:share])))
         if parameters.extra_center_factor == "auto":
@@ -162,10 +175,12 @@ class Learner:
                 len(union),
             )
         centers, weights = self.warm or (np.empty((0, parameters.feature_dim)), np.empty(0))
+        self._require_memory(parameters.k * factor)
         missing = parameters.k * factor - len(centers)
         if missing > 0:
             generator = np.random.default_rng((self.seed, START))
-            drawn = seeding.draw(union, missing, parameters.init_method, generator).astype(np.float64)
+            with np.errstate(over="ignore", invalid="ignore"):  # `end_round` tells of squares that overflow
+                drawn = seeding.draw(union, missing, parameters.init_method, generator).astype(np.float64)
             centers = np.concatenate([centers, self.cluster.broadcast(drawn)])
             weights = np.concatenate([weights, np.zeros(missing)])
         self.centers = self._state(centers)
@@ -199,7 +214,11 @@ class Learner:
         settings = self.hyperparameters.model_dump(mode="json")
         return Model(shrunk.centers.astype(np.float32), shrunk.weights, settings, self.device)
 
-    def _warm(self, centers: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _warm(self, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+        try:
+            centers, weights = streaming_state(folder)
+        except UserError as error:  # the folder is where the channel was unpacked, and means nothing to users
+            raise UserError(f"channel 'model': {str(error).replace(f'{folder}/', '')}") from error
         width = self.hyperparameters.feature_dim
         if centers.shape[1] != width:
             raise UserError(
@@ -208,11 +227,22 @@ class Learner:
             )
         return centers, weights
 
-    def _require_rows(self) -> None:
-        if self.rows < self.hyperparameters.k:
+    def _require_rows(self, rows: int) -> None:
+        if rows < self.hyperparameters.k:
             raise UserError(
                 f"hyperparameter k is {self.hyperparameters.k}, but the channel 'train' holds only "
-                f"{self.rows} rows: give at least k rows, or ask for fewer clusters"
+                f"{rows} rows: give at least k rows, or ask for fewer clusters"
+            )
+
+    def _require_memory(self, count: int) -> None:
+        """Better said now than killed without a word. There are centers, sums and two copies."""
+        needed = 4 * 8 * count * self.hyperparameters.feature_dim
+        installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        if needed > installed:
+            raise UserError(
+                f"hyperparameters k and extra_center_factor ask for {count} streaming centers of "
+                f"{self.hyperparameters.feature_dim} features, taking {needed / 2**30:.3g} GiB; "
+                f"this machine has {installed / 2**30:.3g}: lower k or extra_center_factor"
             )
 
     def _state(self, array: np.ndarray) -> Array:

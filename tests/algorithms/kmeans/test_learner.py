@@ -176,11 +176,42 @@ def test_a_host_that_runs_out_goes_on_with_the_others() -> None:
     np.testing.assert_array_equal(first, second)
 
 
-def test_fewer_rows_than_clusters_is_the_users_error() -> None:
-    state = learner(4, k=10)
+@pytest.mark.parametrize("k", [10, 100_000_000, 10**30])
+def test_fewer_rows_than_clusters_is_the_users_error(k: int) -> None:
+    state = learner(4, k=k)
+    with pytest.raises(UserError, match=rf"k is {k}, but the channel 'train' holds only 7 rows"):
+        state.update(Records(blobs(7)))
+
+
+def test_full_batches_that_end_too_soon_are_fewer_rows_too() -> None:
+    state = learner(4, k=10, mini_batch_size=7)
     state.update(Records(blobs(7)))
     with pytest.raises(UserError, match=r"k is 10, but the channel 'train' holds only 7 rows"):
         state.end_round()
+
+
+def test_centers_that_no_memory_holds_are_refused_before_they_are_made() -> None:
+    state = learner(4, k=2, extra_center_factor=10**12)
+    with pytest.raises(UserError, match="k and extra_center_factor ask for 2000000000000 streaming centers"):
+        state.update(Records(blobs(7)))
+
+
+@pytest.mark.parametrize("method", ["random", "kmeans++"])
+def test_rows_whose_squares_overflow_are_refused(method: str) -> None:
+    with pytest.raises(UserError, match="larger than float32 holds: divide features"):
+        fit(blobs(200) * np.float32(1e36), k=3, init_method=method)
+
+
+def test_rounding_makes_no_mean_square_distance_negative() -> None:
+    _, metrics = fit(blobs(200) * np.float32(1e-40), k=3)
+    assert metrics["train:row_msd"] >= 0
+
+
+def test_a_broken_model_is_named_by_its_channel_not_by_where_it_was_unpacked(tmp_path: Path) -> None:
+    Model(np.ones((2, 4), np.float32), np.ones(2)).save(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"\xff" * 99)
+    with pytest.raises(UserError, match=r"^channel 'model': model\.safetensors is truncated"):
+        learner(4, k=2, warm_start=tmp_path)
 
 
 def test_a_batch_smaller_than_the_centers_still_trains() -> None:
