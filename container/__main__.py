@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -34,8 +35,9 @@ def train() -> NoReturn:
     from container.train import main as run
 
     code = run(stop, BEGAN)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # whoever read the log is gone
+            stream.flush()
     os._exit(code)  # readers of FIFOs that nobody writes any more don't hold the process up
 
 

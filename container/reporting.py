@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -41,8 +42,9 @@ class Handler(logging.StreamHandler[TextIO]):
         """A line as it is."""
         self.acquire()
         try:
-            self.stream.write(text + "\n")
-            self.stream.flush()
+            with contextlib.suppress(OSError):  # as `emit`: a log that nobody reads any more ends no job
+                self.stream.write(text + "\n")
+                self.stream.flush()
         finally:
             self.release()
 

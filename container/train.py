@@ -98,6 +98,11 @@ class Training:
         return job, device
 
     def _read(self) -> Job:
+        if not self.paths.root.is_dir():
+            raise PlatformError(
+                f"there is no folder {self.paths.root}: mount the job's tree there, or name it in "
+                "SAGEMAKER_BASE_DIR"
+            )
         job = Job.read(self.paths, _slug())
         self.algorithm = job.algorithm
         reporting.set_level("warning" if self.local else job.engine.log_level)

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from algorithms import registry
+from container.describe import metric_definitions
 from tests.contract.tree import Tree, end, free_port, wait_for
 
 KMEANS = ("-m", "container", "train")
@@ -188,3 +190,32 @@ def test_one_host_trains_with_several_processes(tmp_path: Path, values: dict[str
         assert ended.code == 0, ended.log
         assert ended.log.count("train msd <loss>=") == 1
         assert centers(tree).shape == (4, 6)
+
+
+def test_a_log_that_nobody_reads_ends_no_job(tmp_path: Path) -> None:
+    tree = job(tmp_path)
+    process = tree.start(*KMEANS)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(60) == 0
+    assert (tree.model / "model.json").exists()
+
+
+def test_a_tree_that_is_not_there_is_named(tmp_path: Path) -> None:
+    ended = Tree(tmp_path / "typo").train(*KMEANS)
+    assert (ended.code, ended.last.partition(":")[0]) == (3, "Platform Error")
+    assert f"there is no folder {tmp_path / 'typo'}" in ended.last
+    assert not (tmp_path / "typo").exists()
+
+
+def test_published_regexes_read_every_metric_from_the_log(tmp_path: Path) -> None:
+    tree = job(tmp_path, eval_metrics="msd,ssd")
+    tree.write("input/data/test/rows.csv", csv(ROWS))
+    tree.write(
+        "input/config/inputdataconfig.json", {name: {"ContentType": "text/csv"} for name in ("train", "test")}
+    )
+    log = tree.train(*KMEANS).log
+    for definition in metric_definitions(registry.get("kmeans")):
+        found = re.findall(definition["Regex"], log)
+        assert found, definition
+        assert all(np.isfinite(float(number)) for number in found)
