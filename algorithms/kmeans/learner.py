@@ -196,15 +196,19 @@ class Learner:
         total = round(counts.sum())
         return Absorbed(self._state(counts), self._state(sums), self._state(loss)), total
 
+    @property
+    def _trials(self) -> int:
+        trials = self.hyperparameters.local_lloyd_num_trials
+        return AUTO_TRIALS if trials == "auto" else trials
+
     def _shrink(self) -> Shrunk:
         parameters = self.hyperparameters
-        trials = parameters.local_lloyd_num_trials
         return shrink(
             _host(self.centers),
             _host(self.weights),
             parameters.k,
             method=parameters.local_lloyd_init_method,
-            trials=AUTO_TRIALS if trials == "auto" else trials,
+            trials=self._trials,
             max_iter=parameters.local_lloyd_max_iter,
             tol=parameters.local_lloyd_tol,
             rng=np.random.default_rng((self.seed, SHRINK)),
@@ -235,14 +239,18 @@ class Learner:
             )
 
     def _require_memory(self, count: int) -> None:
-        """Better said now than killed without a word. There are centers, sums and two copies."""
-        needed = 4 * 8 * count * self.hyperparameters.feature_dim
+        """Better said now than killed without a word, or after hours. `count` centers, their sums and two
+        copies; for each Lloyd run its k centers, and distances, weights and labels of all `count`."""
+        parameters = self.hyperparameters
+        trials = self._trials
+        needed = 8 * (4 * count * parameters.feature_dim)
+        needed += 8 * trials * (2 * parameters.k * parameters.feature_dim + 4 * count)
         installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         if needed > installed:
             raise UserError(
-                f"hyperparameters k and extra_center_factor ask for {count} streaming centers of "
-                f"{self.hyperparameters.feature_dim} features, taking {needed / 2**30:.3g} GiB; "
-                f"this machine has {installed / 2**30:.3g}: lower k or extra_center_factor"
+                f"{count} streaming centers (k * extra_center_factor) of {parameters.feature_dim} features "
+                f"and {trials} Lloyd runs of {parameters.k} centers take {needed / 2**30:.3g} GiB, but this "
+                f"machine has {installed / 2**30:.3g}: lower k, extra_center_factor or local_lloyd_num_trials"
             )
 
     def _state(self, array: np.ndarray) -> Array:

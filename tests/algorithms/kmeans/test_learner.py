@@ -190,9 +190,10 @@ def test_full_batches_that_end_too_soon_are_fewer_rows_too() -> None:
         state.end_round()
 
 
-def test_centers_that_no_memory_holds_are_refused_before_they_are_made() -> None:
-    state = learner(4, k=2, extra_center_factor=10**12)
-    with pytest.raises(UserError, match="k and extra_center_factor ask for 2000000000000 streaming centers"):
+@pytest.mark.parametrize("name", ["extra_center_factor", "local_lloyd_num_trials"])
+def test_what_no_memory_holds_is_refused_before_training(name: str) -> None:
+    state = learner(4, k=2, **{name: 10**30})
+    with pytest.raises(UserError, match=r"lower k, extra_center_factor or local_lloyd_num_trials$"):
         state.update(Records(blobs(7)))
 
 
