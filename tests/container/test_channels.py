@@ -338,7 +338,7 @@ def _no_reader_is_left() -> Iterator[None]:
 def test_bytes_of_no_format_are_not_called_csv(tmp_path: Path) -> None:
     put(tmp_path, a=b"\x01\0\xff\0" * 50)
     with pytest.raises(UserError, match="train/a is of no format known here; set its ContentType to one of"):
-        contents(channel(tmp_path, spec=WITH_DEFAULT, content_type=None))
+        contents(channel(tmp_path, content_type=None))
 
 
 def test_a_file_where_the_folder_of_a_channel_should_be_is_the_users_to_move(tmp_path: Path) -> None:
