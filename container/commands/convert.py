@@ -64,10 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 def run(args: argparse.Namespace) -> int:
     if args.label_size is not None and args.label_size < 0:
         raise UserError(f"--label-size {args.label_size}: expected a whole number from 0 on")
-    source_form = args.source_form or form(args.source)
-    target_form = args.target_form or form(args.target)
     if not args.source.is_file():
         raise UserError(f"there is no file '{args.source}'")
+    if not args.target.parent.is_dir():
+        raise UserError(f"there is no folder '{args.target.parent}' for {args.target.name}")
+    source_form = args.source_form or form(args.source)
+    target_form = args.target_form or form(args.target)
     if args.target.exists() and args.target.samefile(args.source):
         raise UserError(f"IN and OUT are the same file '{args.target}'")
     if args.target.suffix == ".gz" and target_form in ("npy", "npz", "parquet"):

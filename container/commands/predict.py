@@ -6,7 +6,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,7 +112,11 @@ def _folder(model: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="optml-predict-") as temporary:
         Path(temporary, "model.tar.gz").symlink_to(model.resolve())
-        with unpacked(Path(temporary)) as folder:
+        with ExitStack() as stack:
+            try:
+                folder = stack.enter_context(unpacked(Path(temporary)))
+            except UserError as error:  # which calls the archive by the name it was given here
+                raise UserError(str(error).replace("model.tar.gz", str(model), 1)) from error
             yield folder
 
 

@@ -114,9 +114,9 @@ def run(args: argparse.Namespace) -> int:
                 hyperparameters["feature_dim"], where = str(found[0]), found[1]
                 print(f"feature_dim={found[0]}, counted in {where}", file=sys.stderr)
         new = not args.model_dir.exists()
-        args.model_dir.mkdir(parents=True, exist_ok=True)
+        _make(args.model_dir, "--model-dir")
         if args.checkpoint_dir:
-            args.checkpoint_dir.mkdir(parents=True, exist_ok=True)
+            _make(args.checkpoint_dir, "--checkpoint-dir")
         paths = Paths(root / "ml")
         log = JobLog(algorithm.metrics)
         code = _train(args, algorithm, paths, hyperparameters, sources, content_types, log)
@@ -304,6 +304,17 @@ def _content_types(texts: Sequence[str], channels: Mapping[str, object]) -> dict
 
 
 def _check(channel: str, sources: Sequence[Path]) -> None:
+    from container.feeder import files
+
     for source in sources:
         if not source.exists():
             raise UserError(f"channel '{channel}': there is no file or folder '{source}'")
+    if not any(path.is_file() and path.stat().st_size for source in sources for path in files(source)):
+        names = ", ".join(f"'{source}'" for source in sources)
+        raise UserError(f"channel '{channel}' is empty: there are no data in {names}")
+
+
+def _make(folder: Path, option: str) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{option} {folder}: this is a file; name a folder")
+    folder.mkdir(parents=True, exist_ok=True)

@@ -44,9 +44,10 @@ def test_misspelt_option_is_answered_with_the_nearest(capsys):
 
 def test_error_of_the_system_is_one_line(tmp_path, capsys):
     (tmp_path / "in.csv").write_text("1,2\n")
-    code = cli.main(["convert", str(tmp_path / "in.csv"), str(tmp_path / "none" / "out.npy")])
+    (tmp_path / "out.npy").mkdir()
+    code = cli.main(["convert", str(tmp_path / "in.csv"), str(tmp_path / "out.npy")])
     assert code == 3
-    assert "No such file or directory" in capsys.readouterr().err
+    assert "Is a directory" in capsys.readouterr().err
 
 
 def test_closed_pipe_is_no_error():

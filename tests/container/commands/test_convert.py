@@ -60,6 +60,8 @@ def test_command_tells_what_it_wrote(optml, tmp_path):
     [
         (["a.csv", "b.foo"], "b.foo' does not tell its format"),
         (["none.csv", "b.pbr"], "there is no file"),
+        (["none", "b.pbr"], "there is no file 'none'"),
+        (["a.csv", "gone/b.pbr"], "there is no folder 'gone' for b.pbr"),
         (["a.csv", "a.csv"], "are the same file"),
         (["a.csv", "b.npy.gz"], "npy is not written as .gz"),
         (["a.csv", "b.npy", "--label-size", "-1"], "--label-size -1"),

@@ -61,6 +61,11 @@ def test_what_cannot_be_predicted_is_named(optml, model, tmp_path, text, words, 
     assert problem in err
 
 
+def test_file_that_is_no_model_is_called_by_its_name(optml, table):
+    code, _, err = optml("predict", table, "--input", table)
+    assert (code, err) == (2, f"optml: {table} is broken or no tar.gz or ZIP archive\n")
+
+
 def test_missing_file_and_model_are_named(optml, model, table, tmp_path):
     assert "there is no file" in optml("predict", model, "--input", tmp_path / "none")[2]
     assert "none" in optml("predict", tmp_path / "none", "--input", table)[2]

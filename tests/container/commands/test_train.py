@@ -71,6 +71,8 @@ def test_every_bad_hyperparameter_is_named_and_no_folder_is_left(optml, table, t
         (["-p", "epochs"], "-p epochs: a hyperparameter is NAME=VALUE"),
         (["-p", "k=5"], "-p k is given twice: 4 and 5"),
         (["--content-type", "tset=text/csv"], "there is no channel 'tset'"),
+        (["--test", os.devnull], f"channel 'test' is empty: there are no data in '{os.devnull}'"),
+        (["--checkpoint-dir", __file__], f"--checkpoint-dir {__file__}: this is a file; name a folder"),
         (["--test", "nowhere.csv"], "channel 'test': there is no file or folder 'nowhere.csv'"),
         (["--docker", "no/such-image"], ""),
     ],
