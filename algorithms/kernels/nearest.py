@@ -44,6 +44,25 @@ def absorb(rows: Array, centers: Array) -> Absorbed:
     return Absorbed(*nearest_triton.absorb(rows, centers))
 
 
+def move(centers: Array, weights: Array, absorbed: Absorbed) -> Array:
+    """Let centers (K, d) and weights (K,), float64, take in what was absorbed with them; in place.
+
+        w_j <- w_j + n_j,  C_j <- C_j + (S_j - n_j C_j) / w_j
+
+    Returns what that adds to the loss, a number: the sum of |x - C|^2 over the rows is afterwards that
+    of before plus sum_j (n_j - 2 w_j) |change of C_j|^2, by multiplying out.
+    """
+    if isinstance(centers, np.ndarray):
+        from algorithms.kernels import nearest_cpu
+
+        return nearest_cpu.move(centers, weights, absorbed.counts, absorbed.sums)
+    weights += absorbed.counts
+    step = absorbed.sums - absorbed.counts[:, None] * centers  # 0 where no row came
+    step /= weights.clip(min=np.finfo(np.float64).tiny)[:, None]
+    centers += step
+    return ((absorbed.counts - 2 * weights) * (step * step).sum(1)).sum()
+
+
 def nearest(rows: Array, centers: Array) -> tuple[Array, Array]:
     """The nearest of (K, d) float32 centers to each of (n, d) float32 rows, both in C order.
 

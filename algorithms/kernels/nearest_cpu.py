@@ -53,6 +53,12 @@ def absorb(rows: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return counts, sums, loss
 
 
+def move(centers: np.ndarray, weights: np.ndarray, counts: np.ndarray, sums: np.ndarray) -> float:
+    """See `nearest.move`."""
+    change: float = _move(centers, weights, counts, sums)
+    return change
+
+
 def nearest(rows: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """See `nearest.nearest`."""
     rows = np.ascontiguousarray(rows)
@@ -209,6 +215,27 @@ def _absorb(
                 length += moved * moved
             loss += max(0.0, np.float64(length) - 2 * np.float64(best[i]))
     return loss
+
+
+@njit(
+    float64(float64[:, ::1], float64[::1], float64[::1], float64[:, ::1]),
+    nogil=True,
+    cache=True,
+    fastmath=FAST,
+)
+def _move(centers: np.ndarray, weights: np.ndarray, counts: np.ndarray, sums: np.ndarray) -> float:
+    change = 0.0
+    for j in range(len(counts)):
+        if counts[j] == 0:
+            continue
+        weights[j] += counts[j]
+        squared = 0.0
+        for f in range(centers.shape[1]):
+            step = (sums[j, f] - counts[j] * centers[j, f]) / weights[j]
+            centers[j, f] += step
+            squared += step * step
+        change += (counts[j] - 2 * weights[j]) * squared
+    return change
 
 
 @njit(void(_matrix, _matrix, _matrix, _vector, int32[::1], float32[::1]), nogil=True, cache=True)

@@ -17,7 +17,7 @@ import numpy as np
 
 from algorithms.base import Metric, Setting
 from algorithms.errors import UserError
-from algorithms.kernels.nearest import Absorbed, Array, absorb, nearest
+from algorithms.kernels.nearest import Absorbed, Array, absorb, move, nearest
 from algorithms.kmeans import seeding
 from algorithms.kmeans.hyperparameters import Hyperparameters
 from algorithms.kmeans.model import Model, streaming_state
@@ -74,13 +74,7 @@ class Learner:
         half_life = self.hyperparameters.half_life_time_size
         if half_life:
             self.weights *= 2.0 ** (-count / half_life)
-        move = absorbed.sums
-        move -= absorbed.counts[:, None] * self.centers  # 0 where no row came
-        self.weights += absorbed.counts
-        move /= self.weights.clip(min=np.finfo(np.float64).tiny)[:, None]
-        self.centers += move
-        # The rows' distances to the centers as moved: sum |x - C - move|^2, multiplied out.
-        self.loss += absorbed.loss + ((absorbed.counts - 2 * self.weights) * (move * move).sum(1)).sum()
+        self.loss += absorbed.loss + move(self.centers, self.weights, absorbed)
         self.rows += count
         self.counted += count
         return ()

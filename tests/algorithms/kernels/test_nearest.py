@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.kernels.nearest import Absorbed, absorb, nearest
+from algorithms.kernels.nearest import Absorbed, absorb, move, nearest, reference
 from tests.algorithms.kernels import agreement
 from tests.algorithms.kernels.agreement import SHAPES, agree, normal
 
@@ -46,3 +46,27 @@ def test_ties_go_to_the_lowest_center() -> None:
 @pytest.mark.filterwarnings("ignore:.*(overflow|invalid value)")
 def test_scores_that_overflow_still_choose_some_center() -> None:
     agreement.survives_overflow(on_cpu)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_moved_centers_are_weighted_means_and_the_loss_is_that_of_the_rows(kind: str) -> None:
+    rng = np.random.default_rng(5)
+    rows, centers, weights = (
+        rng.normal(size=(90, 4)).astype(np.float32),
+        rng.normal(size=(7, 4)),
+        np.arange(7.0),
+    )
+    labels, smallest, absorbed = reference(rows, centers)
+    absorbed = Absorbed(absorbed.counts, np.ascontiguousarray(absorbed.sums), absorbed.loss)
+    before = centers.copy()
+    parts = (centers, weights, absorbed.counts, absorbed.sums)
+    if kind == "torch":  # which shares the memory of the arrays
+        parts = tuple(map(pytest.importorskip("torch").from_numpy, parts))
+    change = float(move(parts[0], parts[1], Absorbed(parts[2], parts[3], absorbed.loss)))
+    for j in range(7):
+        mine = rows[labels == j].astype(np.float64)
+        expected = (j * before[j] + mine.sum(axis=0)) / (j + len(mine)) if len(mine) else before[j]
+        np.testing.assert_allclose(centers[j], expected)
+        assert weights[j] == j + len(mine)
+    after = np.square(rows - centers[labels]).sum()
+    np.testing.assert_allclose(smallest.sum() + change, after)
