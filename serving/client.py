@@ -41,11 +41,11 @@ class Client:
     _opened: list[http.client.HTTPConnection] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
         try:
+            parts = urlsplit(self.url)
             parts.port  # noqa: B018  (reading it checks it)
-        except ValueError:
-            raise UserError(f"'{self.url}' has no valid port") from None
+        except ValueError as error:
+            raise UserError(f"'{self.url}' is no valid address: {error}") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UserError(f"'{self.url}' is not an address such as http://localhost:8080")
 

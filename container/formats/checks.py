@@ -34,7 +34,8 @@ def check_finite(records: Records, *, what: str = "feature") -> None:
         else:
             row, column = divmod(place, records.width)
             value = float(values[row, column])
-        name = "NaN (or nothing)" if np.isnan(value) else "infinity" if value > 0 else "-infinity"
+        sign = "-" if value < 0 else ""
+        name = "NaN (or nothing)" if np.isnan(value) else f"{sign}infinity (or a number beyond float32)"
         problems.append(f"{records.where(row)} holds {name} in {what} {column + 1}")
     if len(places) > _NAMED:
         problems.append(f"and {len(places) - _NAMED} more values of this block are not finite")

@@ -56,16 +56,22 @@ class Layout:
             return UserError(
                 f"feature_dim is {self.width} but {where} has {_values(columns)}, {labels} of them "
                 f"labels (label_size={labels}); {self.width + labels} were expected"
+                + ("; without labels use label_size=0" if columns == self.width else "")
             )
-        return UserError(
-            f"feature_dim is {self.width} but {where} has {_values(columns)}; "
+        fix = (
             "with a label column use content type text/csv;label_size=1"
+            if columns == self.width + 1
+            else f"mend the row, or set feature_dim to {columns} if all rows are like it"
         )
+        return UserError(f"feature_dim is {self.width} but {where} has {_values(columns)}; {fix}")
 
     def check(self, width: int, where: str) -> None:
         """Refuse a record whose features, labels not counted, are not as many as they should be."""
         if self.width is not None and width != self.width:
-            raise UserError(f"feature_dim is {self.width} but {where} has {_values(width)}")
+            raise UserError(
+                f"feature_dim is {self.width} but {where} has {_values(width)}; "
+                f"every record must have {self.width}"
+            )
 
 
 def _values(count: int) -> str:
