@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -43,6 +44,15 @@ def save(name: str, rows: Iterable[Mapping[str, Any]], *, folder: Path = RESULTS
     record = {"environment": environment(), **facts, "rows": list(rows)}
     path.write_text(json.dumps(record, indent=1) + "\n")
     return path
+
+
+def options(description: str | None) -> argparse.ArgumentParser:
+    """The command line of a benchmark: `--out`, and what it adds."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
+    return parser
 
 
 def _processor() -> str:

@@ -7,7 +7,6 @@ reader takes turns with ours in the same run; it stops at columns, ours goes on 
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import tempfile
@@ -22,7 +21,7 @@ from pyarrow import csv as pyarrow_csv
 from scipy.sparse import csr_array
 
 from algorithms.records import Records
-from benchmarks.environment import save
+from benchmarks.environment import options, save
 from container.formats import tabular
 from container.formats.content_type import ContentType
 from container.formats.layout import Layout
@@ -160,9 +159,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--megabytes", type=int, default=256, help="size of each RecordIO file")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
@@ -178,7 +175,15 @@ def main() -> None:
         rows = [row | {"cores": 1} for row in rows] + all_cores + [row | {"cores": 1} for row in requests()]
     show(rows)
     print(f"AWS's reader of RecordIO-protobuf: {AWS_READER_MB_S} MB/s (quoted, not run here)")
-    print(save("formats-cpu", rows, aws_reader_mb_s_quoted=AWS_READER_MB_S, method=str(__doc__)))
+    print(
+        save(
+            "formats-cpu",
+            rows,
+            folder=arguments.out,
+            aws_reader_mb_s_quoted=AWS_READER_MB_S,
+            method=str(__doc__),
+        )
+    )
 
 
 if __name__ == "__main__":

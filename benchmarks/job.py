@@ -8,7 +8,6 @@ Python, reading and decoding RecordIO, log lines and saving the model.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -25,36 +24,26 @@ import numpy as np
 from algorithms.base import Setting
 from algorithms.kmeans import ALGORITHM
 from algorithms.records import Records
-from benchmarks.environment import save
+from benchmarks.environment import options, save
+from benchmarks.kmeans import batches, rows_of
 from container.cluster import Alone
 from container.feeder import Feeder
 from container.formats.records import encode
 
-MNIST = Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist" / "mnist.npz"
 RUNS = 3
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--gib", type=float, default=4, help="data to send through the FIFO")
     arguments = parser.parse_args()
-    rows = mnist()
+    rows = rows_of("mnist")
     encoded = encode(Records(rows))
     results = [whole_job(rows, encoded), pipe(encoded, arguments.gib)]
     for result in results:
         print("  ".join(f"{name} {value}" for name, value in result.items()))
-    print(save("job-cpu", results))
+    print(save("job-cpu", results, folder=arguments.out))
     return 0
-
-
-def mnist() -> np.ndarray:
-    """The 60,000 x 784 training images, scaled to [0, 1]; rows of noise where they are not at hand."""
-    if MNIST.exists():
-        with np.load(MNIST) as arrays:
-            return arrays["x_train"].reshape(-1, 784).astype(np.float32) / 255
-    return np.random.default_rng(0).random((60_000, 784), np.float32)
 
 
 def whole_job(rows: np.ndarray, encoded: bytes) -> dict[str, Any]:
@@ -138,8 +127,8 @@ def compute(rows: np.ndarray) -> float:
     hyperparameters = ALGORITHM.hyperparameters(k=10, feature_dim=rows.shape[1])  # type: ignore[call-arg]
     learner = ALGORITHM.learner(Setting(hyperparameters, Alone()))
     began = time.perf_counter()
-    for start in range(0, len(rows), 5000):
-        learner.update(Records(rows[start : start + 5000]))
+    for batch in batches(rows):
+        learner.update(Records(batch))
     learner.end_round()
     learner.finish()
     return time.perf_counter() - began

@@ -1,6 +1,6 @@
 """K-Means on a CPU: one streaming pass, against what else does the job on the same rows in the same run.
 
-    python -m benchmarks --device cpu
+    python -m benchmarks.kmeans
 
 A pass assigns every row to the nearest of K centers and updates these, 5,000 rows at a time. Contestants:
 
@@ -14,6 +14,7 @@ A pass assigns every row to the nearest of K centers and updates these, 5,000 ro
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.environment import save
+from benchmarks.environment import options, save
 from benchmarks.timing import compare
 
 MNIST = Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist" / "mnist.npz"
@@ -183,8 +184,9 @@ def serving() -> dict[str, float]:
     return {key: value * 1000 for key, value in times.items()}
 
 
-def cpu(folder: Path | None = None) -> Path:
+def main() -> int:
     """Run, print the table, and write kmeans-cpu.json."""
+    folder = options(__doc__).parse_args().out
     warnings.filterwarnings("ignore", module="sklearn")
     limit = peak()
     print(f"float32 product: {limit / 1e9:.0f} GFLOP/s\n")
@@ -205,7 +207,9 @@ def cpu(folder: Path | None = None) -> Path:
     print(
         f"\none row, 100 centers of 32: {one['predict']:.1f} us, of which the product {one['product']:.1f} us"
     )
-    given = {} if folder is None else {"folder": folder}
-    path = save("kmeans-cpu", results, peak_gflops=limit / 1e9, one_row_us=one, **given)
-    print(f"written: {path}")
-    return path
+    print(save("kmeans-cpu", results, folder=folder, peak_gflops=limit / 1e9, one_row_us=one))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,7 +8,6 @@ model in Python pay the empty handler's price at least, so the ratio is what is 
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import os
 import re
@@ -28,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from algorithms.kmeans.model import Model
-from benchmarks.environment import save
+from benchmarks.environment import options, save
 
 CONNECTIONS = 64
 FEATURES, K = 20, 10
@@ -146,10 +145,9 @@ def pings_under_load(port: int, seconds: float) -> dict[str, float]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__)
     parser.add_argument("--seconds", type=float, default=10, help="of wrk, for each side (default: 10)")
     parser.add_argument("--rounds", type=int, default=4, help="turns that those are cut into (default: 4)")
-    parser.add_argument("--save", action="store_true", help="write benchmarks/results/serving-cpu.json")
     chosen = parser.parse_args()
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
@@ -187,8 +185,7 @@ def main() -> int:
     }
     for name, value in facts.items():
         print(f"{name:20} {value}")
-    if chosen.save:
-        print(save("serving-cpu", rows, **facts))
+    print(save("serving-cpu", rows, folder=chosen.out, **facts))
     return 0
 
 
