@@ -73,7 +73,7 @@ def client(python: Path, script: str, folder: Path) -> Client:
 
 @pytest.fixture
 def folder(tmp_path: Path, csv: bytes) -> Path:
-    """A user's folder with the training data. Not under HOME: the SDK refuses `file:///root/...`."""
+    """A user's folder with the training data. Not under HOME: the SDK refuses files below root's."""
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "iris.csv").write_bytes(csv)
     return tmp_path
