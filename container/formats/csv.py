@@ -26,6 +26,7 @@ import orjson
 
 from algorithms.errors import UserError
 from algorithms.records import Origin, Records
+from container import cpus
 from container.formats.blocks import BLOCK_BYTES, count_lines, lines
 from container.formats.content_type import ContentType
 from container.formats.layout import Layout
@@ -33,6 +34,7 @@ from container.formats.vectors import float32
 
 _SMALL = 64 << 10  # bytes up to which pyarrow's own overhead and import are not worth it
 _PLAIN = b"0123456789+-.eE, \r\n"  # with these alone a line of numbers is a line of JSON numbers
+_PARSERS = 4  # texts parsed at once, at most: each takes memory, and few jobs read faster than that
 _DELIMITERS = (",", "\t", ";", "|", " ")
 
 _Parts: TypeAlias = tuple[np.ndarray, np.ndarray | None]  # features (n, d) float32, labels (n, l) float64
@@ -53,6 +55,12 @@ class _Reader:
 
     def read(self, text: bytes) -> Records | None:
         """The rows of some whole lines; None if there are none."""
+        prepared = self.prepare(text)
+        return prepared and self.parse(*prepared)
+
+    def prepare(self, text: bytes) -> tuple[bytes, int, int] | None:
+        """What one text after another has to go through in order: the plain lines to parse, the number of the
+        first, and how many they are; None if there are none."""
         if self._line == 1:
             text = text.removeprefix(codecs.BOM_UTF8)
             self._carriage_returns = b"\r" in text and b"\n" not in text
@@ -64,11 +72,15 @@ class _Reader:
                 return None
         if self._delimiter == " ":
             text = re.sub(rb"(?m)^ +| +(?=\r?$)", b"", re.sub(rb" {2,}", b" ", text))
-        number = self._line
-        self._line += count_lines(text)
-        parts = self._small(text) if len(text) <= _SMALL else self._large(text)
+        number, count = self._line, count_lines(text)
+        self._line += count
+        return text, number, count
+
+    def parse(self, text: bytes, number: int, count: int, threads: bool = True) -> Records | None:
+        """The rows of prepared lines, on any thread; `threads`: pyarrow may use more of its own."""
+        parts = self._small(text) if len(text) <= _SMALL else self._large(text, threads)
         numbers: list[int] | None = None
-        if parts is not None and len(parts[0]) != self._line - number:
+        if parts is not None and len(parts[0]) != count:
             numbers = [number + at for at, line in enumerate(text.splitlines()) if line.strip()]
         if parts is None or (numbers is not None and len(parts[0]) != len(numbers)):
             parts, numbers = self._exact(text, number)
@@ -133,7 +145,7 @@ class _Reader:
         features = float32(np.ascontiguousarray(table[:, self._labels :]))
         return features, table[:, : self._labels].copy() if self._labels else None
 
-    def _large(self, text: bytes) -> _Parts | None:
+    def _large(self, text: bytes, threads: bool) -> _Parts | None:
         """The rows by pyarrow; None if it cannot make sense of them."""
         import pyarrow as pa
         from pyarrow import csv as pyarrow_csv
@@ -143,7 +155,7 @@ class _Reader:
             table = pyarrow_csv.read_csv(
                 pa.BufferReader(text),
                 read_options=pyarrow_csv.ReadOptions(
-                    column_names=names, block_size=max(1 << 20, 4096 * self._columns)
+                    column_names=names, block_size=max(1 << 20, 4096 * self._columns), use_threads=threads
                 ),
                 parse_options=pyarrow_csv.ParseOptions(delimiter=self._delimiter),
                 convert_options=pyarrow_csv.ConvertOptions(
@@ -232,13 +244,17 @@ def read(
         stream = cast(BinaryIO, _Recoded(stream, encoding, source))
     reader = _Reader(content_type, layout, source)
     pending: deque[Future[Records | None]] = deque()
-    with ThreadPoolExecutor(1) as parser:  # one text is parsed while the next is read
+    threads = min(cpus.count(), _PARSERS)
+    with ThreadPoolExecutor(threads) as parsers:  # some texts are parsed while the next is read
         for text in lines(stream, block_bytes, source=source):
-            pending.append(parser.submit(reader.read, text))
-            if len(pending) > 1 and (records := pending.popleft().result()) is not None:
+            prepared = reader.prepare(text)
+            if prepared:
+                pending.append(parsers.submit(reader.parse, *prepared, threads=False))
+            if len(pending) > threads and (records := pending.popleft().result()) is not None:
                 yield records
-        if pending and (records := pending.popleft().result()) is not None:
-            yield records
+        while pending:
+            if (records := pending.popleft().result()) is not None:
+                yield records
 
 
 def decode(body: bytes, content_type: ContentType, layout: Layout, *, source: str = "the request") -> Records:
