@@ -25,23 +25,12 @@ import numpy as np
 
 from benchmarks.environment import options, save
 from benchmarks.timing import compare
+from container.cluster import Alone
 
 MNIST = Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist" / "mnist.npz"
 BATCH = 5000
 SHAPES = (("mnist", 100), ("mnist", 1000), ("synthetic", 100), ("synthetic", 1000))
 LLOYD = 4  # iterations that a full Lloyd is timed over
-
-
-class OneHost:
-    rank, size, host = 0, 1, "algo-1"
-
-    def all_sum(self, *arrays: np.ndarray) -> None: ...
-
-    def gather(self, array: np.ndarray) -> list[np.ndarray]:
-        return [array]
-
-    def broadcast(self, array: np.ndarray, source: int = 0) -> np.ndarray:
-        return array
 
 
 def rows_of(name: str) -> np.ndarray:
@@ -68,7 +57,7 @@ def ours(rows: np.ndarray, count: int) -> Callable[[], object]:
     from algorithms.records import Records
 
     settings = ALGORITHM.hyperparameters(feature_dim=rows.shape[1], k=count, extra_center_factor=1)
-    learner = ALGORITHM.learner(Setting(settings, OneHost()))
+    learner = ALGORITHM.learner(Setting(settings, Alone()))
     return lambda: [learner.update(Records(batch)) for batch in batches(rows)]
 
 

@@ -128,13 +128,13 @@ def streaming(width: int, count: int, batch: int) -> dict[str, Any]:
     from algorithms.base import Setting
     from algorithms.kmeans import ALGORITHM
     from algorithms.records import Records
-    from benchmarks.kmeans import OneHost
+    from container.cluster import Alone
 
     rows = np.random.default_rng(0).random((min(VALUES // width, 2_000_000), width), dtype=np.float32)
     settings = ALGORITHM.hyperparameters(
         feature_dim=width, k=count, extra_center_factor=1, mini_batch_size=batch
     )
-    learner = ALGORITHM.learner(Setting(settings, OneHost(), "cuda:0"))
+    learner = ALGORITHM.learner(Setting(settings, Alone(), "cuda:0"))
     learner.update(Records(rows[:batch]))
     learner.update(Records(rows[:batch]))
     torch.cuda.synchronize()

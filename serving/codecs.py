@@ -6,7 +6,7 @@ give the double back (`0.27046188712120056`), with `.0` where they are whole; se
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 
@@ -71,14 +71,8 @@ def _rank(fields: tuple[str, ...]):  # type: ignore[no-untyped-def]  # a sort ke
 
 
 def _json_rows(columns: Columns) -> list[str]:
-    texts = []
-    for column in columns.values():
-        values = _texts(column, _string)
-        if column.ndim > 1:
-            width = column[0].size if len(column) else 0
-            values = [f"[{', '.join(row)}]" for row in _cut(values, len(column), width)]
-        texts.append(values)
-    return list(map(_template(tuple(columns)).__mod__, zip(*texts, strict=True)))
+    records = _records(columns, _string, lambda numbers: f"[{', '.join(numbers)}]")
+    return list(map(_template(tuple(columns)).__mod__, records))
 
 
 @lru_cache(maxsize=64)
@@ -88,14 +82,21 @@ def _template(names: tuple[str, ...]) -> str:
 
 
 def _csv_rows(columns: Columns) -> list[str]:
-    texts = []
+    return list(map(",".join, _records(columns, _cell, ",".join)))
+
+
+def _records(
+    columns: Columns, text: Callable[[str], str], vector: Callable[[list[str]], str]
+) -> Iterator[tuple[str, ...]]:
+    """The texts of each record's fields; `vector` makes one of a field that holds several numbers."""
+    fields = []
     for column in columns.values():
-        values = _texts(column, _cell)
+        values = _texts(column, text)
         if column.ndim > 1:
             width = column[0].size if len(column) else 0
-            values = [",".join(row) for row in _cut(values, len(column), width)]
-        texts.append(values)
-    return list(map(",".join, zip(*texts, strict=True)))
+            values = [vector(row) for row in _cut(values, len(column), width)]
+        fields.append(values)
+    return zip(*fields, strict=True)
 
 
 def _cut(values: list[str], rows: int, width: int) -> list[list[str]]:
@@ -103,7 +104,7 @@ def _cut(values: list[str], rows: int, width: int) -> list[list[str]]:
     return [list(islice(each, width)) for _ in range(rows)]
 
 
-def _texts(column: np.ndarray, string) -> list[str]:  # type: ignore[no-untyped-def]  # string: str -> str
+def _texts(column: np.ndarray, string: Callable[[str], str]) -> list[str]:
     """The text of each value, in C order."""
     flat = column.reshape(-1)
     kind = column.dtype.kind

@@ -1,4 +1,4 @@
-"""Clusters for tests of learners: one host, or several that are threads of this process."""
+"""A cluster for tests of learners: hosts that are threads of this process."""
 
 from __future__ import annotations
 
@@ -9,21 +9,6 @@ from typing import TypeVar
 import numpy as np
 
 Result = TypeVar("Result")
-
-
-class OneHost:
-    rank = 0
-    size = 1
-    host = "algo-1"
-
-    def all_sum(self, *arrays: np.ndarray) -> None:
-        pass
-
-    def gather(self, array: np.ndarray) -> list[np.ndarray]:
-        return [array]
-
-    def broadcast(self, array: np.ndarray, source: int = 0) -> np.ndarray:
-        return array
 
 
 class _Thread:

@@ -11,7 +11,7 @@ from algorithms.kmeans import ALGORITHM
 from algorithms.kmeans.learner import Learner
 from algorithms.kmeans.model import Model
 from algorithms.records import Records
-from tests.algorithms.hosts import OneHost
+from container.cluster import Alone
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("triton")
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.gpu
 def in_tensors(**given: object) -> Learner:
     hyperparameters = ALGORITHM.hyperparameters(feature_dim=5, k=3, **given)
     device = "cuda:0" if torch.cuda.is_available() else "cpu:0"  # "cpu" alone would mean NumPy
-    learner = Learner(Setting(hyperparameters, OneHost(), device))
+    learner = Learner(Setting(hyperparameters, Alone(), device))
     if not torch.cuda.is_available():
         learner._put = torch.from_numpy  # type: ignore[method-assign]  # page-locked memory needs a GPU
     return learner

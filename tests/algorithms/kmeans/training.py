@@ -15,7 +15,7 @@ from algorithms.kmeans import ALGORITHM
 from algorithms.kmeans.learner import Learner
 from algorithms.kmeans.model import Model
 from algorithms.records import Records
-from tests.algorithms.hosts import OneHost
+from container.cluster import Alone
 from tests.shared import SHARED
 
 COUNTIES = "data/us_census_county/acs2015_county_data.csv.gz"
@@ -25,7 +25,7 @@ def learner(
     width: int, *, seed: int = 0, cluster: Cluster | None = None, warm_start: Path | None = None, **given: Any
 ) -> Learner:
     hyperparameters = ALGORITHM.hyperparameters(feature_dim=width, **given)
-    return Learner(Setting(hyperparameters, cluster or OneHost(), "cpu", seed, warm_start))
+    return Learner(Setting(hyperparameters, cluster or Alone(), "cpu", seed, warm_start))
 
 
 def batches(rows: np.ndarray, size: int) -> Iterator[Records]:
