@@ -53,8 +53,8 @@ class ChannelSpec:
 class MetricSpec:
     """One metric as tuning jobs and charts know it.
 
-    `line` is the log line as AWS prints it, with {value}, {host} and, where it has them, {epoch} and {batch}
-    to fill in; the published regular expression is made from it, so the two cannot disagree.
+    `line` is the log line as AWS prints it, with {value}, {host} and, where it has them, {epoch}, {batch} and
+    {token} to fill in; the published regular expression is made from it, so the two cannot disagree.
     """
 
     name: str  # "test:msd"
@@ -65,20 +65,36 @@ class MetricSpec:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A measured value of the metric that `MetricSpec.name` describes."""
+    """A measured value of the metric that `MetricSpec.name` describes.
+
+    token: what AWS makes part of the metric's word in the line: the "1.000" of `binary_f_1.000`.
+    model: of the models trained side by side, the one measured: each gets a `#metrics` line, the first alone
+           the metric's own line too.
+    score: print it in the form `#validation_score (algo-1) : ('mse', 0.5)` too, as values of a final model.
+    """
 
     name: str
     value: float
     epoch: int | None = None
     batch: int | None = None
+    token: str = ""
+    model: int | None = None
+    score: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The shape of a tabular answer: the JSON wrapper and the order of its fields."""
+    """The shape of a tabular answer: the JSON wrapper and the order of its fields.
+
+    csv_fields:    their order in a CSV row, where it is another.
+    compact_lines: JSON lines without blanks, keys sorted, numbers of 15 significant digits, as AWS's SGD
+                   family prints them; else as JSON.
+    """
 
     wrapper: str = "predictions"
     fields: tuple[str, ...] = ()
+    csv_fields: tuple[str, ...] = ()
+    compact_lines: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +112,8 @@ class Cluster(Protocol):
 
     rank: int
     size: int
+    local: int  # place of this process among those of its host, which share its files
+    processes: int  # of each host
     host: str  # as log lines print it: "algo-1"
 
     def all_sum(self, *arrays: np.ndarray) -> None:
@@ -150,7 +168,8 @@ class Learner(Protocol):
     def end_round(self) -> Iterable[Metric]: ...
 
     def evaluate(self, channel: str, batches: Iterable[Any]) -> Iterable[Metric]:
-        """Score a validation channel (each round) or a test channel (after `finish`); collectives allowed."""
+        """Score a validation channel (each round, and after `finish` where the algorithm is
+        `scored_on_validation`) or a test channel (after `finish`); collectives allowed."""
 
     def stopping(self) -> tuple[Stopping, str] | None:
         """The early-stopping rule and the name of the metric it watches; None: never stop early."""
@@ -200,6 +219,7 @@ class Algorithm:
     sparse: bool = False  # True: the learner and the model take csr_array; False: they are handed dense rows
     label_size: int = 0  # label columns that a CSV request has where it names none
     default_request: str = "text/csv"
+    scored_on_validation: bool = False  # the final model is scored on the validation channels once more
     logged_as: str = ""  # the name of AWS's implementation in `#metrics` lines; "": the title
 
     def channel(self, name: str) -> ChannelSpec | None:

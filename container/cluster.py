@@ -51,6 +51,8 @@ class Alone(Group):
 
     rank = 0
     size = 1
+    local = 0
+    processes = 1
 
     def __init__(self, host: str = "algo-1") -> None:
         self.host = host
@@ -100,6 +102,8 @@ class Processes(Group):
     def __init__(self, place: Place, store: Any, device: str) -> None:
         self.rank = place.rank
         self.size = place.size
+        self.local = place.local
+        self.processes = place.processes
         self.host = place.label
         self._place = place
         self._store = store

@@ -39,7 +39,7 @@ ENGINE = (
 )
 
 # What a line holds in the place of a field, where an example of it is shown.
-EXAMPLE = {"host": "algo-1", "value": "0.5", "epoch": "0", "batch": "0"}
+EXAMPLE = {"host": "algo-1", "value": "0.5", "epoch": "0", "batch": "0", "token": "1.000"}
 
 INT_LIMITS = (-(2**31), 2**31 - 1)  # where an integer's range is open: ranges of the API need both ends
 FLOAT_LIMITS = (-1e30, 1e30)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -29,6 +29,7 @@ class Plan:
     validation: Mapping[str, Data]  # evaluated each round
     test: Mapping[str, Data]  # evaluated once, after the end
     epochs: int
+    final: Mapping[str, Data] = field(default_factory=dict)  # validation, of the final model once more
     tests: Sequence[str] = ()  # channels of that kind that the algorithm knows, given or not
     checkpoint_every: float = 60.0  # seconds
     objective: str | None = None  # the metric of a tuning job
@@ -154,11 +155,13 @@ class Loop:
         self._restore_best()
         model, metrics = self._learner.finish()
         self._report.metrics(metrics)
-        for name, data in self._plan.test.items():
-            scores = list(self._learner.evaluate(name, data.epoch(0)))
+        passes = [(name, data, self._position.evaluations) for name, data in self._plan.final.items()]
+        passes += [(name, data, 0) for name, data in self._plan.test.items()]
+        for name, data, number in passes:
+            scores = list(self._learner.evaluate(name, data.epoch(number)))
             if self._agree(self._stop.requested)[0]:
                 break
-            self._report.metrics(scores, scores=True)
+            self._report.metrics(replace(metric, score=True) for metric in scores)
         if self._plan.tests and not self._plan.test:
             log.info("Test data is not provided.")
         self._report.require_objective(self._plan.objective)

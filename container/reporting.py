@@ -186,23 +186,32 @@ class Report:
         )
         self._since = (0, 0)
 
-    def metrics(self, metrics: Iterable[Metric], *, scores: bool = False) -> None:
-        """Print values in their algorithm's own lines; `scores`: those of a test channel, which the other
-        built-ins print in one more form."""
+    def metrics(self, metrics: Iterable[Metric]) -> None:
+        """Print values in their algorithm's own lines; first those of a final model in the form that AWS's
+        images print them as well."""
+        lines = []
         for metric in metrics:
             value = float(metric.value)
-            self.last[metric.name] = value
-            self._noted[metric.name] = value
+            if not metric.model:
+                self.last[metric.name] = value
+                self._noted[metric.name] = value
             if not self._leader:
                 continue
             epoch = self._epoch if metric.epoch is None else metric.epoch
             line = self._lines[metric.name].format(
-                value=repr(value), host=self._host, epoch=epoch, batch=metric.batch
+                value=repr(value), host=self._host, epoch=epoch, batch=metric.batch, token=metric.token
             )
+            channel = metric.name.partition(":")[0]
+            if metric.model is not None:
+                now = time.time()
+                where = {"epoch": epoch, "model": metric.model}
+                self._metrics({f"{channel}_{_word(line)}": value}, now, now, **where)
+            if metric.score:
+                log.info("#%s_score (%s) : %r", channel, self._host, (_word(line), value))
+            if not metric.model:
+                lines.append(line)
+        for line in lines:
             log.info("%s", line)
-            if scores:
-                score = (metric.name.partition(":")[2], value)
-                log.info("#test_score (%s) : %r", self._host, score)
 
     def finished(self) -> None:
         """The last line of a job: how long it took to get ready, and in all."""
@@ -236,6 +245,11 @@ class Report:
             },
         }
         self._out.plain(f"#metrics {json.dumps(content)}\n")
+
+
+def _word(line: str) -> str:
+    """The metric's own word in its line: `msd` of `#quality_metric: host=algo-1, test msd <loss>=0.5`."""
+    return line.partition(" <")[0].rpartition(" ")[2]
 
 
 def _text(value: Any) -> str:

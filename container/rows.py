@@ -19,6 +19,7 @@ from container.formats.blocks import BLOCK_BYTES
 from container.formats.checks import check_finite
 from container.formats.layout import Layout
 from container.readahead import read_ahead
+from container.spill import Spill
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +32,12 @@ class Rows:
     sparse:     hand `csr_array` over as it comes; else every batch is dense.
     label_size: leading label columns of a table whose content type names none; None: told by the width.
     stopped:    asked while waiting for data; once true, the epoch ends early.
+    spill:      where the first epoch of a channel of files keeps what it decoded for those that follow; None:
+                every epoch decodes anew, as it must with a Pipe.
 
     Batches do not depend on how the rows are cut into blocks, files or FIFOs. On H hosts a replicated
-    channel is dealt out: host r takes batches j with j mod H = r; of a sharded one each takes all it has.
+    channel is dealt out: host r takes batches j with j mod H = r; of a sharded one each takes all it has, and
+    the processes of one host deal that out among themselves.
     Memory is bounded by three blocks and one batch.
     """
 
@@ -47,6 +51,7 @@ class Rows:
         sparse: bool,
         label_size: int | None,
         stopped: Callable[[], bool] = lambda: False,
+        spill: Spill | None = None,
         block_bytes: int = BLOCK_BYTES,
     ) -> None:
         self.channel = channel
@@ -55,15 +60,27 @@ class Rows:
         self._sparse = sparse
         self._label_size = label_size
         self._stopped = stopped
+        self._spill = spill if channel.mode != "Pipe" else None
         self._block_bytes = block_bytes
         dealt = channel.distribution == "FullyReplicated"
-        self._rank, self._hosts = (cluster.rank, cluster.size) if dealt else (0, 1)
+        self._rank, self._hosts = (
+            (cluster.rank, cluster.size) if dealt else (cluster.local, cluster.processes)
+        )
 
     def epoch(self, number: int) -> Iterator[Records]:
         """One pass over the channel. Raises UserError, naming the row, for what can't be read or used."""
-        blocks = read_ahead(self._blocks, stopped=self._stopped)
+        blocks = read_ahead(self._kept, stopped=self._stopped)
         with closing(blocks):
             yield from self._batches(blocks)
+
+    def _kept(self, closed: threading.Event) -> Generator[Records, None, None]:
+        """The blocks, decoded once where there is a place to keep them."""
+        if self._spill is None:
+            yield from self._blocks(closed)
+        elif self._spill.complete:
+            yield from self._spill.blocks()
+        else:
+            yield from self._spill.keep(self._blocks(closed))
 
     def _blocks(self, closed: threading.Event) -> Generator[Records, None, None]:
         """Decoded and checked blocks, as large as the readers make them."""

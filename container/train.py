@@ -86,6 +86,9 @@ class Training:
         try:
             job = self._read()
             gpus = devices.select(job.engine.num_gpus, job.algorithm.compute)
+            if gpus > 1 and any(channel.mode == "Pipe" for channel in job.channels.values()):
+                log.info("A Pipe is read by one process: training on one GPU of this host, not on %d", gpus)
+                gpus = 1
         except Exception as error:
             problem = self._explain(error)
         size = int(os.environ.get(LOCAL_SIZE) or max(gpus, 1))
@@ -121,10 +124,12 @@ class Training:
         seed = _seed(job)
         warm = job.warm_start and incremental.unpack(job.warm_start, algorithm.slug, scratch)
         setting = Setting(job.hyperparameters, cluster, device, seed, warm)
+        validation = self._data(job, "validation", setting, scratch)
         plan = Plan(
-            train=next(iter(self._data(job, "train", setting).values())),
-            validation=self._data(job, "validation", setting),
-            test=self._data(job, "test", setting),
+            train=next(iter(self._data(job, "train", setting, scratch).values())),
+            validation=validation,
+            final=validation if algorithm.scored_on_validation else {},
+            test=self._data(job, "test", setting, scratch),
             tests=[spec.name for spec in algorithm.channels if spec.role == "test"],
             epochs=getattr(job.hyperparameters, "epochs", 1),
             checkpoint_every=number("OPTML_CHECKPOINT_SECONDS", 60.0),
@@ -158,13 +163,15 @@ class Training:
             publish=self._publish,
         )
 
-    def _data(self, job: Job, role: str, setting: Setting) -> dict[str, Data]:
+    def _data(self, job: Job, role: str, setting: Setting, scratch: Path) -> dict[str, Data]:
         """The given channels of a role."""
         given = {name: channel for name, channel in job.channels.items() if channel.spec.role == role}
         if job.algorithm.data is not None:
             return {name: job.algorithm.data(channel, setting) for name, channel in given.items()}
         from container.rows import Rows
+        from container.spill import Spill
 
+        repeated = getattr(job.hyperparameters, "epochs", 1) > 1 and role != "test"
         size = getattr(job.hyperparameters, "mini_batch_size", None)
         width = getattr(job.hyperparameters, "feature_dim", None)
         return {
@@ -176,6 +183,7 @@ class Training:
                 sparse=job.algorithm.sparse,
                 label_size=channel.spec.label_size,
                 stopped=lambda: self.stop.requested,
+                spill=Spill(scratch) if repeated else None,
             )
             for name, channel in given.items()
         }

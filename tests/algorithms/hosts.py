@@ -15,6 +15,8 @@ class _Thread:
     def __init__(self, rank: int, places: list[np.ndarray], barrier: threading.Barrier) -> None:
         self.rank = rank
         self.size = len(places)
+        self.local = 0
+        self.processes = 1
         self.host = f"algo-{rank + 1}"
         self._places = places
         self._barrier = barrier

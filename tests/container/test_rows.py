@@ -21,6 +21,7 @@ from container.channels import Channel
 from container.formats import tabular
 from container.formats.content_type import ContentType
 from container.rows import Rows
+from container.spill import Spill
 from tests.container.test_channels import Platform
 
 TRAIN = ChannelSpec("train", "train", label_size=0)
@@ -34,6 +35,8 @@ class Host:
 
     rank: int = 0
     size: int = 1
+    local: int = 0
+    processes: int = 1
     host: str = "algo-1"
 
     def all_sum(self, *arrays: np.ndarray) -> None: ...
@@ -98,6 +101,25 @@ def test_a_channel_can_be_read_again(tmp_path: Path) -> None:
 def test_one_batch_may_be_larger_than_the_data(tmp_path: Path) -> None:
     put(tmp_path, a=text(matrix(5)), b=text(matrix(2)))
     assert [len(batch) for batch in rows(channel(tmp_path), 5000).epoch(0)] == [7]
+
+
+def test_later_epochs_take_what_the_first_decoded(tmp_path: Path) -> None:
+    put(tmp_path, a=text(matrix(6)), b=text(matrix(4)))
+    read = rows(channel(tmp_path), spill=Spill(tmp_path))
+    first = list(read.epoch(0))
+    put(tmp_path, a=b"never read again")
+    again = list(read.epoch(1))
+    assert [len(batch) for batch in again] == [4, 4, 2]
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one.features, other.features)
+    assert again[1].where(3) == "row 2 of train/b"
+
+
+def test_processes_of_one_host_deal_its_share_out(tmp_path: Path) -> None:
+    put(tmp_path, a=text(matrix(10)))
+    shard = channel(tmp_path, distribution="ShardedByS3Key")
+    hosts = [Host(rank, 4, local=rank % 2, processes=2) for rank in range(4)]
+    assert [[len(batch) for batch in rows(shard, host=host).epoch(0)] for host in hosts] == [[4, 2], [4]] * 2
 
 
 @settings(deadline=None, max_examples=40)

@@ -172,7 +172,7 @@ ALGORITHM = Algorithm(
         MetricSpec("train:state", "#quality_metric: host={host}, epoch={epoch}, train state={value}"),
         MetricSpec("train:final", "#quality_metric: host={host}, train final={value}", "Minimize"),
         MetricSpec("validation:loss", "#quality_metric: host={host}, validation loss={value}", "Minimize"),
-        MetricSpec("test:loss", "#quality_metric: host={host}, test loss={value}", "Minimize"),
+        MetricSpec("test:loss", "#quality_metric: host={host}, test loss <loss>={value}", "Minimize"),
     ),
     content_types=("text/csv",),
     accepts=("application/json",),
