@@ -1,0 +1,1 @@
+"""Linear Learner: linear models by stochastic gradients, many side by side."""
