@@ -1,6 +1,7 @@
 """Model folders: `model.safetensors` holds the arrays, `model.json` says what they are.
 
     model.json: {"algorithm": slug, "version": of optml, "hyperparameters": {...},
+                 "facts": {...}, what else the algorithm tells of its model, where it does,
                  "arrays": {name: {"shape": [...], "dtype": "float32"}}}
 
 Arrays are mapped, not read: the workers of a server share the pages of one file.
@@ -12,7 +13,7 @@ import json
 import mmap
 import struct
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -34,6 +35,7 @@ class Artifact:
     version: str
     hyperparameters: dict[str, Any]
     arrays: dict[str, np.ndarray]
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def write(
@@ -41,10 +43,11 @@ def write(
     algorithm: str,
     arrays: Mapping[str, np.ndarray],
     hyperparameters: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> None:
     """Write both files into `folder`, which is made where it is missing.
 
-    Hyperparameters must be values that JSON knows."""
+    Hyperparameters and facts must be values that JSON knows."""
     from safetensors.numpy import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,6 +58,7 @@ def write(
         "algorithm": algorithm,
         "version": _version(),
         "hyperparameters": dict(hyperparameters or {}),
+        **({"facts": dict(facts)} if facts else {}),
         "arrays": {
             name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in plain.items()
         },
@@ -84,7 +88,14 @@ def read(folder: Path, algorithm: str, required: Collection[str] = ()) -> Artifa
             f"{folder / ARRAYS} lacks {', '.join(missing)}; a model of {algorithm} holds "
             f"{', '.join(required)}, this file holds {', '.join(sorted(arrays)) or 'nothing'}"
         )
-    return Artifact(found, str(description.get("version")), description.get("hyperparameters") or {}, arrays)
+    hyperparameters, facts = (description.get(name) for name in ("hyperparameters", "facts"))
+    return Artifact(
+        found,
+        str(description.get("version")),
+        hyperparameters if isinstance(hyperparameters, dict) else {},
+        arrays,
+        facts if isinstance(facts, dict) else {},
+    )
 
 
 def _description(path: Path) -> dict[str, Any]:
