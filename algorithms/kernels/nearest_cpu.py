@@ -8,14 +8,10 @@ to one thread meanwhile: its own would wait for one another in each small produc
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from itertools import pairwise
-from typing import Any, TypeVar
-
 import numpy as np
 from numba import float32, float64, int32, int64, njit, types, void
+
+from algorithms.kernels.threads import in_parts
 
 # Types are declared, not inferred: importing this module compiles it, or finds it compiled in an image.
 _matrix = types.Array(float32, 2, "C", readonly=True)
@@ -26,12 +22,9 @@ SCORES = 1 << 18  # of a block, 1 MiB of float32; twice that where rows are so l
 VALUES = 1 << 19  # of a block's rows, which are read twice
 CENTERS = 1024  # in one matrix product, at most
 ROWS = 2048  # in one matrix product, at most
-ALONE = 1 << 20  # multiply-adds that are not worth waking another thread for
 
 LOWEST = np.float32(-np.finfo(np.float32).max)
 FAST = {"reassoc", "contract"}
-
-Part = TypeVar("Part")
 
 
 def absorb(rows: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -44,7 +37,7 @@ def absorb(rows: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarra
         loss = _absorb(rows[start:stop], mean, around, bias, counts, sums)
         return counts, sums, np.array([loss])
 
-    parts = _in_parts(part, len(rows), centers.size)
+    parts = in_parts(part, len(rows), centers.size)
     counts, sums, loss = parts[0]
     for more in parts[1:]:
         counts += more[0]
@@ -69,7 +62,7 @@ def nearest(rows: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarr
     def part(start: int, stop: int) -> None:
         _nearest(rows[start:stop], centers, around, bias, labels[start:stop], squared[start:stop])
 
-    _in_parts(part, len(rows), centers.size)
+    in_parts(part, len(rows), centers.size)
     return labels, squared
 
 
@@ -84,31 +77,6 @@ def _fold(centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     bias = np.empty(len(centers), np.float32)
     _center(centers, mean, around, bias)
     return mean, around, bias
-
-
-def _in_parts(work: Callable[[int, int], Part], rows: int, size: int) -> list[Part]:
-    """Do `work(start, stop)` over runs of the rows, on as many threads as BLAS would have used itself."""
-    blas = _blas()
-    threads = max((library["num_threads"] for library in blas.info()), default=1)
-    with blas.limit(limits=1):
-        if threads == 1 or rows * size < ALONE:
-            return [work(0, rows)]
-        edges = [rows * thread // threads for thread in range(threads + 1)]
-        others = [_pool(threads).submit(work, *run) for run in pairwise(edges[1:])]
-        return [work(0, edges[1]), *(other.result() for other in others)]
-
-
-@cache
-def _blas() -> Any:
-    import scipy.linalg.cython_blas  # noqa: F401  the BLAS that compiled functions call: it must be held too
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController().select(user_api="blas")
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads - 1, thread_name_prefix="nearest")
 
 
 @njit(
