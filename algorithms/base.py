@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -20,18 +20,46 @@ from pydantic import BaseModel, ConfigDict
 Columns = Mapping[str, np.ndarray]
 
 
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How mistakes are said, where users grep for the words of AWS's image.
+
+    {name}, {value} as given, {domain} ("a number >= 0") and {range} ("[0, +inf)") as they apply, {near}: "" or
+    what was perhaps meant, {others}: what there is instead.
+    """
+
+    unknown: str = "hyperparameter '{name}' is unknown{near}"
+    missing: str = "hyperparameter {name} is required and was not given: {domain}"
+    unreadable: str = "hyperparameter {name}='{value}' is not {domain}{near}"
+    outside: str = "hyperparameter {name}='{value}' is not {domain}{near}"
+    unknown_channel: str = "channel '{name}' is unknown; {near}{others}"
+    missing_channel: str = "channel '{name}' is required and was not given; {others}"
+
+
 class Hyperparameters(BaseModel):
     """Base of every algorithm's hyperparameters: names, types, bounds, defaults and meanings as data.
 
     Fields are declared with `pydantic.Field(default, ge=..., description=...)`, choices as `Literal`,
     values that may be "auto" as `Annotated[int, Field(ge=1)] | Literal["auto"]` (a bound beside a union would
     be held against "auto" too), lists as `tuple[Literal[...], ...]`; what the tuner may vary as
-    `json_schema_extra={"tunable": {"min": 1, "max": 10, "scale": None}}`. Rules between fields are pydantic
-    validators that raise ValueError with a whole sentence.
+    `json_schema_extra={"tunable": {"min": 1, "max": 10, "scale": None}}`; `"aliases": [...]` there are other names
+    of the same. Rules between fields are pydantic validators that raise ValueError with a whole sentence.
     `container/hyperparameters.py` parses SageMaker's strings into it and prints it as a schema.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    wording: ClassVar[Wording] = Wording()
+
+    @classmethod
+    def passes(cls, texts: Mapping[str, str]) -> bool:
+        """Do names outside the table go to the algorithm's library as they are? `texts`: all that was given.
+        An algorithm that says yes allows extra fields."""
+        return False
+
+    def gpus(self, found: int) -> int:
+        """Of the GPUs found on a host, how many the job takes; 0: the CPU. Raises UserError where they do not
+        do for what was asked."""
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +89,7 @@ class MetricSpec:
     line: str  # "#quality_metric: host={host}, test msd <loss>={value}"
     objective: Literal["Minimize", "Maximize"] | None = None
     when: str = ""
+    regex: str = ""  # the published one, where the line alone does not tell it
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +127,14 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What an answer is part of, for an algorithm that writes some of its own."""
+
+    batch: bool = False  # a batch transform job, which joins answers
+    many: bool = False  # a server of many models
+
+
+@dataclass(frozen=True, slots=True)
 class Compute:
     """What an algorithm can run on, as its page of the developer guide states it."""
 
@@ -131,6 +168,23 @@ class Data(Protocol):
     for tabular algorithms it is `Records` of exactly `mini_batch_size` rows (the last may hold fewer)."""
 
     def epoch(self, number: int) -> Iterator[Any]: ...
+
+
+class Table(Data, Protocol):
+    """The rows of one channel on this host as `Records`, in blocks as they come, for a library that owns its
+    loop. May be read again and again, a Pipe too: what was decoded is kept on the disk."""
+
+    @property
+    def media(self) -> str | None:
+        """The content type without parameters; None as long as nobody has said or found it out."""
+
+    @property
+    def mode(self) -> str:
+        """File, FastFile or Pipe."""
+
+    @property
+    def distribution(self) -> str:
+        """FullyReplicated (the rows are dealt out among the hosts) or ShardedByS3Key."""
 
 
 class Stopping(Protocol):
@@ -196,11 +250,30 @@ class Setting:
     device: str = "cpu"  # or "cuda:0"
     seed: int = 0
     warm_start: Path | None = None  # the unpacked `model` channel of an incremental job
+    channels: tuple[str, ...] = ("train",)  # those that the job was given
+    tuned: str | None = None  # the metric that a tuning job goes by; None: it is part of none
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """All that `Algorithm.fit` is handed, of a library that owns its loop."""
+
+    setting: Setting
+    data: Mapping[str, Table]  # the channels that were given, by name
+    checkpoints: Path | None  # where checkpoints go and come from; None: none are wanted
+    output: Path  # the folder of what is neither model nor log
+    objective: str | None  # the metric of a tuning job
+    stopped: Callable[[], bool]  # was the job told to stop?
+    report: Callable[[str], None]  # prints a line of the log as it is, for metric regexes
+    publish: Callable[[Model], None]  # writes the model folder, whole; on the first host only
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """A frozen description; `optml describe`, the codecs and the conformance check read it."""
+    """A frozen description; `optml describe`, the codecs and the conformance check read it.
+
+    Either a `learner`, driven by the container's loop, or `fit`, for a library that owns its own.
+    """
 
     slug: str
     title: str
@@ -211,15 +284,19 @@ class Algorithm:
     content_types: tuple[str, ...]
     accepts: tuple[str, ...]  # the first is the answer to */* and to no Accept
     response: Response
-    learner: Callable[[Setting], Learner]
+    learner: Callable[[Setting], Learner] | None
     load: Callable[[Path, str], Model]  # (model folder, device); raises UserError saying what is wrong
     recognises: Callable[[Path], bool]  # is this folder an artifact of AWS's image of this algorithm?
     compute: Compute = Compute()
+    fit: Callable[[Run], Model | None] | None = None  # None of it: stopped before there was a model to keep
     data: Callable[[Any, Setting], Data] | None = None  # of a channel; None: rows of a table
     sparse: bool = False  # True: the learner and the model take csr_array; False: they are handed dense rows
     label_size: int = 0  # label columns that a CSV request has where it names none
     default_request: str = "text/csv"
     scored_on_validation: bool = False  # the final model is scored on the validation channels once more
+    missing: bool = False  # NaN among the features is a missing value; False: a mistake
+    refusals: tuple[int, int] = (400, 400)  # HTTP status of a body that does not parse, and of an empty one
+    encode: Callable[[Columns, str, Answer], bytes | None] | None = None  # (.., media, ..) None: as others do
     logged_as: str = ""  # the name of AWS's implementation in `#metrics` lines; "": the title
 
     def channel(self, name: str) -> ChannelSpec | None:

@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 
 from algorithms import registry
-from algorithms.base import Algorithm, Data, Model, Setting
+from algorithms.base import Algorithm, Data, Model, Run, Setting, Table
 from algorithms.errors import PlatformError, UserError
 from container import devices, errors, incremental, outputs, reporting
+from container.channels import Channel
 from container.checkpoint import Checkpoints, fingerprint
 from container.cluster import Alone, Group, connect
 from container.errors import Failure
@@ -63,7 +64,10 @@ class Training:
             with self.stop.at_once():
                 job, device = self._begin()
             with tempfile.TemporaryDirectory(prefix="optml-") as scratch:
-                self._loop(job, device, Path(scratch)).run()
+                if job.algorithm.fit is not None:
+                    self._fit(job, device, Path(scratch))
+                else:
+                    self._loop(job, device, Path(scratch)).run()
             self.cluster.close()
         except Stopped:
             for process in self.others:
@@ -85,7 +89,7 @@ class Training:
         job, gpus = None, 0
         try:
             job = self._read()
-            gpus = devices.select(job.engine.num_gpus, job.algorithm.compute)
+            gpus = job.hyperparameters.gpus(devices.select(job.engine.num_gpus, job.algorithm.compute))
             if gpus > 1 and any(channel.mode == "Pipe" for channel in job.channels.values()):
                 log.info("A Pipe is read by one process: training on one GPU of this host, not on %d", gpus)
                 gpus = 1
@@ -118,12 +122,56 @@ class Training:
             _require_writable(self.paths.model)
         return job
 
+    def _setting(self, job: Job, device: str, scratch: Path) -> Setting:
+        warm = job.warm_start and incremental.unpack(job.warm_start, job.algorithm.slug, scratch)
+        return Setting(job.hyperparameters, self.cluster, device, _seed(job), warm)
+
+    def _fit(self, job: Job, device: str, scratch: Path) -> None:
+        """Train with a library that owns its loop."""
+        assert job.algorithm.fit is not None
+
+        def publish(model: Model) -> None:
+            if self.cluster.rank == 0:
+                self._publish(model)
+
+        run = Run(
+            self._setting(job, device, scratch),
+            {name: self._table(channel, job.algorithm, scratch) for name, channel in job.channels.items()},
+            job.checkpoints if job.checkpoints.is_dir() else None,
+            self.paths.output_data,
+            job.engine.tuning_objective_metric,
+            stopped=lambda: self.stop.requested,
+            report=self.out.plain if self.cluster.rank == 0 else lambda line: None,
+            publish=publish,
+        )
+        model = job.algorithm.fit(run)
+        if model is None:
+            log.info("There is no model: the model folder stays empty")
+        else:
+            publish(model)
+
+    def _table(self, channel: Channel, algorithm: Algorithm, scratch: Path) -> Table:
+        from container.rows import Rows
+        from container.spill import Spill
+
+        return Rows(
+            channel,
+            width=None,
+            batch_size=None,
+            cluster=self.cluster,
+            sparse=True,
+            label_size=channel.spec.label_size,
+            missing=algorithm.missing,
+            ragged=True,
+            stopped=lambda: self.stop.requested,
+            spill=Spill(scratch),
+        )
+
     def _loop(self, job: Job, device: str, scratch: Path) -> Loop:
         """Everything that the training loop needs, made from the job."""
         algorithm, cluster = job.algorithm, self.cluster
-        seed = _seed(job)
-        warm = job.warm_start and incremental.unpack(job.warm_start, algorithm.slug, scratch)
-        setting = Setting(job.hyperparameters, cluster, device, seed, warm)
+        assert algorithm.learner is not None
+        setting = self._setting(job, device, scratch)
         validation = self._data(job, "validation", setting, scratch)
         plan = Plan(
             train=next(iter(self._data(job, "train", setting, scratch).values())),
@@ -138,7 +186,7 @@ class Training:
         facts = fingerprint(
             algorithm=algorithm.slug,
             hyperparameters=job.hyperparameters.model_dump(mode="json"),
-            seed=seed,
+            seed=setting.seed,
             processes=cluster.size,
         )
         return Loop(
