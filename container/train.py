@@ -124,7 +124,9 @@ class Training:
 
     def _setting(self, job: Job, device: str, scratch: Path) -> Setting:
         warm = job.warm_start and incremental.unpack(job.warm_start, job.algorithm.slug, scratch)
-        return Setting(job.hyperparameters, self.cluster, device, _seed(job), warm)
+        tuned = job.engine.tuning_objective_metric
+        given = tuple(job.channels)
+        return Setting(job.hyperparameters, self.cluster, device, _seed(job), warm, given, tuned)
 
     def _fit(self, job: Job, device: str, scratch: Path) -> None:
         """Train with a library that owns its loop."""
