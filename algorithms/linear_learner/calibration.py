@@ -1,0 +1,186 @@
+"""The threshold of a binary classifier, and the best of the models trained side by side.
+
+Candidates for a threshold are the midpoints between neighbouring distinct scores, one below all scores and
+one that none exceeds. One sort of the scores gives the confusion matrix at every candidate, and by that the
+criterion; of equally good candidates the one closest to 0.5 is taken. A row is positive if its score lies
+above the threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from algorithms.linear_learner.hyperparameters import Hyperparameters
+
+NATURAL = 0.5  # threshold of a probability, and of hinge_loss as it is defined here
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """values: (M,) criterion of each model.   thresholds: (M,), exact in float32.   best: the model chosen.
+    name: of the criterion, as log lines print it.   warning: what the user should know of it, or ""."""
+
+    values: np.ndarray
+    thresholds: np.ndarray
+    best: int
+    name: str
+    maximize: bool
+    warning: str = ""
+
+    @property
+    def value(self) -> float:
+        """The criterion of the best model."""
+        return float(self.values[self.best])
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Confusion matrices of n rows at k candidates, by ascending threshold.
+
+    scores: (n,) float32, sorted.   below: (k,) rows not above each candidate.
+    true_negatives, true_positives: (k,) int64.
+    """
+
+    scores: np.ndarray
+    below: np.ndarray
+    true_negatives: np.ndarray
+    true_positives: np.ndarray
+
+    @classmethod
+    def of(cls, scores: np.ndarray, labels: np.ndarray) -> Sweep:
+        """scores: (n,) float32 without NaN, n > 0.   labels: (n,) bool."""
+        # Integers that sort as the scores do, with the label behind: so one sort takes both along.
+        bits = (scores + np.float32(0)).view(np.int32)  # -0.0 is 0.0
+        keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64)
+        keys <<= 1
+        keys |= labels
+        keys.sort()
+        positives_up_to = np.cumsum(keys & 1)
+        keys >>= 1
+        ends = np.flatnonzero(keys[1:] != keys[:-1])
+        bits = keys.astype(np.int32)
+        n, positives = len(keys), positives_up_to[-1]
+        below = np.concatenate([[0], ends + 1, [n]])
+        positives_below = np.concatenate([[0], positives_up_to[ends], [positives]])
+        return cls(
+            (bits ^ ((bits >> 31) & 0x7FFFFFFF)).view(np.float32),
+            below,
+            below - positives_below,
+            positives - positives_below,
+        )
+
+    @property
+    def positives(self) -> int:
+        return int(self.true_positives[0])
+
+    @property
+    def negatives(self) -> int:
+        return int(self.true_negatives[-1])
+
+    @property
+    def false_positives(self) -> np.ndarray:
+        return self.negatives - self.true_negatives
+
+    def accuracy(self) -> np.ndarray:
+        return np.asarray((self.true_positives + self.true_negatives) / len(self.scores))
+
+    def precision(self) -> np.ndarray:
+        """Of what is called positive, the share that is; 0 where nothing is."""
+        return np.asarray(self.true_positives / np.maximum(self.true_positives + self.false_positives, 1))
+
+    def recall(self) -> np.ndarray:
+        """Of the positives, the share that is called so; 0 where there are none."""
+        return np.asarray(self.true_positives / max(self.positives, 1))
+
+    def f(self, beta: float) -> np.ndarray:
+        """F_beta = (1 + beta^2) TP / ((1 + beta^2) TP + beta^2 FN + FP); 0 where no row counts."""
+        hits = (1 + beta * beta) * self.true_positives
+        missed = self.positives - self.true_positives
+        total = hits + beta * beta * missed + self.false_positives
+        return np.divide(hits, total, out=np.zeros(len(hits)), where=total > 0)
+
+    def auc(self) -> float:
+        """Area under the ROC curve, ties counted half; NaN where one class has no rows."""
+        if not self.positives or not self.negatives:
+            return float("nan")
+        # From each candidate to the next: the positives there, by the negatives below and half of those there.
+        here = -np.diff(self.true_positives)
+        middle = (self.true_negatives[1:] + self.true_negatives[:-1]) / 2
+        return float(here @ middle / (self.positives * self.negatives))
+
+    def threshold(self, good: np.ndarray) -> tuple[int, float]:
+        """Of the candidates where `good`, (k,) bool, the one closest to 0.5, and its threshold."""
+        places = np.flatnonzero(good)
+        below = self.below[places]
+        n = len(self.scores)
+        low, high = self.scores[np.maximum(below - 1, 0)], self.scores[np.minimum(below, n - 1)]
+        thresholds = ((low.astype(np.float64) + high) / 2).astype(np.float32)
+        thresholds = np.where(thresholds < high, thresholds, low)  # no float32 lies between them
+        thresholds = np.where(below == 0, np.nextafter(high, np.float32(-np.inf)), thresholds)
+        nearest = int(np.abs(thresholds - NATURAL).argmin())
+        return int(places[nearest]), float(thresholds[nearest])
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What one model reaches at its threshold. held: of a criterion with a target, the quantity to hold."""
+
+    threshold: float = NATURAL
+    value: float = float("nan")
+    reached: bool = True
+    held: float = float("nan")
+
+
+def calibrate(sweep: Sweep, hyperparameters: Hyperparameters) -> Calibrated:
+    """The threshold that is best by `binary_classifier_model_selection_criteria`.
+
+    A target that no candidate reaches: the candidate that comes closest to it."""
+    criterion = hyperparameters.criterion
+    if criterion in ("precision_at_target_recall", "recall_at_target_precision"):
+        value, held, target = sweep.precision(), sweep.recall(), hyperparameters.target_recall
+        if criterion == "recall_at_target_precision":
+            value, held, target = held, value, hyperparameters.target_precision
+        allowed = held >= min(target, held.max())
+        best = np.where(allowed, value, -1)
+        place, threshold = sweep.threshold(best == best.max())
+        return Calibrated(threshold, float(value[place]), bool(held[place] >= target), float(held[place]))
+    value = sweep.accuracy() if criterion == "accuracy" else sweep.f(hyperparameters.criterion_beta)
+    place, threshold = sweep.threshold(value == value.max())
+    return Calibrated(threshold, float(value[place]))
+
+
+def choose(models: Sequence[Calibrated], hyperparameters: Hyperparameters) -> Choice:
+    """The best of calibrated models; those that reach the target come before those that do not, and a model
+    whose value is NaN (it diverged) comes last."""
+
+    def rank(model: Calibrated) -> tuple[bool, bool, float, float]:
+        return (
+            model.value == model.value,
+            model.reached,
+            0.0 if model.reached else model.held,
+            model.value,
+        )
+
+    best = max(range(len(models)), key=lambda index: rank(models[index]))
+    return Choice(
+        np.array([model.value for model in models]),
+        np.array([model.threshold for model in models]),
+        best,
+        f"sampled_{hyperparameters.criterion}",
+        maximize=True,
+        warning="" if models[best].reached else _unreached(models[best], hyperparameters),
+    )
+
+
+def _unreached(model: Calibrated, hyperparameters: Hyperparameters) -> str:
+    held, value, target = "recall", "precision", hyperparameters.target_recall
+    if hyperparameters.criterion == "recall_at_target_precision":
+        held, value, target = value, held, hyperparameters.target_precision
+    return (
+        f"no threshold reaches target_{held}={target:g}: the best reachable {held} is {model.held:.6g}, "
+        f"at threshold {model.threshold:.6g}, where {value} is {model.value:.6g}; lower target_{held}, train "
+        "longer or on more features, or choose by f_beta"
+    )
