@@ -24,8 +24,8 @@ Columns = Mapping[str, np.ndarray]
 class Wording:
     """How mistakes are said, where users grep for the words of AWS's image.
 
-    {name}, {value} as given, {domain} ("a number >= 0") and {range} ("[0, +inf)") as they apply, {near}: "" or
-    what was perhaps meant, {others}: what there is instead.
+    {name}, {value} as given, {domain} ("a number >= 0") and {range} ("[0, +inf)") as they apply, {near}: ""
+    or what was perhaps meant, {others}: what there is instead.
     """
 
     unknown: str = "hyperparameter '{name}' is unknown{near}"
@@ -42,8 +42,9 @@ class Hyperparameters(BaseModel):
     Fields are declared with `pydantic.Field(default, ge=..., description=...)`, choices as `Literal`,
     values that may be "auto" as `Annotated[int, Field(ge=1)] | Literal["auto"]` (a bound beside a union would
     be held against "auto" too), lists as `tuple[Literal[...], ...]`; what the tuner may vary as
-    `json_schema_extra={"tunable": {"min": 1, "max": 10, "scale": None}}`; `"aliases": [...]` there are other names
-    of the same. Rules between fields are pydantic validators that raise ValueError with a whole sentence.
+    `json_schema_extra={"tunable": {"min": 1, "max": 10, "scale": None}}`; `"aliases": [...]` there are other
+    names of the same. Rules between fields are pydantic validators that raise ValueError with a whole
+    sentence.
     `container/hyperparameters.py` parses SageMaker's strings into it and prints it as a schema.
     """
 

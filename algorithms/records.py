@@ -34,6 +34,7 @@ class Records:
     weights:  (n,) float32 instance weights, or None.
     uids, metadata: what RecordIO-protobuf records carry beside their values; copied to the response.
     origins:  pairs (row of this block, origin of the run that starts there), ascending, first row 0.
+    groups:   (n,) int64 ids of the queries that rows to be ranked belong to (-1: of none), or None.
     """
 
     features: Features
@@ -42,6 +43,7 @@ class Records:
     uids: tuple[str, ...] | None = None
     metadata: tuple[str, ...] | None = None
     origins: tuple[tuple[int, Origin], ...] = ()
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return int(self.features.shape[0])
@@ -74,6 +76,7 @@ class Records:
             features=self.features[start:stop],
             labels=None if self.labels is None else self.labels[start:stop],
             weights=None if self.weights is None else self.weights[start:stop],
+            groups=None if self.groups is None else self.groups[start:stop],
             uids=None if self.uids is None else self.uids[start:stop],
             metadata=None if self.metadata is None else self.metadata[start:stop],
             origins=tuple(origins),
@@ -98,6 +101,7 @@ def concatenate(blocks: Iterable[Records]) -> Records:
     sparse = all(isinstance(part.features, csr_array) for part in parts)
     labels = [part.labels for part in parts if part.labels is not None]
     weights = [part.weights for part in parts if part.weights is not None]
+    groups = [part.groups for part in parts if part.groups is not None]
     uids = [part.uids for part in parts if part.uids is not None]
     metadata = [part.metadata for part in parts if part.metadata is not None]
     origins: list[tuple[int, Origin]] = []
@@ -112,6 +116,7 @@ def concatenate(blocks: Iterable[Records]) -> Records:
         else np.concatenate([p.dense() for p in parts]),
         labels=np.concatenate(labels) if len(labels) == everyone else None,
         weights=np.concatenate(weights) if len(weights) == everyone else None,
+        groups=np.concatenate(groups) if len(groups) == everyone else None,
         uids=tuple(u for part in uids for u in part) if len(uids) == everyone else None,
         metadata=tuple(m for part in metadata for m in part) if len(metadata) == everyone else None,
         origins=tuple(origins),

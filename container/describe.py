@@ -111,6 +111,8 @@ def metric_definitions(algorithm: Algorithm) -> list[dict[str, str]]:
 
 def regex(metric: MetricSpec) -> str:
     """The regular expression that reads the metric out of its log line; the first group is the value."""
+    if metric.regex:
+        return metric.regex
     parts = []
     for text, name, _, _ in Formatter().parse(metric.line):
         parts.append(re.sub(r"[.^$*+?{}\[\]\\|()]", r"\\\g<0>", text))
@@ -184,6 +186,8 @@ def _field(spec: FieldSpec) -> dict[str, Any]:
         "tunable": spec.tunable,
         "meaning": spec.meaning,
     }
+    if spec.aliases:
+        published["aliases"] = list(spec.aliases)
     return published | ({"deviation": spec.deviation} if spec.deviation else {})
 
 

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from algorithms.base import Hyperparameters
+from algorithms.base import Hyperparameters, Wording
 from algorithms.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -90,6 +90,16 @@ class Domain:
         return " or ".join(parts + [repr(word) for word in self.words])
 
     @property
+    def range(self) -> str:
+        """As mathematicians write it: `(0, 1]`; of choices, the list of them."""
+        domain = self.items or self
+        if not domain.scalars & {int, float}:
+            return str(list(domain.words)) if domain.words else str(self)
+        low = "(-inf" if domain.low is None else f"{'[('[domain.low_open]}{domain.low}"
+        high = "+inf)" if domain.high is None else f"{domain.high}{'])'[domain.high_open]}"
+        return f"{low}, {high}"
+
+    @property
     def type(self) -> str:
         """As the published schema says it: integer, boolean, enum, json-list, integer|auto..."""
         names = {int: "integer", float: "float", bool: "boolean", str: "string"}
@@ -111,6 +121,7 @@ class FieldSpec:
     meaning: str
     applies_when: str | None = None
     deviation: str | None = None  # why it differs on purpose from AWS's documentation
+    aliases: tuple[str, ...] = ()  # other names of the same
 
     @property
     def type(self) -> str:
@@ -146,6 +157,7 @@ def fields(model: type[Hyperparameters]) -> list[FieldSpec]:
         default: Any = None if info.is_required() else info.get_default(call_default_factory=True)
         tunable: Any = extra.get("tunable")
         applies_when, deviation = extra.get("applies_when"), extra.get("deviation")
+        aliases: Any = extra.get("aliases", ())
         specs.append(
             FieldSpec(
                 name=info.alias or name,
@@ -156,6 +168,7 @@ def fields(model: type[Hyperparameters]) -> list[FieldSpec]:
                 meaning=info.description or "",
                 applies_when=None if applies_when is None else str(applies_when),
                 deviation=None if deviation is None else str(deviation),
+                aliases=tuple(aliases),
             )
         )
     return specs
@@ -170,20 +183,25 @@ def parse(
     Raises UserError with one line for every unknown, missing, ill-typed, out-of-range or inconsistent value.
     """
     known = {spec.name: spec for spec in fields(model)}
-    texts = {name: as_text(value) for name, value in raw.items()}
+    wording = model.wording
+    texts, twice = _renamed({name: as_text(value) for name, value in raw.items()}, known)
     engine, problems = _engine({name: text for name, text in texts.items() if name[:1] == "_"}, metrics)
+    problems += twice
 
     values: dict[str, object] = {}
     listed = False
     unreadable: set[str] = set()
     for name, text in texts.items():
-        if name.startswith(("_", "sagemaker_")):
-            continue
         spec = known.get(name)
+        if spec is None and name.startswith(("_", "sagemaker_")):
+            continue
+        if spec is None and model.passes(texts):
+            values[name] = text
+            continue
         if spec is None:
             hint = _nearest(name, known, otherwise="" if listed else "known")
             listed = listed or not hint.endswith("?")
-            problems.append(f"hyperparameter '{name}' is unknown{hint}")
+            problems.append(wording.unknown.format(name=name, near=hint))
             continue
         if text in NOT_GIVEN and text not in spec.domain.words:
             continue
@@ -191,14 +209,27 @@ def parse(
             values[name] = _read(text, spec.domain)
         except ValueError:
             unreadable.add(name)
-            problems.append(_refusal(spec, text))
+            problems.append(_refusal(wording.unreadable, spec, text))
     try:
         hyperparameters = model.model_validate(values)
     except ValidationError as error:
-        problems += _complaints(error, known, texts, unreadable)
+        problems += _complaints(error, wording, known, texts, unreadable)
     if problems:
         raise UserError("\n".join(problems))
     return hyperparameters, engine
+
+
+def _renamed(texts: dict[str, str], known: Mapping[str, FieldSpec]) -> tuple[dict[str, str], list[str]]:
+    """The texts by the names of the table, and which were given twice with different values."""
+    problems = []
+    for name, spec in known.items():
+        for alias in spec.aliases:
+            text = texts.pop(alias, None)
+            if text is not None and texts.setdefault(name, text) != text:
+                problems.append(
+                    f"hyperparameters {name}='{texts[name]}' and {alias}='{text}' are the same: give one"
+                )
+    return texts, problems
 
 
 def as_text(value: object) -> str:
@@ -278,7 +309,11 @@ def _engine(texts: Mapping[str, str], metrics: Sequence[str]) -> tuple[Engine, l
 
 
 def _complaints(
-    error: ValidationError, known: Mapping[str, FieldSpec], texts: Mapping[str, str], unreadable: set[str]
+    error: ValidationError,
+    wording: Wording,
+    known: Mapping[str, FieldSpec],
+    texts: Mapping[str, str],
+    unreadable: set[str],
 ) -> list[str]:
     """What pydantic found, a sentence for each hyperparameter; nothing twice, and no rule between fields
     that could not be judged because another value is unreadable."""
@@ -290,17 +325,17 @@ def _complaints(
         if item["type"] in ("value_error", "assertion_error"):
             lines[str(item["ctx"]["error"])] = None
         elif item["type"] == "missing":
-            lines[f"hyperparameter {name} is required and was not given: {known[name].domain}"] = None
+            lines[wording.missing.format(name=name, domain=known[name].domain)] = None
         else:
-            lines[_refusal(known[name], texts[name])] = None
+            lines[_refusal(wording.outside, known[name], texts[name])] = None
     return list(lines)
 
 
-def _refusal(spec: FieldSpec, text: str) -> str:
+def _refusal(wording: str, spec: FieldSpec, text: str) -> str:
     shown = " ".join(text[:100].splitlines()) + "..." * (len(text) > 100)
     words = [str(word) for word in spec.domain.words]
     near = _nearest(text, words) if spec.type == "enum" else ""
-    return f"hyperparameter {spec.name}='{shown}' is not {spec.domain}{near}"
+    return wording.format(name=spec.name, value=shown, domain=spec.domain, range=spec.domain.range, near=near)
 
 
 def _nearest(word: str, among: Iterable[str], otherwise: str = "") -> str:

@@ -185,19 +185,19 @@ def _channels(
     """The algorithm's channels that were given, in its order, and what is wrong with them."""
     channels: dict[str, Channel] = {}
     problems: list[str] = []
+    wording = algorithm.hyperparameters.wording
     allowed = [*names(algorithm.channels), *([MODEL] if algorithm.compute.incremental else [])]
     for name in given:
         if name not in (*allowed, CODE):
             near = difflib.get_close_matches(name, allowed, n=1)
             hint = f"did you mean '{near[0]}'? " if near else ""
-            problems.append(f"channel '{name}' is unknown; {hint}{algorithm.slug} takes {', '.join(allowed)}")
+            others = f"{algorithm.slug} takes {', '.join(allowed)}"
+            problems.append(wording.unknown_channel.format(name=name, near=hint, others=others))
     for spec in algorithm.channels:
         if spec.name not in given:
             if spec.required:
-                others = ", ".join(given) or "none"
-                problems.append(
-                    f"channel '{spec.name}' is required and was not given; channels given: {others}"
-                )
+                others = f"channels given: {', '.join(given) or 'none'}"
+                problems.append(wording.missing_channel.format(name=spec.name, others=others))
             continue
         config = given[spec.name]
         if not isinstance(config, dict):

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,23 +18,28 @@ from container.channels import Channel
 from container.formats import tabular
 from container.formats.blocks import BLOCK_BYTES
 from container.formats.checks import check_finite
+from container.formats.content_type import LIBSVM
 from container.formats.layout import Layout
 from container.readahead import read_ahead
 from container.spill import Spill
 
 log = logging.getLogger(__name__)
 
+RUN = 1000  # rows that one host takes before the next one does, where they come in no batches
+
 
 class Rows:
     """The batches of one channel on this host (`algorithms.base.Data`).
 
     width:      features of every row; None: as many as the first row has.
-    batch_size: rows of a batch; the last of an epoch may hold fewer.
+    batch_size: rows of a batch; the last of an epoch may hold fewer. None: blocks as they come.
     sparse:     hand `csr_array` over as it comes; else every batch is dense.
     label_size: leading label columns of a table whose content type names none; None: told by the width.
     stopped:    asked while waiting for data; once true, the epoch ends early.
+    missing:    let NaN pass among the features: a value that is missing.
+    ragged:     sparse blocks may differ in width, each file of LIBSVM as wide as its own largest index.
     spill:      where the first epoch of a channel of files keeps what it decoded for those that follow; None:
-                every epoch decodes anew, as it must with a Pipe.
+                every epoch decodes anew, as it must with a Pipe (without `batch_size` one FIFO is kept).
 
     Batches do not depend on how the rows are cut into blocks, files or FIFOs. On H hosts a replicated
     channel is dealt out: host r takes batches j with j mod H = r; of a sharded one each takes all it has, and
@@ -46,10 +52,12 @@ class Rows:
         channel: Channel,
         *,
         width: int | None,
-        batch_size: int,
+        batch_size: int | None,
         cluster: Cluster,
         sparse: bool,
         label_size: int | None,
+        missing: bool = False,
+        ragged: bool = False,
         stopped: Callable[[], bool] = lambda: False,
         spill: Spill | None = None,
         block_bytes: int = BLOCK_BYTES,
@@ -59,19 +67,36 @@ class Rows:
         self.batch_size = batch_size
         self._sparse = sparse
         self._label_size = label_size
+        self._missing = missing
+        self._ragged = ragged
         self._stopped = stopped
-        self._spill = spill if channel.mode != "Pipe" else None
+        self._spill = spill if channel.mode != "Pipe" or batch_size is None else None
         self._block_bytes = block_bytes
         dealt = channel.distribution == "FullyReplicated"
         self._rank, self._hosts = (
             (cluster.rank, cluster.size) if dealt else (cluster.local, cluster.processes)
         )
 
+    @property
+    def media(self) -> str | None:
+        return self.channel.content_type.media if self.channel.content_type else None
+
+    @property
+    def mode(self) -> str:
+        return "Pipe" if self.channel.piped else self.channel.mode
+
+    @property
+    def distribution(self) -> str:
+        return self.channel.distribution
+
     def epoch(self, number: int) -> Iterator[Records]:
         """One pass over the channel. Raises UserError, naming the row, for what can't be read or used."""
         blocks = read_ahead(self._kept, stopped=self._stopped)
         with closing(blocks):
-            yield from self._batches(blocks)
+            if self.batch_size is None:
+                yield from self._pieces(blocks)
+            else:
+                yield from self._batches(blocks, self.batch_size)
 
     def _kept(self, closed: threading.Event) -> Generator[Records, None, None]:
         """The blocks, decoded once where there is a place to keep them."""
@@ -89,7 +114,8 @@ class Rows:
             content_type = self.channel.content_type
             if content_type is None:  # nothing but empty objects so far
                 continue
-            layout = Layout(self.width, self._label_size)
+            ragged = self._ragged and content_type.media == LIBSVM
+            layout = Layout(None if ragged else self.width, self._label_size)
             for block in tabular.read(
                 stream, content_type, layout, source=source, block_bytes=self._block_bytes
             ):
@@ -97,15 +123,37 @@ class Rows:
                     continue
                 if self.width is None:
                     self.width = block.width
-                check_finite(block)
+                check_finite(block, missing=self._missing)
                 empty = False
                 yield block
         if empty and not self.channel.may_be_empty:
             raise UserError(f"channel '{self.channel.name}' is empty: there are no records in its data")
 
-    def _batches(self, blocks: Iterable[Records]) -> Iterator[Records]:
+    def _pieces(self, blocks: Iterable[Records]) -> Iterator[Records]:
+        """Blocks as they come; on several hosts this one's runs of rows of each, the rows of a group never
+        parted."""
+        seen, groups, last = 0, -1, None
+        for block in blocks:
+            if self._hosts == 1:
+                yield block
+                continue
+            rows = np.arange(seen, seen + len(block))
+            seen += len(block)
+            if block.groups is None:
+                run = rows // RUN
+            else:
+                new = np.diff(block.groups, prepend=block.groups[0]) != 0
+                new[0] = last is None or block.groups[0] != last
+                run = groups + np.cumsum(new)
+                groups, last = int(run[-1]), block.groups[-1]
+            starts = [0, *(np.flatnonzero(np.diff(run)) + 1).tolist(), len(block)]
+            for start, stop in pairwise(starts):
+                if run[start] % self._hosts == self._rank:
+                    yield block[start:stop]
+
+    def _batches(self, blocks: Iterable[Records], size: int) -> Iterator[Records]:
         parts: list[Records] = []
-        batch, missing = 0, self.batch_size
+        batch, missing = 0, size
         for block in blocks:
             at = 0
             while at < len(block):
@@ -119,7 +167,7 @@ class Rows:
                     if mine:
                         yield self._joined(parts)
                     parts = []
-                    batch, missing = batch + 1, self.batch_size
+                    batch, missing = batch + 1, size
         if parts:
             yield self._joined(parts)
 

@@ -39,6 +39,7 @@ class _Kept:
     shape: tuple[int, int]
     labels: _Place | None
     weights: _Place | None
+    groups: _Place | None
     origins: tuple[tuple[int, Origin], ...]
 
 
@@ -74,6 +75,7 @@ class Spill:
                 features,
                 labels=None if kept.labels is None else self._map(kept.labels),
                 weights=None if kept.weights is None else self._map(kept.weights),
+                groups=None if kept.groups is None else self._map(kept.groups),
                 origins=kept.origins,
             )
 
@@ -104,6 +106,7 @@ class Spill:
                     block.features.shape,
                     None if block.labels is None else self._place(block.labels),
                     None if block.weights is None else self._place(block.weights),
+                    None if block.groups is None else self._place(block.groups),
                     block.origins,
                 )
             )

@@ -15,6 +15,7 @@ import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from algorithms.errors import PlatformError
 from serving import metrics, negotiation
 from serving.codecs import lines
 from serving.errors import RequestError, busy
@@ -137,6 +138,9 @@ def _failed(error: Exception) -> Response:
         allow = [(name, value) for name, value in error.get_headers() if name == "Allow"]
         sentence = f"{error.name.lower()}: {environ.get('REQUEST_METHOD', '')} {path[:200]}"
         refusal = RequestError(status, error.name.replace(" ", ""), sentence, allow)
+    elif isinstance(error, PlatformError):  # set up in a way that cannot work: the message says which
+        log.error("%s: %s", _one_line(path), _one_line(str(error)))
+        refusal = RequestError(500, "PlatformError", str(error))
     else:
         refusal = _internal(error, path)
     if path == "/invocations" or path.endswith("/invoke"):
@@ -145,6 +149,8 @@ def _failed(error: Exception) -> Response:
         log.warning("%s %d %s", _one_line(path), refusal.status, _one_line(refusal.message))
     accept, content_type = environ.get("HTTP_ACCEPT", ""), environ.get("CONTENT_TYPE", "")
     body, media = refusal.body(json=negotiation.speaks_json(accept, content_type))
+    if refusal.status == 204:  # which has none
+        body = b""
     response = Response(body, refusal.status, refusal.headers, content_type=media)
     _echo(response)
     return response

@@ -42,13 +42,13 @@ class RequestError(Exception):
         return orjson.dumps({"error": error}), "application/json"
 
 
-def empty() -> RequestError:
-    return RequestError(400, "EmptyPayload", "payload is empty")
+def empty(status: int = 400) -> RequestError:
+    return RequestError(status, "EmptyPayload", "payload is empty")
 
 
-def unreadable(cause: str) -> RequestError:
+def unreadable(cause: str, status: int = 400) -> RequestError:
     """The body does not parse, or its records do not fit the model."""
-    return RequestError(400, "InvalidPayload", f"{UNREADABLE}: {cause}")
+    return RequestError(status, "InvalidPayload", f"{UNREADABLE}: {cause}")
 
 
 def unsupported_content_type(given: str, supported: Iterable[str]) -> RequestError:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from algorithms.base import Columns
+from algorithms.base import Answer, Columns
 from algorithms.errors import UserError
 from algorithms.records import Records, concatenate
 from container.formats import tabular
@@ -31,6 +31,7 @@ class Predictor:
         self._settings = settings
         self._layout = Layout(served.model.width, served.algorithm.label_size)
         self._accepts = negotiation.writable(served.algorithm)
+        self._part = Answer(settings.batch, settings.multi_model)
 
     def answer(self, body: bytes, content_type: str, accept: str, deadline: float) -> tuple[bytes, str]:
         """The body of the answer and its content type.
@@ -38,9 +39,10 @@ class Predictor:
         content_type, accept: the headers, "" where there is none. Raises RequestError, also for records that
         do not parse or that the model cannot take.
         """
-        if not body:
-            raise empty()
         algorithm = self.served.algorithm
+        unparsable, bare = algorithm.refusals
+        if not body:
+            raise empty(bare)
         form = negotiation.of_request(content_type, body, algorithm)
         start = time.perf_counter()
         failed: dict[int, str] = {}
@@ -49,7 +51,7 @@ class Predictor:
             records = self._decode(body, form)
         except UserError as error:
             if self._settings.bad_record == "error":
-                raise unreadable(str(error)) from None
+                raise unreadable(str(error), unparsable) from None
             records, failed = self._decode_apart(body, form)
         decoded = time.perf_counter()
         metrics.DECODED.observe(decoded - start)
@@ -59,21 +61,25 @@ class Predictor:
         except UserError as error:  # the model's own opinion of a record
             raise unreadable(str(error)) from None
         start = time.perf_counter()
-        answer = codecs.encode(
-            columns,
-            media,
-            algorithm.response,
-            uids=None if records is None else records.uids,
-            metadata=None if records is None else records.metadata,
-            failed=failed,
-            final_newline=not self._settings.batch,
-        )
+        answer = None
+        if algorithm.encode is not None and not failed:
+            answer = algorithm.encode(columns, media, self._part)
+        if answer is None:
+            answer = codecs.encode(
+                columns,
+                media,
+                algorithm.response,
+                uids=None if records is None else records.uids,
+                metadata=None if records is None else records.metadata,
+                failed=failed,
+                final_newline=not self._settings.batch,
+            )
         metrics.ENCODED.observe(time.perf_counter() - start)
         return answer, media
 
     def _decode(self, body: bytes, form: ContentType) -> Records:
         records = tabular.decode(body, form, self._layout)
-        check_finite(records)
+        check_finite(records, missing=self.served.algorithm.missing)
         return records
 
     def _decode_apart(self, body: bytes, form: ContentType) -> tuple[Records | None, dict[int, str]]:

@@ -11,18 +11,18 @@ from algorithms.records import Records
 _NAMED = 3  # bad values that one message names
 
 
-def check_finite(records: Records, *, what: str = "feature") -> None:
+def check_finite(records: Records, *, what: str = "feature", missing: bool = False) -> None:
     """Refuse NaN and infinity among the features.
 
     Raises UserError naming the first bad values by record and column, features counted from 1; `what` is what
-    a column is called.
+    a column is called. missing: NaN is a value that is missing, and passes.
     """
     features = records.features
     values = features.data if isinstance(features, csr_array) else features
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(np.sum(values)):  # one pass and no copy; the sum of finite values rarely overflows
             return
-    places = np.flatnonzero(~np.isfinite(values).ravel())
+    places = np.flatnonzero((np.isinf(values) if missing else ~np.isfinite(values)).ravel())
     if not len(places):
         return
     problems = []

@@ -6,6 +6,7 @@ Indices count from 0, as XGBoost's container reads them; `index_base=1` in the c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import BinaryIO
 
 import numpy as np
@@ -29,7 +30,8 @@ def read(
 ) -> Iterator[Records]:
     """Decode a training file or FIFO block by block; every line begins with a label.
 
-    Without `layout.width` the largest index decides, so all is read first. Query ids are read over.
+    Without `layout.width` the largest index decides, so all is read first. Query ids become groups, -1 where
+    other lines have one.
     Raises UserError naming the line.
     """
     base = _base(content_type)
@@ -72,19 +74,20 @@ def _parse(
     values_: list[bytes] = []
     labels: list[float] = []
     weights: list[float] = []
+    groups: list[int] = []
     for line in text.splitlines():
         row, number = number, number + 1
         content = line.split(b"#", 1)[0].split()
         if not content:
             continue
         where = f"line {row} of {source}"
-        label, weight, first = np.nan, 1.0, 0
+        label, weight, group, first = np.nan, 1.0, -1, 0
         if b":" not in content[0] or not request:
             head, colon, tail = content[0].partition(b":")
             label, first = _number(head, where), 1
             weight = _number(tail, where) if colon else 1.0
         if len(content) > first and content[first].startswith(b"qid:"):
-            first += 1
+            group, first = _query(content[first], where), first + 1
         for item in content[first:]:
             key, _, value = item.partition(b":")
             keys_.append(key)
@@ -93,6 +96,7 @@ def _parse(
         numbers.append(row)
         labels.append(label)
         weights.append(weight)
+        groups.append(group)
     if not counts:
         return None
     indptr = np.concatenate([[0], np.cumsum(counts)])
@@ -117,7 +121,15 @@ def _parse(
         labels=np.array(labels)[:, None] if given and layout.label_size != 0 else None,
         weights=float32(np.array(weights)) if any(weight != 1 for weight in weights) else None,
         origins=tuple((at, Origin(source, numbers[at], "line")) for at in starts),
+        groups=np.array(groups, np.int64) if any(group >= 0 for group in groups) else None,
     )
+
+
+def _query(item: bytes, where: str) -> int:
+    digits = item.removeprefix(b"qid:")
+    if not (digits.isdigit() and len(digits) < 19):
+        raise UserError(f"{where} holds '{_shown(item)}'; expected a whole number, as in qid:1")
+    return int(digits)
 
 
 def _number(text: bytes, where: str) -> float:
@@ -159,7 +171,7 @@ def _joined(blocks: list[Records]) -> Records:
         ]
         weights = np.concatenate(ones)
     joined = concatenate(blocks)
-    return Records(joined.features, joined.labels, weights if weighted else None, origins=joined.origins)
+    return replace(joined, weights=weights if weighted else None)
 
 
 def write(records: Records) -> bytes:
