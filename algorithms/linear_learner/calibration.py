@@ -100,13 +100,13 @@ class Sweep:
         hits = (1 + beta * beta) * self.true_positives
         missed = self.positives - self.true_positives
         total = hits + beta * beta * missed + self.false_positives
-        return np.divide(hits, total, out=np.zeros(len(hits)), where=total > 0)
+        return np.asarray(hits / np.where(total > 0, total, 1))
 
     def auc(self) -> float:
         """Area under the ROC curve, ties counted half; NaN where one class has no rows."""
         if not self.positives or not self.negatives:
             return float("nan")
-        # From each candidate to the next: the positives there, by the negatives below and half of those there.
+        # Positives between two candidates, times the negatives below and half of those between.
         here = -np.diff(self.true_positives)
         middle = (self.true_negatives[1:] + self.true_negatives[:-1]) / 2
         return float(here @ middle / (self.positives * self.negatives))

@@ -50,7 +50,7 @@ class Scores:
         self.weights = weights
         self.rows = np.zeros(1, np.int64)
         self.losses = np.zeros(models)  # sums over the rows
-        self._rows_of_scores = _Sample(models, kept or hyperparameters.calibration_rows, seed)
+        self.kept = _Sample(models, kept or hyperparameters.calibration_rows, seed)
         self._errors = np.zeros(2)  # of one regressor: sums of squared and of absolute ones
         self._ranks = np.zeros(3)  # of one multiclass model: sums of hits in the top k, gain, log loss
         self._counts = np.zeros((3, classes if models == 1 else 0), np.int64)  # hits, predicted, true
@@ -64,7 +64,7 @@ class Scores:
         self.losses += weighted.sum(axis=0)
         match self.hyperparameters.predictor_type:
             case "binary_classifier":
-                self._rows_of_scores.add(served(z[:, :, 0], self.loss.name), labels > 0)
+                self.kept.add(served(z[:, :, 0], self.loss.name), labels > 0)
             case "regressor" if len(self.losses) == 1:
                 errors = z[:, 0, 0] - labels
                 self._errors += errors @ errors, np.abs(errors).sum()
@@ -86,7 +86,7 @@ class Scores:
         """Take together what the hosts absorbed; the same on all of them."""
         if cluster.size > 1:
             cluster.all_sum(self.rows, self.losses, self._errors, self._ranks, self._counts)
-            self._rows_of_scores.merge(cluster)
+            self.kept.merge(cluster)
 
     def objective(self) -> np.ndarray:
         """Mean loss of each model, (M,) float64; NaN where there are no rows."""
@@ -102,11 +102,11 @@ class Scores:
             name = "sampled_loss_function" if binary else f"{self.loss.token}_objective"
             best = 0 if np.isnan(objective).all() else int(np.nanargmin(objective))
             return Choice(objective, np.full(len(objective), NATURAL), best, name, maximize=False)
-        labels = self._rows_of_scores.labels()
+        labels = self.kept.labels()
         models = []
         for model, value in enumerate(objective):
             sound = len(labels) > 0 and np.isfinite(value)
-            scores = self._rows_of_scores.scores(model)
+            scores = self.kept.scores(model)
             models.append(calibrate(Sweep.of(scores, labels), parameters) if sound else Calibrated())
         return choose(models, parameters)
 
@@ -128,11 +128,11 @@ class Scores:
 
     def _of_binary(self, threshold: float) -> list[tuple[str, float, str]]:
         beta = self.hyperparameters.f_beta
-        labels = self._rows_of_scores.labels()
+        labels = self.kept.labels()
         nan = float("nan")
         accuracy = f = precision = recall = auc = nan
         if len(labels) and np.isfinite(self.losses[0]):
-            sweep = Sweep.of(self._rows_of_scores.scores(0), labels)
+            sweep = Sweep.of(self.kept.scores(0), labels)
             at = int(np.searchsorted(sweep.scores, np.float32(threshold), side="right"))  # rows not above it
             place = int(np.searchsorted(sweep.below, at))
             accuracy, precision, recall, f = (
@@ -149,7 +149,7 @@ class Scores:
         ]
 
     def _of_regressor(self, threshold: float) -> list[tuple[str, float, str]]:
-        squared, absolute = (self._errors / max(self.rows[0], 1)).tolist()
+        squared, absolute = (self._errors / (self.rows[0] or np.nan)).tolist()
         return [("mse", squared, ""), ("absolute_loss", absolute, ""), ("rmse", float(np.sqrt(squared)), "")]
 
     def _of_multiclass(self, threshold: float) -> list[tuple[str, float, str]]:
@@ -162,7 +162,7 @@ class Scores:
         precisions = hits / np.maximum(predicted, 1)
         square = parameters.f_beta**2
         fs = (1 + square) * hits / np.maximum(square * true + predicted, 1e-300)
-        rows = max(int(self.rows[0]), 1)
+        rows = self.rows[0] or np.nan
         top, gain, log_loss = (self._ranks / rows).tolist()
         return [
             ("multiclass_accuracy", float(hits.sum() / rows), ""),
