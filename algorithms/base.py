@@ -263,7 +263,6 @@ class Run:
     data: Mapping[str, Table]  # the channels that were given, by name
     checkpoints: Path | None  # where checkpoints go and come from; None: none are wanted
     output: Path  # the folder of what is neither model nor log
-    objective: str | None  # the metric of a tuning job
     stopped: Callable[[], bool]  # was the job told to stop?
     report: Callable[[str], None]  # prints a line of the log as it is, for metric regexes
     publish: Callable[[Model], None]  # writes the model folder, whole; on the first host only

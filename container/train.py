@@ -141,7 +141,6 @@ class Training:
             {name: self._table(channel, job.algorithm, scratch) for name, channel in job.channels.items()},
             job.checkpoints if job.checkpoints.is_dir() else None,
             self.paths.output_data,
-            job.engine.tuning_objective_metric,
             stopped=lambda: self.stop.requested,
             report=self.out.plain if self.cluster.rank == 0 else lambda line: None,
             publish=publish,
