@@ -16,6 +16,7 @@ import orjson
 from algorithms.base import Columns, Response
 from container.formats.content_type import CSV, JSON, RECORDIO_PROTOBUF
 
+_SHORT = 15  # significant digits of numbers in compact JSON lines
 _MANY = 64  # numbers from which orjson, with its fixed cost, is the faster printer
 
 
@@ -29,14 +30,16 @@ def encode(
     failed: Mapping[int, str] | None = None,
     final_newline: bool = True,
 ) -> bytes:
-    """Write the answer of one request; columns are (n,) or (n, m), in the order of `response.fields`.
+    """Write the answer of one request; columns are (n,) or (n, m), in the order of `response.fields` (of
+    `response.csv_fields` in CSV, where there are such; of the alphabet in compact JSON lines).
 
     uids, metadata: of the request's records, copied to a RecordIO answer.
     failed:         place in the answer -> why that record has no prediction; `columns` holds the others.
     final_newline:  ends the last line of JSON lines and CSV, unless a batch transform job adds its own.
     """
-    if tuple(columns) != response.fields:
-        columns = {name: columns[name] for name in sorted(columns, key=_rank(response.fields))}
+    fields = response.csv_fields if media == CSV and response.csv_fields else response.fields
+    if tuple(columns) != fields:
+        columns = {name: columns[name] for name in sorted(columns, key=_rank(fields))}
     failed = failed or {}
     if media == RECORDIO_PROTOBUF:
         return _recordio(columns, uids, metadata, failed)
@@ -44,7 +47,8 @@ def encode(
         rows = _csv_rows(columns)
         broken = {place: '"' + why.replace('"', '""') + '"' for place, why in failed.items()}
     else:
-        rows = _json_rows(columns)
+        compact = response.compact_lines and media != JSON
+        rows = _compact_rows(columns) if compact else _json_rows(columns)
         broken = {place: f'{{"error": {_string(why)}}}' for place, why in failed.items()}
     if broken:
         good = iter(rows)
@@ -75,10 +79,16 @@ def _json_rows(columns: Columns) -> list[str]:
     return list(map(_template(tuple(columns)).__mod__, records))
 
 
+def _compact_rows(columns: Columns) -> list[str]:
+    columns = dict(sorted(columns.items()))
+    records = _records(columns, _string, lambda numbers: f"[{','.join(numbers)}]", _short_floats)
+    return list(map(_template(tuple(columns), ",", ":").__mod__, records))
+
+
 @lru_cache(maxsize=64)
-def _template(names: tuple[str, ...]) -> str:
+def _template(names: tuple[str, ...], comma: str = ", ", colon: str = ": ") -> str:
     """The row of a JSON answer: `{"closest_cluster": %s, "distance_to_cluster": %s}`."""
-    return "{" + ", ".join(f"{_string(name)}: ".replace("%", "%%") + "%s" for name in names) + "}"
+    return "{" + comma.join(f"{_string(name)}{colon}".replace("%", "%%") + "%s" for name in names) + "}"
 
 
 def _csv_rows(columns: Columns) -> list[str]:
@@ -86,12 +96,15 @@ def _csv_rows(columns: Columns) -> list[str]:
 
 
 def _records(
-    columns: Columns, text: Callable[[str], str], vector: Callable[[list[str]], str]
+    columns: Columns,
+    text: Callable[[str], str],
+    vector: Callable[[list[str]], str],
+    floats: Callable[[np.ndarray], list[str]] | None = None,
 ) -> Iterator[tuple[str, ...]]:
     """The texts of each record's fields; `vector` makes one of a field that holds several numbers."""
     fields = []
     for column in columns.values():
-        values = _texts(column, text)
+        values = _texts(column, text, floats or _floats)
         if column.ndim > 1:
             width = column[0].size if len(column) else 0
             values = [vector(row) for row in _cut(values, len(column), width)]
@@ -104,12 +117,14 @@ def _cut(values: list[str], rows: int, width: int) -> list[list[str]]:
     return [list(islice(each, width)) for _ in range(rows)]
 
 
-def _texts(column: np.ndarray, string: Callable[[str], str]) -> list[str]:
+def _texts(
+    column: np.ndarray, string: Callable[[str], str], floats: Callable[[np.ndarray], list[str]]
+) -> list[str]:
     """The text of each value, in C order."""
     flat = column.reshape(-1)
     kind = column.dtype.kind
     if kind == "f":
-        return _floats(flat)
+        return floats(flat)
     if kind == "b":
         return ["true" if value else "false" for value in flat.tolist()]
     if kind in "iu":
@@ -134,6 +149,22 @@ def _float(value: float) -> str:
     if value - value == 0:  # finite
         return repr(value)
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+
+
+def _short_floats(values: np.ndarray) -> list[str]:
+    return [text if len(text) <= _SHORT else _cut_off(text) for text in _floats(values)]
+
+
+def _cut_off(text: str) -> str:
+    """The number without what follows its 15th significant digit: AWS's image cuts there and does not round
+    (`0.5041388273239136` is `0.504138827323913`)."""
+    mantissa, mark, exponent = text.partition("e")
+    whole, point, fraction = mantissa.partition(".")
+    digits = (whole + fraction).lstrip("-0")
+    excess = min(len(digits) - _SHORT, len(fraction) - 1)
+    if excess > 0:
+        fraction = fraction[:-excess].rstrip("0") or "0"
+    return whole + point + fraction + mark + exponent
 
 
 def _string(value: str) -> str:

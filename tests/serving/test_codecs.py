@@ -50,6 +50,40 @@ def test_fields_come_in_the_documented_order() -> None:
     assert encode(shuffled, "text/csv", KMEANS) == encode(ANSWER, "text/csv", KMEANS)
 
 
+LINEAR = Response(
+    fields=("score", "predicted_label"), csv_fields=("predicted_label", "score"), compact_lines=True
+)
+
+
+def test_compact_lines_are_sorted_and_cut_at_15_digits() -> None:
+    columns = {"score": np.array([0.5041388273239136, 0.5], np.float32), "predicted_label": np.array([1, 0])}
+    body = encode(columns, "application/jsonlines", LINEAR)
+    assert body == b'{"predicted_label":1,"score":0.504138827323913}\n{"predicted_label":0,"score":0.5}\n'
+    assert encode(columns, "application/json", LINEAR) == (
+        b'{"predictions": [{"score": 0.5041388273239136, "predicted_label": 1}, '
+        b'{"score": 0.5, "predicted_label": 0}]}'
+    )
+    vectors = {"score": np.array([[1 / 3, 0.25]]), "predicted_label": np.array([0])}
+    body = encode(vectors, "application/jsonlines", LINEAR)
+    assert body == b'{"predicted_label":0,"score":[0.333333333333333,0.25]}\n'
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_compact_numbers_are_the_longer_ones_cut(value: float) -> None:
+    body = encode({"x": np.array([value])}, "application/jsonlines", Response(compact_lines=True))
+    cut = json.loads(body)["x"]
+    if math.isinf(cut) or abs(value) < 1e-300:  # fewer digits than 15 there
+        return
+    assert abs(cut) <= abs(value)
+    assert cut == pytest.approx(value, rel=1.1e-14)  # the 15th digit of a number that begins with 1
+
+
+def test_csv_has_an_order_of_its_own() -> None:
+    columns = {"score": np.array([[0.25, 0.75]], np.float32), "predicted_label": np.array([1])}
+    assert encode(columns, "text/csv", LINEAR) == b"1,0.25,0.75\n"
+    assert encode({"score": np.array([2.5])}, "text/csv", LINEAR) == b"2.5\n"  # of a regressor
+
+
 def test_no_records_make_an_empty_list() -> None:
     nothing = {name: np.empty(0, np.float32) for name in KMEANS.fields}
     assert encode(nothing, "application/json", KMEANS) == b'{"predictions": []}'
