@@ -61,13 +61,22 @@ class Forest:
         """What the sum of E over the trees is multiplied with."""
         return math.log2(self.rows + 1) / self.trees
 
+    @property
+    def nbytes(self) -> int:
+        arrays = (getattr(self, field.name) for field in fields(self))
+        return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
+
     def on(self, device: str) -> Forest:
         """A copy in torch tensors."""
         import torch
 
         held = {field.name: getattr(self, field.name) for field in fields(self)}
-        arrays = {name: value for name, value in held.items() if isinstance(value, np.ndarray)}
-        return replace(self, **{name: torch.tensor(array, device=device) for name, array in arrays.items()})
+        tensors: dict[str, Any] = {
+            name: torch.tensor(value, device=device)
+            for name, value in held.items()
+            if isinstance(value, np.ndarray)
+        }
+        return replace(self, **tensors)
 
     def nearer(self) -> Forest:
         """The same forest in the larger unit."""

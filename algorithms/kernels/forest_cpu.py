@@ -54,7 +54,7 @@ def score(rows: np.ndarray, forest: Forest) -> np.ndarray:
 
 
 @njit(float32(_vector, _matrix), nogil=True, cache=True, fastmath=FAST)
-def _gap(row: np.ndarray, box: np.ndarray) -> float:
+def _gap(row: np.ndarray, box: np.ndarray) -> np.float32:
     gap = np.float32(0)
     for j in range(len(row)):
         below = box[0, j] - row[j]

@@ -94,8 +94,8 @@ def _box(rows: np.ndarray, members: np.ndarray, low: np.ndarray, high: np.ndarra
     return total
 
 
-@njit(types.Tuple((int64, float32))(float32[::1], float32[::1], float64), nogil=True, cache=True)
-def _cut(low: np.ndarray, high: np.ndarray, level: float) -> tuple[int, float]:
+@njit("Tuple((int64, float32))(float32[::1], float32[::1], float64)", nogil=True, cache=True)
+def _cut(low: np.ndarray, high: np.ndarray, level: float) -> tuple[int, np.float32]:
     """The dimension in whose range `level` of the summed ranges falls, and the place there."""
     dimension = -1
     for j in range(len(low)):
@@ -112,7 +112,7 @@ def _cut(low: np.ndarray, high: np.ndarray, level: float) -> tuple[int, float]:
 
 
 @njit(
-    types.UniTuple(int64, 2)(
+    types.UniTuple(int64, 2)(  # type: ignore[no-untyped-call]
         _matrix, _exact, float32[:, ::1], int32[::1], int32[:, ::1], int32[::1], float32[::1]
     ),
     nogil=True,

@@ -1,0 +1,210 @@
+"""Random Cut Forest: one pass draws a sample, the end grows trees over it.
+
+Guha, Mishra, Roy, Schrijvers, "Robust Random Cut Forest Based Anomaly Detection on Streams", ICML 2016; Park,
+Ostrouchov, Samatova, Geist, "Reservoir-Based Random Sampling with Replacement from Data Stream", SDM 2004.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from algorithms.base import Metric, Setting
+from algorithms.errors import UserError
+from algorithms.random_cut_forest import evaluation
+from algorithms.random_cut_forest.forest import Grown, grow
+from algorithms.random_cut_forest.hyperparameters import Hyperparameters
+from algorithms.random_cut_forest.model import Model
+from algorithms.random_cut_forest.sample import Drawn, Sample
+from algorithms.records import Records
+
+log = logging.getLogger("optml")
+
+SHUFFLE = "OPTML_RCF_SHUFFLE"  # 1: no tree gets a stretch of the data, but rows from everywhere
+DOMINANT = 0.99  # of the summed ranges
+SCORED = 10_000  # training rows whose scores model.json sums up
+ALWAYS = {"roc_auc"}  # metrics that no value of eval_metrics asks for
+
+
+class Learner:
+    """State: a sample of at most num_trees * num_samples_per_tree rows."""
+
+    round: int | None = None
+    lockstep = False
+
+    def __init__(self, setting: Setting) -> None:
+        self.hyperparameters: Hyperparameters = setting.hyperparameters
+        self.cluster = setting.cluster
+        self.device = setting.device
+        self.seed = setting.seed
+        self.tuned = setting.tuned
+        self.shuffled = os.environ.get(SHUFFLE, "").strip() not in ("", "0")
+        self._final: Model | None = None
+        parameters = self.hyperparameters
+        self.capacity = parameters.num_trees * parameters.num_samples_per_tree
+        self._require_memory()
+        log.info("Initializing Sampler...")
+        self.sample = Sample(self.capacity, parameters.feature_dim, self.seed, self.cluster.rank)
+        log.info("Sampler correctly initialized.")
+        log.info("Sampling training data...")
+
+    def update(self, batch: Records) -> Iterable[Metric]:
+        self.sample.absorb(batch.dense())
+        return ()
+
+    def end_round(self) -> Iterable[Metric]:
+        log.info("Sampling training data completed.")
+        return ()
+
+    def evaluate(self, channel: str, batches: Iterable[Records]) -> Iterable[Metric]:
+        """Metrics over the labelled rows of all hosts, by the scores of the final model."""
+        if self._final is None:
+            raise RuntimeError("Random Cut Forest scores a channel after `finish`")
+        scores, anomalous = [np.empty(0)], [np.empty(0, np.bool_)]
+        for batch in batches:
+            anomalous.append(_anomalous(batch, channel))
+            scores.append(self._final.scores(batch.dense()))
+        return self._measured(
+            channel,
+            np.concatenate(self.cluster.gather(np.concatenate(scores))),
+            np.concatenate(self.cluster.gather(np.concatenate(anomalous).astype(np.uint8))).astype(np.bool_),
+        )
+
+    def stopping(self) -> None:
+        return None
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        return {"seed": np.array(self.seed), **self.sample.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        self.seed = int(state["seed"])
+        self.sample.load_state_dict(state)
+
+    def model(self) -> Model | None:
+        drawn = self.sample.held()
+        return None if drawn.seen < self.hyperparameters.num_trees else self._model(drawn, self._grow(drawn))
+
+    def finish(self) -> tuple[Model, Iterable[Metric]]:
+        log.info("Master node: building Random Cut Forest...")
+        log.info("Gathering samples...")
+        drawn = self.sample.gather(self.cluster)
+        log.info("%d samples gathered", len(drawn.rows))
+        if drawn.seen < self.hyperparameters.num_trees:
+            raise UserError(
+                f"{drawn.seen} rows of channel 'train' cannot fill {self.hyperparameters.num_trees} trees: "
+                "add data, or lower num_trees (not below 50)"
+            )
+        self._warn(drawn)
+        log.info("Building Random Cut Forest...")
+        grown = self._grow(drawn)
+        log.info("Random Cut Forest built:\n\n%s", grown.info())
+        self._final = self._model(drawn, grown)
+        return self._final, ()
+
+    def _grow(self, drawn: Drawn) -> Grown:
+        parameters = self.hyperparameters
+        return grow(
+            drawn,
+            parameters.num_trees,
+            parameters.num_samples_per_tree,
+            self.seed,
+            shuffled=self.shuffled,
+        )
+
+    def _model(self, drawn: Drawn, grown: Grown) -> Model:
+        parameters = self.hyperparameters.model_dump(mode="json")
+        model = Model(grown.forest, parameters, device=self.device)
+        some = drawn.rows
+        if len(some) > SCORED:
+            some = some[np.argpartition(drawn.keys, SCORED)[:SCORED]]
+        scores = model.scores(some)
+        model.facts = {
+            "rows_seen": drawn.seen,
+            "training_score": {
+                "rows": len(some),
+                "mean": float(scores.mean()),
+                "standard_deviation": float(scores.std()),
+                "mean_plus_3_standard_deviations": evaluation.threshold(scores),
+            },
+        }
+        return model
+
+    def _measured(self, channel: str, scores: np.ndarray, anomalous: np.ndarray) -> list[Metric]:
+        measured = evaluation.measure(scores, anomalous)
+        if "roc_auc" not in measured:
+            kind = "1 (anomaly)" if anomalous.all() else "0 (normal)"
+            log.warning("every label of channel '%s' is %s: its metrics say little", channel, kind)
+        wanted = set(ALWAYS)
+        if "accuracy" in self.hyperparameters.eval_metrics:
+            wanted.add("accuracy")
+        if "precision_recall_fscore" in self.hyperparameters.eval_metrics:
+            wanted |= measured.keys() - {"accuracy"}
+        return [
+            Metric(f"{channel}:{name}", value)
+            for name, value in measured.items()
+            if name in wanted or f"{channel}:{name}" == self.tuned
+        ]
+
+    def _warn(self, drawn: Drawn) -> None:
+        """Of what the forest cannot know and the user may not."""
+        rows = drawn.rows
+        steps = np.diff(rows[:, 0].astype(np.float64))
+        ordered = steps.any() and ((steps >= 0).all() or (steps <= 0).all())
+        if ordered and drawn.seen == len(rows) and not self.shuffled:
+            log.warning(
+                "the rows of channel 'train' are sorted by their first feature, and each tree takes a "
+                "stretch of them: set the environment variable %s=1 to shuffle them first",
+                SHUFFLE,
+            )
+        ranges = rows.max(axis=0).astype(np.float64) - rows.min(axis=0)
+        if len(ranges) > 1 and ranges.max() > DOMINANT * ranges.sum() > 0:
+            log.warning(
+                "feature %d (counted from 0) holds %.1f %% of the summed ranges of all %d, so nearly all "
+                "cuts are through it: scale the features",
+                ranges.argmax(),
+                100 * ranges.max() / ranges.sum(),
+                len(ranges),
+            )
+
+    def _require_memory(self) -> None:
+        """Better said now than killed without a word. A sample is at most 3 times its capacity while it is
+        cut back; later it stands beside its rows by tree, the forest's points and its boxes, twice these."""
+        log.info("Validating memory limits...")
+        row = 4 * self.hyperparameters.feature_dim
+        sample = 3 * self.capacity * (row + 8)
+        needed = self.capacity * (6 * row + 64)
+        installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        log.info("Available memory in bytes: %d", installed)
+        log.info("Estimated sample size in bytes: %d", sample)
+        log.info("Estimated memory needed to build the forest in bytes: %d", needed)
+        if needed > installed:
+            parameters = self.hyperparameters
+            raise UserError(
+                f"a forest of num_trees * num_samples_per_tree = {parameters.num_trees} * "
+                f"{parameters.num_samples_per_tree} = {self.capacity} rows of {parameters.feature_dim} "
+                f"features takes {needed} bytes to build, but this machine has {installed}: lower "
+                "num_samples_per_tree, or num_trees (not below 50)"
+            )
+        log.info("Memory limits validated.")
+
+
+def _anomalous(batch: Records, channel: str) -> np.ndarray:
+    """The labels of a batch as true or false (n,)."""
+    labels = batch.labels
+    if labels is None or labels.shape[1] != 1:
+        found = "none" if labels is None else f"{labels.shape[1]} of them"
+        raise UserError(
+            f"channel '{channel}' needs one label for every row, 1 for an anomaly and 0 for any other, but "
+            f"{batch.where(0)} has {found}: put it into the first column of a CSV (text/csv;label_size=1)"
+        )
+    values = labels[:, 0]
+    wrong = ~np.isin(values, (0, 1))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise UserError(
+            f"{batch.where(row)} has label {values[row]:g}; expected 1 for an anomaly or 0 for any other row"
+        )
+    return np.asarray(values == 1)
