@@ -20,6 +20,7 @@ from algorithms.errors import UserError
 log = logging.getLogger("optml")
 
 EVERY_S = 10.0  # a sign of life in a long epoch
+PROGRESS = "#progress_metric: host={host}, completed {value} % of epochs"  # where an algorithm has no other
 
 
 class Handler(logging.StreamHandler[TextIO]):
@@ -166,7 +167,8 @@ class Report:
         self._most = (max(self._most[0], records), max(self._most[1], batches))
         log.info("processed a total of %d examples", records)
         done = 100.0 * (self._epoch + 1) / self._epochs
-        log.info("#progress_metric: host=%s, completed %r %% of epochs", self._host, done)
+        progress = self._lines.get("train:progress", PROGRESS)
+        log.info("%s", progress.format(host=self._host, value=repr(done)))
         counts = {
             "Total Records Seen": self.records,
             "Total Batches Seen": self.batches,

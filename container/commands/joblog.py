@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from algorithms.base import MetricSpec
 from container.describe import regex
 
-_PROGRESS = re.compile(r"#progress_metric: host=\S+, completed (\S+) % of epochs")
+_PROGRESS = re.compile(r"#progress_metric: host=\S+, completed (\S+) % (?:of )?epochs")
 _WARNING = re.compile(r"\[[^\]]* WARNING [^\]]*\] (.*)")
 _TAIL = 20
 
