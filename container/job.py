@@ -218,6 +218,11 @@ def _channels(
         )
         channel.may_be_empty = channel.distribution == "ShardedByS3Key" and hosts.size > 1
         wrong = _misdescribed(channel)
+        if not wrong and hosts.size > 1 and channel.distribution not in spec.distribution:
+            wrong.append(
+                f"channel '{spec.name}' has S3DistributionType '{channel.distribution}', but on several hosts "
+                f"{algorithm.title} takes {' or '.join(spec.distribution)}"
+            )
         problems += wrong
         problem = None if wrong else channel.problem()
         if problem:
