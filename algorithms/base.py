@@ -290,6 +290,7 @@ class Algorithm:
     compute: Compute = Compute()
     fit: Callable[[Run], Model | None] | None = None  # None of it: stopped before there was a model to keep
     data: Callable[[Any, Setting], Data] | None = None  # of a channel; None: rows of a table
+    batch_rows: Callable[[Any], int] | None = None  # of a batch, by the hyperparameters; None: mini_batch_size
     sparse: bool = False  # True: the learner and the model take csr_array; False: they are handed dense rows
     label_size: int = 0  # label columns that a CSV request has where it names none
     default_request: str = "text/csv"

@@ -13,7 +13,7 @@ from algorithms.errors import UserError
 
 # Every algorithm of the family, by the name of its repository at AWS; None: not built yet.
 MODULES: dict[str, str | None] = {
-    "linear-learner": None,
+    "linear-learner": "algorithms.linear_learner",
     "xgboost": None,
     "seq2seq": None,
     "forecasting-deepar": None,
@@ -27,7 +27,7 @@ MODULES: dict[str, str | None] = {
     "lda": None,
     "knn": None,
     "kmeans": "algorithms.kmeans",
-    "pca": None,
+    "pca": "algorithms.pca",
     "factorization-machines": None,
     "ipinsights": None,
 }

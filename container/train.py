@@ -222,6 +222,8 @@ class Training:
 
         repeated = getattr(job.hyperparameters, "epochs", 1) > 1 and role != "test"
         size = getattr(job.hyperparameters, "mini_batch_size", None)
+        if job.algorithm.batch_rows is not None:
+            size = job.algorithm.batch_rows(job.hyperparameters)
         width = getattr(job.hyperparameters, "feature_dim", None)
         return {
             name: Rows(

@@ -17,14 +17,18 @@ Part = TypeVar("Part")
 def in_parts(work: Callable[[int, int], Part], rows: int, size: int) -> list[Part]:
     """Do `work(start, stop)` over runs of the rows, on as many threads as BLAS would have used itself; what
     each returns, in the order of the rows. `size`: multiply-adds of one row."""
-    blas = _blas()
-    threads = max((library["num_threads"] for library in blas.info()), default=1)
-    with blas.limit(limits=1):
+    threads = count()
+    with _blas().limit(limits=1):
         if threads == 1 or rows * size < ALONE:
             return [work(0, rows)]
         edges = [rows * thread // threads for thread in range(threads + 1)]
         others = [_pool(threads).submit(work, *run) for run in pairwise(edges[1:])]
         return [work(0, edges[1]), *(other.result() for other in others)]
+
+
+def count() -> int:
+    """The threads that BLAS would use itself."""
+    return max((library["num_threads"] for library in _blas().info()), default=1)
 
 
 @cache

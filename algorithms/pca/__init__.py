@@ -1,0 +1,74 @@
+"""PCA: the directions of most variance of numeric rows, and rows projected on them."""
+
+from __future__ import annotations
+
+from algorithms.base import Algorithm, ChannelSpec, Compute, MetricSpec, Response
+from algorithms.pca.hyperparameters import Hyperparameters
+from algorithms.pca.learner import Learner, batch_rows
+from algorithms.pca.model import load, recognises
+
+ROWS = (
+    "One row is one observation of feature_dim numbers. RecordIO-protobuf: features 'values', dense or "
+    "sparse; labels are ignored. CSV: no header, text/csv;label_size=0."
+)
+RECORDIO = "application/x-recordio-protobuf"
+
+ALGORITHM = Algorithm(
+    slug="pca",
+    title="PCA",
+    task="principal component analysis: learn num_components orthonormal directions of most variance and "
+    "project rows on them",
+    hyperparameters=Hyperparameters,
+    channels=(
+        ChannelSpec(
+            "train",
+            "train",
+            required=True,
+            label_size=None,
+            distribution=("ShardedByS3Key", "FullyReplicated"),
+            meaning=ROWS,
+        ),
+        ChannelSpec(
+            "test",
+            "test",
+            label_size=None,
+            meaning="The same layout. Only scored.",
+        ),
+    ),
+    metrics=(
+        MetricSpec(
+            "train:progress",
+            "#progress_metric: host={host}, completed {value} % of epochs",
+            None,
+            "end of the pass",
+        ),
+        MetricSpec(
+            "train:throughput",
+            "#throughput_metric: host={host}, train throughput={value} records/second",
+            None,
+            "end of the pass",
+        ),
+        MetricSpec(
+            "test:reconstruction_mse",
+            "#quality_metric: host={host}, test reconstruction_mse <loss>={value}",
+            "Minimize",
+            "test channel given; mean over rows and features, of the final model",
+        ),
+        MetricSpec(
+            "train:explained_variance_ratio",
+            "#quality_metric: host={host}, train explained_variance_ratio <score>={value}",
+            "Maximize",
+            "once, after the pass; share of the variance that the components hold",
+        ),
+    ),
+    content_types=("text/csv", "application/json", "application/jsonlines", RECORDIO),
+    accepts=("application/json", "application/jsonlines", RECORDIO, "text/csv"),
+    response=Response("projections", ("projection",)),
+    learner=Learner,
+    load=load,
+    recognises=recognises,
+    compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=False),
+    batch_rows=batch_rows,
+    sparse=True,
+    logged_as="PCA",
+)

@@ -1,0 +1,157 @@
+"""PCA in one pass: the state that absorbs rows is their covariance, or a sketch of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from algorithms.base import Metric, Setting
+from algorithms.errors import UserError
+from algorithms.pca.components import Components, rank
+from algorithms.pca.covariance import Covariance
+from algorithms.pca.device import Device
+from algorithms.pca.hyperparameters import Hyperparameters
+from algorithms.pca.model import Model
+from algorithms.pca.sketch import Sketch, piece_rows
+from algorithms.records import Records
+
+log = logging.getLogger("optml")
+
+BATCH_BYTES = 32 << 20  # of rows that are read at a time; mini_batch_size has no say in what comes of them
+BATCH_ROWS = (256, 65536)  # but no fewer, and no more
+MATRICES = 6  # of feature_dim x feature_dim float64: scatter matrix, copies, what eigh works with
+
+
+def batch_rows(hyperparameters: Hyperparameters) -> int:
+    """The rows of a batch."""
+    least, most = BATCH_ROWS
+    return min(max(BATCH_BYTES // (4 * hyperparameters.feature_dim), least), most)
+
+
+class Learner:
+    """Absorbs without a word between hosts; they add up what they have in `finish`.
+
+    In randomized mode the covariance is kept as well where it is no larger than what a sketch is shrunk in:
+    then it is exact, and faster.
+    """
+
+    round: int | None = None
+    lockstep = False
+
+    def __init__(self, setting: Setting) -> None:
+        self.hyperparameters: Hyperparameters = setting.hyperparameters
+        self.cluster = setting.cluster
+        self.device = setting.device
+        self.state: Covariance | Sketch = self._empty(Device(setting.device))
+        self._final: Model | None = None
+
+    def _empty(self, device: Device) -> Covariance | Sketch:
+        parameters = self.hyperparameters
+        width, rows = parameters.feature_dim, parameters.sketch_rows
+        if parameters.algorithm_mode == "randomized":
+            if width > rows + piece_rows(rows):
+                self._require_memory(4 * 3 * (rows + piece_rows(rows)) * width)
+                return Sketch(width, rows, device, centered=parameters.subtract_mean)
+            log.info("%d features are few: randomized mode finds the exact components", width)
+        elif "extra_components" in parameters.model_fields_set:
+            log.warning("extra_components has no effect in algorithm_mode regular, whose result is exact")
+        self._require_memory(8 * MATRICES * width**2)
+        return Covariance(width, device, centered=parameters.subtract_mean)
+
+    def update(self, batch: Records) -> Iterable[Metric]:
+        if not self.state.rows:
+            parameters = self.hyperparameters
+            executor = f"<PCAExecutor on {'cpu(0)' if self.device == 'cpu' else self.device}>"
+            log.info("The default executor is %s.", executor)
+            log.info("%d feature(s) found in 'data'.", parameters.feature_dim)
+            log.info("%s is assigned to batch slice from 0 to %d.", executor, parameters.mini_batch_size - 1)
+        self.state.absorb(batch.features)
+        return ()
+
+    def end_round(self) -> Iterable[Metric]:
+        return ()
+
+    def evaluate(self, channel: str, batches: Iterable[Records]) -> Iterable[Metric]:
+        """Mean over the values of all hosts' rows of the squared difference to what the final model's
+        projections tell of them."""
+        if self._final is None:
+            raise RuntimeError("PCA scores a channel after `finish`")
+        totals = np.zeros(2)
+        for batch in batches:
+            step = len(batch) if not isinstance(batch.features, csr_array) else BATCH_ROWS[0]
+            for start in range(0, len(batch), step):
+                totals[0] += self._final.squared_error(batch[start : start + step].dense())
+            totals[1] += len(batch)
+        self.cluster.all_sum(totals)
+        mean = totals[0] / max(totals[1] * self.hyperparameters.feature_dim, 1)
+        return [Metric(f"{channel}:reconstruction_mse", float(mean))]
+
+    def stopping(self) -> None:
+        return None
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        return self.state.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        self.state.load_state_dict(state)
+
+    def model(self) -> Model | None:
+        """Of this host's rows alone; None while they are fewer than the components."""
+        if self.state.rows < self.hyperparameters.num_components:
+            return None
+        if self.cluster.size > 1:
+            log.info("The model is of the %d rows that this host has read so far", self.state.rows)
+        return self._model(self._components(self.state))
+
+    def finish(self) -> tuple[Model, Iterable[Metric]]:
+        parameters = self.hyperparameters
+        state = self.state.merged(self.cluster)
+        if not state.rows:
+            raise UserError("channel 'train' is empty: there are no records in its data")
+        needed = rank(state.rows, parameters.feature_dim, centered=parameters.subtract_mean)
+        if needed < parameters.num_components:
+            log.warning(
+                "channel 'train' holds only %d rows%s: of the %d components, those beyond the %d largest "
+                "have a singular value of 0 and no meaning; give more rows or lower num_components",
+                state.rows,
+                ", of which the mean was subtracted" if parameters.subtract_mean else "",
+                parameters.num_components,
+                needed,
+            )
+        components = self._components(state)
+        self._final = self._model(components)
+        return self._final, [Metric("train:explained_variance_ratio", components.explained)]
+
+    def _components(self, state: Covariance | Sketch) -> Components:
+        try:
+            return state.components(self.hyperparameters.num_components)
+        except FloatingPointError:
+            raise UserError(
+                "the squares of the rows of channel 'train' are larger than float32 holds: divide features "
+                "whose values are beyond 1e18 or so by a power of ten, or remove outliers"
+            ) from None
+
+    def _model(self, components: Components) -> Model:
+        return Model.of(components, self.hyperparameters.model_dump(mode="json"), self.device)
+
+    def _require_memory(self, needed: int) -> None:
+        """Better said now than killed without a word, or after hours."""
+        parameters = self.hyperparameters
+        installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        if needed <= installed:
+            return
+        width = parameters.feature_dim
+        if parameters.algorithm_mode == "regular":
+            what = f"matrices of feature_dim x feature_dim = {width} x {width} in algorithm_mode regular"
+            mend = "set algorithm_mode to randomized, or lower feature_dim"
+        else:
+            rows = parameters.sketch_rows
+            what = f"a sketch of {rows} rows (num_components + extra_components) of {width} features"
+            mend = "lower num_components or extra_components"
+        raise UserError(
+            f"{what} take {needed / 2**30:.3g} GiB, but this machine has {installed / 2**30:.3g}: {mend}"
+        )
