@@ -22,7 +22,7 @@ MODULES: dict[str, str | None] = {
     "object-detection": None,
     "image-classification": None,
     "semantic-segmentation": None,
-    "randomcutforest": None,
+    "randomcutforest": "algorithms.random_cut_forest",
     "ntm": None,
     "lda": None,
     "knn": None,
