@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from algorithms import registry
 from tests.contract.tree import Tree, end, read_until, wait_for
 
 
@@ -120,7 +121,8 @@ def test_an_image_with_several_algorithms_asks_which(tree: Tree) -> None:
     )
     ended = tree.train("-c", code, OPTML_ALGORITHM="")
     assert ended.code == 2
-    assert "set the environment variable OPTML_ALGORITHM to one of kmeans, toy" in tree.failure
+    known = ", ".join(sorted([*registry.available(), "toy"]))
+    assert f"set the environment variable OPTML_ALGORITHM to one of {known}" in tree.failure
 
 
 def test_sigterm_saves_the_model_of_the_moment_and_a_checkpoint(tree: Tree) -> None:
