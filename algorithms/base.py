@@ -153,6 +153,7 @@ class Cluster(Protocol):
     local: int  # place of this process among those of its host, which share its files
     processes: int  # of each host
     host: str  # as log lines print it: "algo-1"
+    leader: str  # the address at which this process reaches the first one
 
     def all_sum(self, *arrays: np.ndarray) -> None:
         """Replace each array (any numeric dtype, C-contiguous) by its sum over the hosts, in place."""
@@ -290,7 +291,7 @@ class Algorithm:
     compute: Compute = Compute()
     fit: Callable[[Run], Model | None] | None = None  # None of it: stopped before there was a model to keep
     data: Callable[[Any, Setting], Data] | None = None  # of a channel; None: rows of a table
-    batch_rows: Callable[[Any], int] | None = None  # of a batch, by the hyperparameters; None: mini_batch_size
+    batch_rows: Callable[[Any], int] | None = None  # of a batch, by hyperparameters; None: mini_batch_size
     sparse: bool = False  # True: the learner and the model take csr_array; False: they are handed dense rows
     label_size: int = 0  # label columns that a CSV request has where it names none
     default_request: str = "text/csv"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from algorithms.errors import UserError
+
 
 @dataclass(frozen=True, slots=True)
 class Components:
@@ -30,6 +32,15 @@ class Components:
         """The share of the total variance that the components hold; of none at all, they hold all."""
         kept = float(np.square(self.singular_values).sum())
         return kept / self.total_variance if self.total_variance > 0 else 1.0
+
+
+def require_finite(matrix: np.ndarray) -> None:
+    """Raise UserError where products of the rows were beyond float32."""
+    if not np.isfinite(matrix).all():
+        raise UserError(
+            "the squares of the rows of channel 'train' are larger than float32 holds: divide features whose "
+            "values are beyond 1e18 or so by a power of ten, or remove outliers"
+        )
 
 
 def rank(rows: int, width: int, *, centered: bool) -> int:

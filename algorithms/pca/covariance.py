@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 
 from algorithms.base import Cluster
 from algorithms.kernels import gram
-from algorithms.pca.components import Components, rank
+from algorithms.pca.components import Components, rank, require_finite
 from algorithms.pca.device import Device
 
 DENSITY = 0.08  # share of values that are not 0, up to which pairs of them cost less than dense products
@@ -20,9 +20,10 @@ PIECE = 1 << 23  # values of sparse rows that are made dense at a time
 class Covariance:
     """State: n rows seen, a shift c, t = sum (x - c) and G = sum (x - c)^T (x - c), float64 (d,) and (d, d).
 
-    The scatter matrix M = G - t^T t / n about the mean c + t / n does not depend on c, its rounding does:
-    with a shift near the mean nothing is lost where the mean is large. So c is the mean of the first rows
-    (0 for sparse ones, which are added up in float64 anyway, and where the rows are not to be centered).
+    The scatter matrix M = G - t^T t / n about the mean m = c + t / n does not depend on c, its rounding does:
+    with a shift near the mean nothing is lost where the mean is large. So c is the mean of the first rows, or
+    0 where they are sparse, which are added up in float64 anyway. Without centering M + n m^T m takes the
+    place of M.
     """
 
     def __init__(self, width: int, device: Device, *, centered: bool) -> None:
@@ -42,7 +43,7 @@ class Covariance:
         if isinstance(features, csr_array):
             self._absorb_sparse(features)
             return
-        if self.centered and not self.rows:
+        if not self.rows:
             self._move(features[: gram.BLOCK].mean(axis=0, dtype=np.float64).astype(np.float32))
         gram.accumulate(self.device.put(features), self._shift, self.gram, self.sums)
         self.rows += len(features)
@@ -73,22 +74,21 @@ class Covariance:
         total = int(counts.sum())
         everyone = Covariance(self.width, Device("cpu"), centered=self.centered)
         everyone.rows = total
-        if self.centered:
-            mean = counts @ means / max(total, 1)
-            away = means[cluster.rank] - mean
-            scatter += self.rows * np.outer(away, away)
-            everyone._move(mean)  # sums of (x - mean) are 0
+        mean = counts @ means / max(total, 1)
+        away = means[cluster.rank] - mean
+        scatter += self.rows * np.outer(away, away)
+        everyone._move(mean)  # sums of (x - mean) are 0
         cluster.all_sum(scatter)
         everyone.gram = scatter
         return everyone
 
     def components(self, count: int) -> Components:
         """The leading ones of M, by LAPACK's `syevd` in float64 on the CPU wherever M was added up: so signs
-        are those of AWS's image, and the same on every device. Raises FloatingPointError where squares of
-        the rows were beyond float32."""
+        are those of AWS's image, and the same on every device."""
         mean, scatter = self._moments()
-        if not np.isfinite(scatter).all():
-            raise FloatingPointError
+        require_finite(scatter)
+        if not self.centered:
+            scatter += self.rows * np.outer(mean, mean)
         total = float(np.trace(scatter))
         values, vectors = np.linalg.eigh(scatter)  # ascending
         values = values[self.width - count :].clip(min=0)
@@ -98,13 +98,12 @@ class Covariance:
         return Components(np.sqrt(values), directions, mean if self.centered else None, total, self.rows)
 
     def _moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean (d,), and a new array for M (d, d), both float64."""
+        """The mean m (d,), and M (d, d) in a new array, both float64."""
         upper = np.triu(self.device.host(self.gram))
         sums = self.device.host(self.sums)
         mean = sums / max(self.rows, 1)
-        if self.centered:
-            with np.errstate(over="ignore", invalid="ignore"):
-                upper -= np.outer(mean, sums)
+        with np.errstate(over="ignore", invalid="ignore"):  # `components` tells of it
+            upper -= np.outer(mean, sums)
         scatter = np.triu(upper)
         scatter += np.triu(upper, 1).T
         return (mean if self.shift is None else mean + self.shift), scatter

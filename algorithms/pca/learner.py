@@ -105,7 +105,7 @@ class Learner:
             return None
         if self.cluster.size > 1:
             log.info("The model is of the %d rows that this host has read so far", self.state.rows)
-        return self._model(self._components(self.state))
+        return self._model(self.state.components(self.hyperparameters.num_components))
 
     def finish(self) -> tuple[Model, Iterable[Metric]]:
         parameters = self.hyperparameters
@@ -122,18 +122,9 @@ class Learner:
                 parameters.num_components,
                 needed,
             )
-        components = self._components(state)
+        components = state.components(parameters.num_components)
         self._final = self._model(components)
         return self._final, [Metric("train:explained_variance_ratio", components.explained)]
-
-    def _components(self, state: Covariance | Sketch) -> Components:
-        try:
-            return state.components(self.hyperparameters.num_components)
-        except FloatingPointError:
-            raise UserError(
-                "the squares of the rows of channel 'train' are larger than float32 holds: divide features "
-                "whose values are beyond 1e18 or so by a power of ten, or remove outliers"
-            ) from None
 
     def _model(self, components: Components) -> Model:
         return Model.of(components, self.hyperparameters.model_dump(mode="json"), self.device)

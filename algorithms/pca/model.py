@@ -137,8 +137,8 @@ def load(folder: Path, device: str) -> Model:
             arrays["s"],
             arrays["v"],
             arrays.get("mean"),
-            total_variance=None if variance is None else float(variance),
-            rows=None if rows is None else int(rows),
+            total_variance=None if variance is None else float(variance.item()),
+            rows=None if rows is None else int(rows.item()),
             hyperparameters=ours.hyperparameters,
             device=device,
         )

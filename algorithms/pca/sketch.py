@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from algorithms.base import Cluster
-from algorithms.pca.components import Components, rank
+from algorithms.pca.components import Components, rank, require_finite
 from algorithms.pca.device import Device
 
 LEAST = 128  # rows of a piece at least: shrinking small sketches costs more than their products
@@ -60,7 +60,7 @@ class Sketch:
             self._take(piece.toarray() if isinstance(piece, csr_array) else piece)
 
     def _take(self, piece: np.ndarray) -> None:
-        with np.errstate(over="ignore", invalid="ignore"):  # `components` tells of squares that overflow
+        with np.errstate(over="ignore", invalid="ignore"):  # `_stack` tells of it
             if self.centered:
                 mean = piece.mean(axis=0, dtype=np.float64)
                 piece = piece - mean.astype(np.float32)
@@ -84,7 +84,7 @@ class Sketch:
         if len(stack) > self.most:
             with np.errstate(over="ignore", invalid="ignore"):
                 square = self.device.host(stack @ stack.T).astype(np.float64)
-            self._require_finite(square)
+            require_finite(square)
             values, vectors = (array[..., ::-1] for array in np.linalg.eigh(square))  # descending
             lost = max(float(values[self.most]), 0.0)
             kept = values[: self.most]
@@ -117,11 +117,10 @@ class Sketch:
         return everyone
 
     def components(self, count: int) -> Components:
-        """The leading ones of the sketch, by one more decomposition in float64 on the CPU. Raises
-        FloatingPointError where squares of the rows were beyond float32."""
+        """The leading ones of the sketch, by one more decomposition in float64 on the CPU."""
         rows = self.device.host(self.sketch).astype(np.float64)
         square = rows @ rows.T
-        self._require_finite(square)
+        require_finite(square)
         values, vectors = np.linalg.eigh(square)  # ascending
         real = values > NOISE * values.max(initial=0)
         values, vectors = values[real][-count:], vectors[:, real][:, -count:]
@@ -140,10 +139,6 @@ class Sketch:
         random = np.random.default_rng(0).normal(size=(self.width, count))
         orthonormal, _ = np.linalg.qr(np.concatenate([directions, random], axis=1))
         return orthonormal[:, directions.shape[1] :]
-
-    def _require_finite(self, square: np.ndarray) -> None:
-        if not np.isfinite(square).all():
-            raise FloatingPointError
 
     def state_dict(self) -> dict[str, np.ndarray]:
         return {
