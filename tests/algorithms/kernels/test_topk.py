@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from algorithms.kernels.topk import fold, search
+from tests.algorithms.kernels import topk_agreement as agreement
+from tests.algorithms.kernels.topk_agreement import SHAPES, agree, normal
+
+
+def by_cpu(queries: np.ndarray, points: np.ndarray, k: int, inner: bool) -> tuple[np.ndarray, np.ndarray]:
+    return search(queries, fold(points), k, inner)
+
+
+@pytest.mark.parametrize("inner", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_odd_sizes_agree_with_the_reference(shape: tuple[int, int, int, int], inner: bool) -> None:
+    agree(by_cpu, *normal(*shape[:3]), shape[3], inner)
+
+
+def test_several_threads_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("algorithms.kernels.threads.count", lambda: 3)
+    monkeypatch.setattr("algorithms.kernels.threads.ALONE", 0)
+    for queries in (2, 40):
+        agree(by_cpu, *normal(queries, 70, 9), 10, False)
+        agree(by_cpu, *normal(queries, 1999, 9), 10, True)
+
+
+def test_points_at_an_odd_address_are_searched_where_they_lie() -> None:
+    queries, points = normal(30, 500, 11)
+    raw = np.frombuffer(b"\0" + points.tobytes(), np.uint8)
+    odd = raw[1:].view(np.float32).reshape(points.shape)
+    assert not odd.flags.aligned
+    agree(by_cpu, queries, odd, 4, False)
+    agree(by_cpu, queries[:3], odd, 4, True)
+
+
+def test_points_far_from_the_origin_keep_their_order() -> None:
+    agreement.finds_neighbours_far_from_the_origin(by_cpu)
+
+
+@pytest.mark.parametrize("queries", [1, 50])
+def test_ties_go_to_the_first_places(queries: int) -> None:
+    agreement.gives_ties_to_the_first_places(by_cpu, queries)
+
+
+def test_an_answer_does_not_depend_on_its_batch() -> None:
+    queries, points = normal(64, 3000, 20)
+    together, places = by_cpu(queries, points, 10, False)
+    for i in (0, 17, 63):
+        alone, place = by_cpu(queries[i : i + 1], points, 10, False)
+        np.testing.assert_array_equal(alone[0], together[i])
+        np.testing.assert_array_equal(place[0], places[i])
