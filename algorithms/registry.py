@@ -14,7 +14,7 @@ from algorithms.errors import UserError
 # Every algorithm of the family, by the name of its repository at AWS; None: not built yet.
 MODULES: dict[str, str | None] = {
     "linear-learner": "algorithms.linear_learner",
-    "xgboost": None,
+    "xgboost": "algorithms.xgboost",
     "seq2seq": None,
     "forecasting-deepar": None,
     "blazingtext": None,
@@ -28,7 +28,7 @@ MODULES: dict[str, str | None] = {
     "knn": None,
     "kmeans": "algorithms.kmeans",
     "pca": "algorithms.pca",
-    "factorization-machines": None,
+    "factorization-machines": "algorithms.factorization_machines",
     "ipinsights": None,
 }
 

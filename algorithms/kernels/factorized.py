@@ -1,6 +1,6 @@
 """Second-order factorization machines: scores, gradients, and Adam on the rows that a mini-batch touches.
 
-S. Rendle, "Factorization Machines", ICDM 2010, in the linear-time form of its lemma 3.1, with s = sum_i x_i v_i:
+S. Rendle, "Factorization Machines", ICDM 2010, in the linear-time form of lemma 3.1; with s = sum_i x_i v_i:
 
     score(x) = w0 + sum_i w_i x_i + pair(x),   pair(x) = (|s|^2 - sum_i x_i^2 |v_i|^2) / 2
     gradient:  d/dw0 = 1,  d/dw_i = x_i,  d/dv_i = x_i s - x_i^2 v_i
@@ -85,7 +85,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A batch. sums: (n, k) float32, s of each row.   scores, slopes: (n,) float32.   tallies: (9,) float64."""
+    """A batch. sums: (n, k), s of each row.   scores, slopes: (n,); float32.   tallies: (9,) float64."""
 
     sums: Array
     scores: Array

@@ -9,11 +9,7 @@ another does, so the result does not depend on their number.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,8 +17,8 @@ from numba import boolean, float32, float64, int32, int64, njit, types, void
 
 from algorithms.kernels.factorized import BETA1, BETA2, TALLIES, Scored, State, Step
 from algorithms.kernels.places import View
+from algorithms.kernels.threads import ALONE, in_parts
 
-ALONE = 1 << 20  # multiply-adds that are not worth waking another thread for
 FAST = {"reassoc", "contract"}
 
 _BETA1, _BETA2 = np.float32(BETA1), np.float32(BETA2)
@@ -112,28 +108,12 @@ def _learn_bias(bias: np.ndarray, slope: float, step: Step) -> None:
 
 
 def _in_parts(work: Callable[[int, int], None], count: int, size: int) -> None:
-    """Do `work(start, stop)` over runs of `count` rows or features, on several threads where that pays."""
-    threads = min(_threads(), max(1, size // ALONE))
-    if threads == 1:
+    """Do `work(start, stop)` over runs of `count` rows or features, on several threads where `size`
+    multiply-adds in all pay for waking them."""
+    if size < ALONE:
         work(0, count)
-        return
-    edges = [count * thread // threads for thread in range(threads + 1)]
-    others = [_pool().submit(work, *run) for run in pairwise(edges[1:])]
-    work(0, edges[1])
-    for other in others:
-        other.result()
-
-
-@cache
-def _threads() -> int:
-    """As many as the libraries start; `container/cpus.py` says how many that is."""
-    chosen = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(chosen) if chosen.isdigit() and int(chosen) else os.cpu_count() or 1
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max(1, _threads() - 1), thread_name_prefix="factorized")
+    else:
+        in_parts(work, count, size // max(count, 1) + 1)
 
 
 _int32s = types.Array(int32, 1, "C", readonly=True)

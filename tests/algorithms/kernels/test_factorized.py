@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -59,26 +62,32 @@ def test_the_gradient_is_that_of_the_definition_by_autograd() -> None:
     np.testing.assert_allclose(found, gradient, rtol=0, atol=1e-9)
 
 
-def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    def train(threads: int) -> State:
-        monkeypatch.setattr(factorized_cpu, "ALONE", 1)
-        monkeypatch.setattr(factorized_cpu, "_threads", lambda: threads)
-        rng = np.random.default_rng(0)
-        state = State(
-            rng.normal(size=(50, 9)).astype(np.float32), *np.zeros((2, 50, 9), np.float32), np.zeros(3)
-        )
-        places = Places()
-        for t in range(1, 4):
-            indices = rng.integers(0, 50, 600).astype(np.int32)
-            view = places.view(np.arange(0, 601, 6, dtype=np.int32), indices, np.ones(600, np.float32))
-            scored = factorized.score(state, view, np.ones(100, np.float32), classifier=False)
-            step = Step.number(t, (0.1, 0.1, 0.1), (0, 0, 0), rescale=0.01, clip=np.inf, epsilon=1e-8)
-            factorized.learn(state, view, scored, step)
-        return state
+@pytest.mark.parametrize("parts", [2, 3])
+def test_sharing_out_changes_no_bit(parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shared_out(work: Callable[[int, int], None], count: int, size: int) -> None:
+        edges = [count * part // parts for part in range(parts + 1)]
+        for run in reversed(list(pairwise(edges))):  # in no particular order
+            work(*run)
 
-    one, two = train(1), train(2)
-    np.testing.assert_array_equal(one.rows, two.rows)
-    np.testing.assert_array_equal(one.squares, two.squares)
+    alone = train()
+    monkeypatch.setattr(factorized_cpu, "ALONE", 0)
+    monkeypatch.setattr(factorized_cpu, "in_parts", shared_out)
+    together = train()
+    np.testing.assert_array_equal(alone.rows, together.rows)
+    np.testing.assert_array_equal(alone.squares, together.squares)
+
+
+def train() -> State:
+    rng = np.random.default_rng(0)
+    state = State(rng.normal(size=(50, 9)).astype(np.float32), *np.zeros((2, 50, 9), np.float32), np.zeros(3))
+    places = Places()
+    for t in range(1, 4):
+        indices = rng.integers(0, 50, 600).astype(np.int32)
+        view = places.view(np.arange(0, 601, 6, dtype=np.int32), indices, np.ones(600, np.float32))
+        scored = factorized.score(state, view, np.ones(100, np.float32), classifier=False)
+        step = Step.number(t, (0.1, 0.1, 0.1), (0, 0, 0), rescale=0.01, clip=np.inf, epsilon=1e-8)
+        factorized.learn(state, view, scored, step)
+    return state
 
 
 @settings(max_examples=50, deadline=None)

@@ -1,0 +1,81 @@
+"""Factorization Machines: regression and binary classification on sparse data with pairwise interactions."""
+
+from __future__ import annotations
+
+from algorithms.base import Algorithm, ChannelSpec, Compute, MetricSpec, Response
+from algorithms.factorization_machines.hyperparameters import Hyperparameters
+from algorithms.factorization_machines.learner import Learner
+from algorithms.factorization_machines.model import load, recognises
+from algorithms.factorization_machines.quality import specs
+
+ROWS = (
+    "RecordIO-protobuf: features 'values', sparse (keys, values, shape) or dense, and label 'values' with "
+    "one number, 0 or 1 for binary_classifier. Beyond AWS: text/csv, the label first; text/libsvm."
+)
+FORMATS = ("application/x-recordio-protobuf", "text/csv", "text/libsvm")
+DISTRIBUTION = ("ShardedByS3Key", "FullyReplicated")
+
+ALGORITHM = Algorithm(
+    slug="factorization-machines",
+    title="Factorization Machines",
+    task="Second-order factorization machine for sparse regression and binary classification",
+    hyperparameters=Hyperparameters,
+    channels=(
+        ChannelSpec(
+            "train",
+            "train",
+            required=True,
+            content_types=FORMATS,
+            default_content_type="application/x-recordio-protobuf",
+            distribution=DISTRIBUTION,
+            meaning=ROWS,
+        ),
+        ChannelSpec(
+            "validation",
+            "validation",
+            content_types=FORMATS,
+            default_content_type="application/x-recordio-protobuf",
+            distribution=DISTRIBUTION,
+            meaning="The same layout; scored each epoch, and watched where early_stopping_patience is given.",
+        ),
+        ChannelSpec(
+            "test",
+            "test",
+            content_types=FORMATS,
+            default_content_type="application/x-recordio-protobuf",
+            distribution=DISTRIBUTION,
+            meaning="The same layout; scored once, at the end.",
+        ),
+    ),
+    metrics=(
+        *specs(),
+        MetricSpec(
+            "train:progress",
+            "#progress_metric: host={host}, completed {value} % of epochs",
+            None,
+            "each epoch",
+        ),
+        MetricSpec(
+            "train:throughput",
+            "#throughput_metric: host={host}, train throughput={value} records/second",
+            None,
+            "each epoch",
+        ),
+    ),
+    content_types=(
+        "application/json",
+        "application/x-recordio-protobuf",
+        "application/jsonlines",
+        "text/csv",
+        "text/libsvm",
+    ),
+    accepts=("application/json", "application/jsonlines", "application/x-recordio-protobuf", "text/csv"),
+    response=Response("predictions", ("score", "predicted_label")),
+    learner=Learner,
+    load=load,
+    recognises=recognises,
+    compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=False),
+    sparse=True,
+    default_request="application/json",
+    logged_as="factorization-machines",
+)

@@ -1,0 +1,185 @@
+"""What is learned: a row for every feature that has occurred, on the device that trains."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from algorithms.errors import UserError
+from algorithms.factorization_machines.initial import Initial
+from algorithms.kernels.factorized import Array, State
+from algorithms.kernels.places import Places, View
+
+if TYPE_CHECKING:
+    from algorithms.kernels.staging import Staging
+
+log = logging.getLogger("optml")
+
+SMALLEST = 1 << 10  # rows that are made room for
+WHOLE = 1 << 30  # bytes up to which a model holds all features, those that never occurred among them
+ARRAYS = ("rows", "means", "squares")
+
+
+class Parameters:
+    """A table of rows (k factors, then the weight) with Adam's moments, and w0.
+
+    A row is made when its feature is first met, with the values that `Initial` has for it. So memory grows
+    with the features that occur, not with feature_dim; dense data have all from the start, in order.
+    """
+
+    def __init__(self, initial: Initial, width: int, factors: int, device: str) -> None:
+        self.width = width
+        self.factors = factors
+        self._initial = initial
+        self._device = device
+        self._places = Places()
+        self._filled = 0  # places that have their rows
+        self._staging: Staging | None = None
+        empty = np.empty((0, factors + 1), np.float32)
+        bias = np.array([initial.bias, 0.0, 0.0])
+        self.state = State(self.put(empty), self.put(empty), self.put(empty), self.put(bias))
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @property
+    def ids(self) -> np.ndarray:
+        """(len,) int64: the feature of each row."""
+        return self._places.ids
+
+    def announce(self) -> None:
+        """Say what memory the parameters take before any is taken."""
+        log.info(
+            "A feature takes %d bytes (num_factors + 1 = %d values, each with two moments) once it occurs: "
+            "%s if all %d (feature_dim) do; this machine has %s",
+            self._bytes(1), self.factors + 1, size(self._bytes(self.width)), self.width, size(self._memory()),
+        )  # fmt: skip
+
+    def view(self, features: csr_array) -> View:
+        """The batch by row and by feature, on the device; features that were never met get their rows."""
+        view = self._places.view(features.indptr, features.indices, features.data)
+        self._fill()
+        if self._device == "cpu":
+            return view
+        parts = [getattr(view, name) for name in View.__slots__]
+        packed = np.concatenate(
+            [part.view(np.float32) for part in parts]
+        )  # one copy to the device, not seven
+        there = self._stage(packed)
+        found = [there[a:b] for a, b in pairwise(np.cumsum([0, *map(len, parts)]).tolist())]
+        integers = [part.dtype == np.int32 for part in parts]
+        import torch
+
+        return View(*(p.view(torch.int32) if i else p for p, i in zip(found, integers, strict=True)))
+
+    def find(self, ids: np.ndarray) -> Array:
+        """The places (m,) int32 of features, on the device, rows made for those never met."""
+        places = self._places.find(ids)
+        self._fill()
+        return self.put(places)
+
+    def put(self, array: np.ndarray) -> Array:
+        """The array where the state lives; the very same one on a CPU."""
+        if self._device == "cpu":
+            return array
+        import torch
+
+        return torch.from_numpy(array).to(self._device)
+
+    def table(self) -> tuple[np.ndarray | None, np.ndarray]:
+        """What a model keeps: None and the rows of all features, (d, k + 1) float32; or, where these would be
+        large and most never occurred, the features that did (m,) int64, ascending, and their rows."""
+        learned = host(self.state.rows[: len(self)])
+        if 4 * self.width * (self.factors + 1) > WHOLE and 2 * len(self) < self.width:
+            order = np.argsort(self.ids)
+            return self.ids[order], learned[order]
+        rows = self._initial.rows(np.arange(self.width))
+        rows[self.ids] = learned
+        return None, rows
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        arrays = {name: host(getattr(self.state, name)[: len(self)]) for name in ARRAYS}
+        return {"ids": self.ids.copy(), "bias": host(self.state.bias).copy()} | {
+            name: array.copy() for name, array in arrays.items()
+        }
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        self._places = Places()
+        self._places.find(state["ids"])
+        self._filled = len(self._places)
+        rows, means, squares, bias = (self.put(np.array(state[name])) for name in (*ARRAYS, "bias"))
+        self.state = State(rows, means, squares, bias)
+
+    def _fill(self) -> None:
+        """Give every place a row."""
+        start, stop = self._filled, len(self._places)
+        if start == stop:
+            return
+        if stop > len(self.state.rows):
+            self._grow(start, stop)
+        self.state.rows[start:stop] = self.put(self._initial.rows(self.ids[start:]))
+        self.state.means[start:stop] = 0
+        self.state.squares[start:stop] = 0
+        self._filled = stop
+
+    def _grow(self, filled: int, needed: int) -> None:
+        """Make room for twice as many rows as are needed, or just for those where memory is short."""
+        memory = self._memory()
+        if self._bytes(needed) > memory:
+            raise UserError(
+                f"{needed} features occur, of feature_dim={self.width}; with num_factors={self.factors} "
+                f"their parameters and Adam's moments take {size(self._bytes(needed))}, but this machine has "
+                f"{size(memory)}: lower num_factors, or hash or drop rare features"
+            )
+        room = min(self.width, max(2 * needed, SMALLEST))
+        if self._bytes(room) > memory // 2:
+            room = needed
+        for name in ARRAYS:  # one after the other: only one of them is held twice
+            larger = self._empty(room)
+            larger[:filled] = getattr(self.state, name)[:filled]
+            setattr(self.state, name, larger)
+
+    def _empty(self, rows: int) -> Array:
+        if self._device == "cpu":
+            return np.empty((rows, self.factors + 1), np.float32)
+        import torch
+
+        return torch.empty(rows, self.factors + 1, device=self._device)
+
+    def _bytes(self, rows: int) -> int:
+        return 4 * len(ARRAYS) * rows * (self.factors + 1)
+
+    def _memory(self) -> int:
+        """Bytes of the memory that holds the state."""
+        if self._device.startswith("cuda"):
+            import torch
+
+            return int(torch.cuda.get_device_properties(self._device).total_memory)
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+    def _stage(self, packed: np.ndarray) -> Array:
+        """Copy to the device while the batch before is still being computed."""
+        if not self._device.startswith("cuda"):
+            return self.put(packed)
+        if self._staging is None:
+            from algorithms.kernels.staging import Staging
+
+            self._staging = Staging(self._device)
+        return self._staging.put(packed)
+
+
+def host(array: Array) -> np.ndarray:
+    """The array as NumPy's; the very same one where it is that already."""
+    return array if isinstance(array, np.ndarray) else np.asarray(array.cpu())
+
+
+def size(count: int) -> str:
+    """A number of bytes for people."""
+    power = max(0, min(3, (count.bit_length() - 1) // 10))
+    return f"{count / 1024**power:.3g} {('bytes', 'KiB', 'MiB', 'GiB')[power]}"
