@@ -14,7 +14,7 @@ from algorithms.errors import UserError
 # Every algorithm of the family, by the name of its repository at AWS; None: not built yet.
 MODULES: dict[str, str | None] = {
     "linear-learner": "algorithms.linear_learner",
-    "xgboost": "algorithms.xgboost",
+    "xgboost": None,
     "seq2seq": None,
     "forecasting-deepar": None,
     "blazingtext": None,
