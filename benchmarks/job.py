@@ -74,7 +74,7 @@ def pipe(encoded: bytes, gib: float) -> dict[str, Any]:
         source.write_bytes(encoded)
         times = max(1, round(gib * 2**30 / len(encoded)))
         with Feeder(root / "input" / "data", "train", [source] * times, epochs=1):
-            seconds, peak = train(root)
+            seconds, peak, _ = train(root)
     return {
         "what": f"train K-Means, k=10, {times * len(encoded) / 2**30:.1f} GiB through a FIFO",
         "job_s": round(seconds, 1),
@@ -93,9 +93,9 @@ def tree(scratch: Path, width: int) -> Path:
     return root
 
 
-def train(root: Path) -> tuple[float, int]:
-    """Run the program; seconds from start to exit, and bytes of its peak resident memory."""
-    environment = os.environ | {"SAGEMAKER_BASE_DIR": str(root), "OPTML_ALGORITHM": "kmeans"}
+def train(root: Path, algorithm: str = "kmeans") -> tuple[float, int, str]:
+    """Run the program; seconds from start to exit, bytes of its peak resident memory, and its log."""
+    environment = os.environ | {"SAGEMAKER_BASE_DIR": str(root), "OPTML_ALGORITHM": algorithm}
     peak = 0
     with tempfile.TemporaryFile("w+") as log:
         began = time.perf_counter()
@@ -106,10 +106,11 @@ def train(root: Path) -> tuple[float, int]:
             peak = max(peak, high_water(process.pid))
             time.sleep(0.01)
         seconds = time.perf_counter() - began
+        log.seek(0)
+        said = log.read()
         if process.returncode:
-            log.seek(0)
-            raise SystemExit(f"train failed with {process.returncode}:\n{log.read()[-3000:]}")
-    return seconds, peak
+            raise SystemExit(f"train failed with {process.returncode}:\n{said[-3000:]}")
+    return seconds, peak, said
 
 
 def high_water(pid: int) -> int:
