@@ -14,7 +14,7 @@ from algorithms.errors import UserError
 # Every algorithm of the family, by the name of its repository at AWS; None: not built yet.
 MODULES: dict[str, str | None] = {
     "linear-learner": "algorithms.linear_learner",
-    "xgboost": None,
+    "xgboost": "algorithms.xgboost",
     "seq2seq": None,
     "forecasting-deepar": None,
     "blazingtext": None,
@@ -25,7 +25,7 @@ MODULES: dict[str, str | None] = {
     "randomcutforest": "algorithms.random_cut_forest",
     "ntm": None,
     "lda": None,
-    "knn": None,
+    "knn": "algorithms.knn",
     "kmeans": "algorithms.kmeans",
     "pca": "algorithms.pca",
     "factorization-machines": "algorithms.factorization_machines",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import islice
+from itertools import compress, islice
 
 import numpy as np
 import orjson
@@ -104,10 +104,14 @@ def _records(
     """The texts of each record's fields; `vector` makes one of a field that holds several numbers."""
     fields = []
     for column in columns.values():
-        values = _texts(column, text, floats or _floats)
+        values = _texts(np.ma.getdata(column), text, floats or _floats)
         if column.ndim > 1:
             width = column[0].size if len(column) else 0
-            values = [vector(row) for row in _cut(values, len(column), width)]
+            rows = _cut(values, len(column), width)
+            if np.ma.isMaskedArray(column):
+                there = ~np.ma.getmaskarray(column)
+                rows = [list(compress(row, kept)) for row, kept in zip(rows, there.tolist(), strict=True)]
+            values = [vector(row) for row in rows]
         fields.append(values)
     return zip(*fields, strict=True)
 
@@ -188,6 +192,8 @@ def _recordio(
     spread = {}
     for name, column in columns.items():
         spread[name] = np.full((rows, *column.shape[1:]), np.nan, dtype=np.float32)
+        if np.ma.isMaskedArray(column):
+            spread[name] = np.ma.array(spread[name])
         spread[name][good] = column
     reasons = [f'{{"error": {_string(failed[place])}}}' if place in failed else "" for place in range(rows)]
     return encode_columns(spread, None, reasons)

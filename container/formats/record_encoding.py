@@ -6,7 +6,7 @@ Frames are never split. Dense rows are equal-sized: one template, repeated, with
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -50,8 +50,11 @@ def encode_columns(
 ) -> bytes:
     """The answer to a request: one framed Record per row, each column a float32 entry of its label map.
 
-    columns: name -> (n,) or (n, m). uids, metadata: n texts copied from the request's records, "" for none.
+    columns: name -> (n,) or (n, m), masked where rows hold fewer. uids, metadata: n texts copied from the
+    request's records, "" for none.
     """
+    if any(np.ma.isMaskedArray(column) for column in columns.values()):
+        return b"".join(_ragged(columns, uids, metadata))
     fields = []
     for name, column in columns.items():
         values = np.asarray(column, "<f4")
@@ -70,6 +73,16 @@ def encode_columns(
                 message += _nested(field, texts[row].encode())
         out.append(frame(message))
     return b"".join(out)
+
+
+def _ragged(columns: Columns, uids: Sequence[str] | None, metadata: Sequence[str] | None) -> Iterator[bytes]:
+    """Rows whose tensors differ in size, each by itself."""
+    for row in range(len(next(iter(columns.values())))):
+        alone = {}
+        for name, column in columns.items():
+            values = column[row]
+            alone[name] = np.ma.compressed(values)[None] if column.ndim > 1 else column[row : row + 1]
+        yield encode_columns(alone, uids and uids[row : row + 1], metadata and metadata[row : row + 1])
 
 
 def _equal_sized(fields: Sequence[tuple[int, str, np.ndarray]]) -> bytes:

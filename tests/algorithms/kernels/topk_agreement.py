@@ -9,7 +9,7 @@ import numpy as np
 
 from algorithms.kernels.topk import reference
 
-# Queries, points, features, k: fewer points than k, few and many queries, more candidates than registers hold.
+# Queries, points, features, k: fewer points than k, few and many queries, more than registers hold.
 SHAPES = [
     (1, 1, 1, 1),
     (0, 5, 3, 2),

@@ -1,0 +1,90 @@
+"""K-Nearest Neighbors: classification and regression by the labels of the nearest points of a sample."""
+
+from __future__ import annotations
+
+from algorithms.base import Algorithm, ChannelSpec, Compute, MetricSpec, Response
+from algorithms.knn.hyperparameters import Hyperparameters
+from algorithms.knn.learner import Learner
+from algorithms.knn.model import load, recognises
+
+ROWS = (
+    "One row is a label and feature_dim numbers. RecordIO-protobuf: features 'values', dense or sparse, "
+    "label 'values'. CSV: no header, the label first, text/csv;label_size=1. Rows with NaN are left out and "
+    "counted."
+)
+TYPES = ("application/x-recordio-protobuf", "text/csv", "text/csv;label_size=1")
+
+ALGORITHM = Algorithm(
+    slug="knn",
+    title="K-Nearest Neighbors",
+    task="classification and regression by the labels of the nearest rows of a sample, in an exact or an "
+    "approximate index",
+    hyperparameters=Hyperparameters,
+    channels=(
+        ChannelSpec(
+            "train",
+            "train",
+            required=True,
+            content_types=TYPES,
+            distribution=("ShardedByS3Key", "FullyReplicated"),
+            meaning=ROWS,
+        ),
+        ChannelSpec("test", "test", content_types=TYPES, meaning="The same layout. Only scored."),
+    ),
+    metrics=(
+        MetricSpec(
+            "test:accuracy",
+            "#quality_metric: host={host}, test accuracy <score>={value}",
+            "Maximize",
+            "test channel given, classifier",
+        ),
+        MetricSpec(
+            "test:macro_f_beta",
+            "#quality_metric: host={host}, test macro_f_{token} <score>={value}",
+            "Maximize",
+            "test channel given, classifier; the mean F1 over the labels that occur",
+        ),
+        MetricSpec(
+            "test:mse",
+            "#quality_metric: host={host}, test mse <loss>={value}",
+            "Minimize",
+            "test channel given, regressor",
+        ),
+        MetricSpec(
+            "train:progress",
+            "#progress_metric: host={host}, completed {value} % of epochs",
+            None,
+            "end of the pass",
+        ),
+        MetricSpec(
+            "train:throughput",
+            "#throughput_metric: host={host}, train throughput={value} records/second",
+            None,
+            "end of the pass",
+        ),
+    ),
+    content_types=(
+        "text/csv",
+        "application/json",
+        "application/jsonlines",
+        "application/x-recordio-protobuf",
+    ),
+    accepts=(
+        "application/json",
+        "application/json;verbose=true",
+        "application/jsonlines",
+        "application/jsonlines;verbose=true",
+        "application/x-recordio-protobuf",
+        "application/x-recordio-protobuf;verbose=true",
+        "text/csv",
+    ),
+    response=Response(
+        "predictions", ("predicted_label", "distances", "labels", "indices", "classes", "scores")
+    ),
+    learner=Learner,
+    load=load,
+    recognises=recognises,
+    compute=Compute(gpu=True, multi_gpu=False, multi_machine=True, incremental=False),
+    missing=True,
+    logged_as="AWS/KNN",
+)

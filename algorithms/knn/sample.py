@@ -1,0 +1,144 @@
+"""A uniform sample of a stream, and of the streams of several hosts together.
+
+Algorithm R of Vitter, "Random sampling with a reservoir", ACM TOMS 11 (1985): row t (from 0) takes a place
+drawn from 0..t, if that is one of the sample's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from algorithms.base import Cluster
+from algorithms.errors import UserError
+
+# Streams of random numbers, made from the seed when they are needed: a checkpoint holds no generator.
+ABSORB, SHARE, CHOOSE = range(3)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Points by their place in the training data.
+
+    rows: (n, w) float32.   labels: (n,) float32.   seen: the rows that they were drawn from.
+    """
+
+    rows: np.ndarray
+    labels: np.ndarray
+    seen: int
+
+
+class Reservoir:
+    """At most `capacity` of the rows of one host's stream, each as likely to be among them as any other."""
+
+    def __init__(self, capacity: int, seed: int, rank: int) -> None:
+        self.capacity = capacity
+        self.seed = seed
+        self.rank = rank
+        self.seen = 0
+        self._size = 0
+        self._rows = np.empty((0, 0), np.float32)
+        self._labels = np.empty(0, np.float32)
+        self._positions = np.empty(0, np.int64)
+
+    def absorb(
+        self,
+        rows: np.ndarray,
+        labels: np.ndarray,
+        positions: np.ndarray,
+        prepare: Callable[[np.ndarray], np.ndarray],
+    ) -> None:
+        """Take in rows (n, d) float32 with labels (n,) at increasing positions (n,) int64 of the training
+        data. What is kept is `prepare(rows)` (., w): a reduction is applied to no more rows than need be.
+        Raises UserError where the sample outgrows the machine's memory."""
+        times = np.arange(self.seen, self.seen + len(rows))
+        generator = np.random.default_rng((self.seed, ABSORB, self.rank, self.seen))
+        drawn = generator.integers(0, times + 1)
+        places = np.where(times < self.capacity, times, drawn)
+        taken = np.flatnonzero(places < self.capacity)
+        self.seen += len(rows)
+        if not len(taken):
+            return
+        kept = prepare(rows[taken])
+        self._grow(min(self.seen, self.capacity), kept.shape[1])
+        places = places[taken]  # of rows that take the same place the last one keeps it
+        self._rows[places] = kept
+        self._labels[places] = labels[taken]
+        self._positions[places] = positions[taken]
+
+    def sample(self) -> Sample | None:
+        """This host's sample; None before the first row."""
+        if not self._size:
+            return None
+        order = np.argsort(self._positions[: self._size])
+        return Sample(self._rows[order], self._labels[order], self.seen)
+
+    def gather(self, cluster: Cluster) -> Sample | None:
+        """The sample of the rows of all hosts, the same on each; None without rows.
+
+        How many rows each host gives is drawn as if they had come from one urn, so that the whole is as
+        uniform as one host's; where all rows fit in, all are kept.
+        """
+        if cluster.size == 1:
+            return self.sample()
+        seen = np.array([int(host[0]) for host in cluster.gather(np.array([self.seen]))])
+        urn = np.random.default_rng((self.seed, SHARE))
+        total = int(seen.sum())
+        shares = urn.multivariate_hypergeometric(seen, min(self.capacity, total), method="marginals")
+        mine = np.random.default_rng((self.seed, CHOOSE, self.rank))
+        chosen = np.sort(mine.choice(self._size, int(shares[self.rank]), replace=False))
+        found = [
+            np.concatenate([part for part in cluster.gather(array[chosen]) if len(part)] or [array[:0]])
+            for array in (self._rows, self._labels, self._positions)
+        ]
+        rows, labels, positions = found
+        order = np.argsort(positions)
+        return Sample(rows[order], labels[order], total) if total else None
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        return {
+            "seed": np.array(self.seed),
+            "seen": np.array(self.seen),
+            "rows": self._rows[: self._size].copy(),
+            "labels": self._labels[: self._size].copy(),
+            "positions": self._positions[: self._size].copy(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        self.seed, self.seen = int(state["seed"]), int(state["seen"])
+        self._rows, self._labels, self._positions = (
+            np.array(state[name]) for name in ("rows", "labels", "positions")
+        )
+        self._size = len(self._rows)
+
+    def _grow(self, size: int, width: int) -> None:
+        """Make room for `size` rows, by doubling."""
+        self._size = size
+        if size <= len(self._rows):
+            return
+        _require_memory(size, width, self.capacity)
+        room = min(max(2 * len(self._rows), size), self.capacity)
+        self._rows = _enlarged(self._rows.reshape(-1, width), room)
+        self._labels = _enlarged(self._labels, room)
+        self._positions = _enlarged(self._positions, room)
+
+
+def _enlarged(array: np.ndarray, rows: int) -> np.ndarray:
+    larger = np.empty((rows, *array.shape[1:]), array.dtype)
+    larger[: len(array)] = array
+    return larger
+
+
+def _require_memory(rows: int, width: int, capacity: int) -> None:
+    """Better said than killed without a word."""
+    needed = rows * (4 * width + 4 + 8)
+    installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > installed:
+        raise UserError(
+            f"hyperparameter sample_size is {capacity}: its first {rows} rows of {width} numbers take "
+            f"{needed / 2**30:.3g} GiB, but this machine has {installed / 2**30:.3g}; lower sample_size, or "
+            "reduce the dimension with dimension_reduction_type and dimension_reduction_target"
+        )

@@ -1,0 +1,80 @@
+"""How good the answers are that a model gives for rows with known labels."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+import numpy as np
+
+from algorithms.base import Cluster, Metric
+from algorithms.knn.model import Model
+
+log = logging.getLogger("optml")
+
+BETA = "1.000"
+
+
+class Scores:
+    """Sums over the rows of one channel, for k neighbours and, from the same search, for fewer."""
+
+    def __init__(self, model: Model, k: int) -> None:
+        self._model = model
+        self._classifier = model.settings.predictor_type == "classifier"
+        self._fewer = [*(f for f in _ladder(k) if f < k), k]
+        self._sums = np.zeros(len(self._fewer))  # right answers, or squared errors
+        self._count = 0
+        self._table = np.empty((0, 4))  # label, right answers, answers, rows with it
+
+    def add(self, rows: np.ndarray, labels: np.ndarray) -> None:
+        """Rows (n, d) float32 whose labels (n,) float32 are known."""
+        near = self._model.neighbours(rows)
+        for place, k in enumerate(self._fewer):
+            answers = self._model.judge(near, k)
+            if self._classifier:
+                self._sums[place] += np.count_nonzero(answers == labels)
+            else:
+                self._sums[place] += np.square(answers - labels, dtype=np.float64).sum()
+        self._count += len(labels)
+        if self._classifier:
+            self._table = _added([self._table, _table(answers, labels)])
+
+    def metrics(self, channel: str, cluster: Cluster) -> Iterable[Metric]:
+        """Over the rows of all hosts; a line of the log has them for fewer neighbours."""
+        sums = np.append(self._sums, self._count)
+        cluster.all_sum(sums)
+        means = sums[:-1] / sums[-1] if sums[-1] else np.full(len(self._fewer), np.nan)
+        name = "accuracy" if self._classifier else "mse"
+        told = ", ".join(f"k={k}: {value:.6g}" for k, value in zip(self._fewer, means, strict=True))
+        if cluster.rank == 0:
+            log.info("%s %s by the number of neighbours: %s", channel, name, told)
+        value = float(means[-1])
+        if not self._classifier:
+            return [Metric(f"{channel}:mse", value)]
+        _, right, answered, real = _added(cluster.gather(self._table)).T
+        f1 = 2 * right / (answered + real)
+        macro = float(f1.mean()) if len(f1) else float("nan")
+        return [Metric(f"{channel}:accuracy", value), Metric(f"{channel}:macro_f_beta", macro, token=BETA)]
+
+
+def _ladder(k: int) -> list[int]:
+    """1, 2, 5, 10, 20, 50, ... up to k."""
+    return [step * 10**power for power in range(len(str(k))) for step in (1, 2, 5)]
+
+
+def _table(answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    right = answers == labels
+    return _added(
+        [
+            np.stack([answers, right, np.ones(len(labels)), np.zeros(len(labels))], axis=1),
+            np.stack([labels, *np.zeros((2, len(labels))), np.ones(len(labels))], axis=1),
+        ]
+    )
+
+
+def _added(tables: list[np.ndarray]) -> np.ndarray:
+    """Tables (., 4) as one with each label once."""
+    table = np.concatenate(tables)
+    labels, places = np.unique(table[:, 0], return_inverse=True)
+    sums = [np.bincount(places, column, len(labels)) for column in table[:, 1:].T]
+    return np.stack([labels, *sums], axis=1)
