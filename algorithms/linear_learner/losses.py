@@ -79,7 +79,9 @@ class Loss:
         z = z.astype(np.float64)
         if self.name == "softmax_loss":
             chosen = np.take_along_axis(z, y.astype(np.intp)[:, None, None], axis=2)[:, :, 0]
-            values = logsumexp(z, axis=2) - chosen
+            by_class = np.ascontiguousarray(z.transpose(2, 0, 1))  # a short last axis is summed slowly
+            top = by_class.max(axis=0)
+            values = np.log(np.exp(by_class - top).sum(axis=0)) + top - chosen
         else:
             values = self._of_one_score(z[:, :, 0], y[:, None].astype(np.float64))
         return values if weights is None else np.asarray(values * weights[y.astype(np.intp)])
