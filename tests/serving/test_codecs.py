@@ -59,6 +59,7 @@ def test_compact_lines_are_sorted_and_cut_at_15_digits() -> None:
     columns = {"score": np.array([0.5041388273239136, 0.5], np.float32), "predicted_label": np.array([1, 0])}
     body = encode(columns, "application/jsonlines", LINEAR)
     assert body == b'{"predicted_label":1,"score":0.504138827323913}\n{"predicted_label":0,"score":0.5}\n'
+    assert encode(columns, "application/jsonlines", LINEAR, final_newline=False) == body[:-1]
     assert encode(columns, "application/json", LINEAR) == (
         b'{"predictions": [{"score": 0.5041388273239136, "predicted_label": 1}, '
         b'{"score": 0.5, "predicted_label": 0}]}'
