@@ -53,6 +53,7 @@ class Alone(Group):
     size = 1
     local = 0
     processes = 1
+    leader = "127.0.0.1"
 
     def __init__(self, host: str = "algo-1") -> None:
         self.host = host
@@ -105,6 +106,7 @@ class Processes(Group):
         self.local = place.local
         self.processes = place.processes
         self.host = place.label
+        self.leader = str(store.host)
         self._place = place
         self._store = store
         self._device = device

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from string import Formatter
 from typing import Any
 
-from algorithms.base import Algorithm, MetricSpec
+from algorithms.base import Algorithm, ChannelSpec, MetricSpec
 from container.hyperparameters import LOG_LEVELS, Domain, FieldSpec, fields
 
 ENGINE = (
@@ -40,6 +40,17 @@ ENGINE = (
 
 # What a line holds in the place of a field, where an example of it is shown.
 EXAMPLE = {"host": "algo-1", "value": "0.5", "epoch": "0", "batch": "0", "token": "1.000"}
+
+# The channel of an incremental job, of every algorithm that can go on from an earlier model.
+MODEL = ChannelSpec(
+    "model",
+    "auxiliary",
+    content_types=("application/x-sagemaker-model",),
+    default_content_type="application/x-sagemaker-model",
+    input_modes=("File",),
+    distribution=("FullyReplicated",),
+    meaning="The artifact of an earlier job, to go on from.",
+)
 
 INT_LIMITS = (-(2**31), 2**31 - 1)  # where an integer's range is open: ranges of the API need both ends
 FLOAT_LIMITS = (-1e30, 1e30)
@@ -78,7 +89,7 @@ def describe(algorithm: Algorithm) -> dict[str, Any]:
                 "distribution": list(spec.distribution),
                 "layout": spec.meaning,
             }
-            for spec in algorithm.channels
+            for spec in _channels(algorithm)
         ],
         "inference": {
             "content_types": list(algorithm.content_types),
@@ -130,22 +141,11 @@ def create_algorithm(algorithm: Algorithm, image: str) -> dict[str, Any]:
             "Description": spec.meaning[:1024],
             "IsRequired": spec.required,
             "SupportedContentTypes": list(spec.content_types),
-            "SupportedCompressionTypes": ["None", "Gzip"],
+            "SupportedCompressionTypes": ["None"] if spec.role == "auxiliary" else ["None", "Gzip"],
             "SupportedInputModes": list(spec.input_modes),
         }
-        for spec in algorithm.channels
+        for spec in _channels(algorithm)
     ]
-    if algorithm.compute.incremental:
-        channels.append(
-            {
-                "Name": "model",
-                "Description": "The artifact of an earlier job, to go on from.",
-                "IsRequired": False,
-                "SupportedContentTypes": ["application/x-sagemaker-model"],
-                "SupportedCompressionTypes": ["None"],
-                "SupportedInputModes": ["File"],
-            }
-        )
     return {
         "AlgorithmName": f"optml-{algorithm.slug}",
         "AlgorithmDescription": f"{algorithm.title}: {algorithm.task}"[:1024],
@@ -170,6 +170,10 @@ def create_algorithm(algorithm: Algorithm, image: str) -> dict[str, Any]:
             "SupportedResponseMIMETypes": list(algorithm.accepts),
         },
     }
+
+
+def _channels(algorithm: Algorithm) -> list[ChannelSpec]:
+    return [*algorithm.channels, *([MODEL] if algorithm.compute.incremental else [])]
 
 
 def _field(spec: FieldSpec) -> dict[str, Any]:

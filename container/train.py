@@ -138,7 +138,11 @@ class Training:
 
         run = Run(
             self._setting(job, device, scratch),
-            {name: self._table(channel, job.algorithm, scratch) for name, channel in job.channels.items()},
+            {
+                name: self._table(channel, job.algorithm, scratch)
+                for name, channel in job.channels.items()
+                if channel.spec.role != "auxiliary"
+            },
             job.checkpoints if job.checkpoints.is_dir() else None,
             self.paths.output_data,
             stopped=lambda: self.stop.requested,

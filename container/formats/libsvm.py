@@ -89,9 +89,9 @@ def _parse(
         if len(content) > first and content[first].startswith(b"qid:"):
             group, first = _query(content[first], where), first + 1
         for item in content[first:]:
-            key, _, value = item.partition(b":")
+            key, colon, value = item.partition(b":")
             keys_.append(key)
-            values_.append(value)
+            values_.append(value or (colon and b"nan"))  # `8:` is a value that is missing
         counts.append(len(content) - first)
         numbers.append(row)
         labels.append(label)

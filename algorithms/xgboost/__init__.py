@@ -1,0 +1,108 @@
+"""XGBoost: gradient boosted trees, by the library of that name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from algorithms.base import Algorithm, Answer, ChannelSpec, Columns, Compute, MetricSpec, Model, Response, Run
+from algorithms.xgboost.hyperparameters import Hyperparameters
+from algorithms.xgboost.names import MAXIMIZED, MINIMIZED
+
+LAYOUT = (
+    "One row is a label, then the features. LIBSVM: label[:weight] [qid:n] index:value..., absent values are "
+    "missing. CSV: no header; an empty cell is missing; with csv_weights=1 the second column is the weight. "
+    "Parquet: the first column is the label, null is missing. Files at any folder depth."
+)
+CONTENT_TYPES = (
+    "text/libsvm",
+    "text/x-libsvm",
+    "libsvm",
+    "text/csv",
+    "csv",
+    "application/x-parquet",
+    "parquet",
+    "application/x-recordio-protobuf",
+    "recordio-protobuf",
+)
+
+
+def _metric(name: str) -> MetricSpec:
+    return MetricSpec(
+        f"validation:{name}",
+        f"[{{epoch}}]\ttrain-{name}:{{value}}\tvalidation-{name}:{{value}}",
+        "Maximize" if name in MAXIMIZED else "Minimize",
+        "validation channel given, and the metric in eval_metric, tuned for, or the objective's own",
+        # CloudWatch shows a tab as #011; the library adds what a metric is cut at: ndcg@32
+        regex=rf".*\[[0-9]+\].*(?:#011|\t)validation-{name}(?:@[^:\s]+)?:(\S+)",
+    )
+
+
+def _channel(name: str) -> ChannelSpec:
+    return ChannelSpec(
+        name,
+        "train" if name == "train" else "validation",
+        required=name == "train",
+        content_types=CONTENT_TYPES,
+        default_content_type="text/libsvm",
+        meaning=LAYOUT if name == "train" else "The same layout and content type; scored after every round.",
+    )
+
+
+# The library takes a second to import: only a job or a server does.
+def _fit(run: Run) -> Model | None:
+    from algorithms.xgboost.training import fit
+
+    return fit(run)
+
+
+def _load(folder: Path, device: str) -> Model:
+    from algorithms.xgboost.model import load
+
+    return load(folder, device)
+
+
+def _encode(columns: Columns, media: str, part: Answer) -> bytes | None:
+    from algorithms.xgboost.answer import encode
+
+    return encode(columns, media, part)
+
+
+def _recognises(folder: Path) -> bool:
+    from algorithms.xgboost.files import models
+
+    return bool(models(folder))
+
+
+ALGORITHM = Algorithm(
+    slug="xgboost",
+    title="XGBoost",
+    task="gradient boosted trees: regression, binary and multiclass classification, ranking, survival",
+    hyperparameters=Hyperparameters,
+    channels=(
+        _channel("train"),
+        _channel("validation"),
+        ChannelSpec(
+            "code",
+            "auxiliary",
+            content_types=("text/python",),
+            default_content_type="text/python",
+            input_modes=("File",),
+            distribution=("FullyReplicated",),
+            meaning="The SDK's script mode: not read here.",
+        ),
+    ),
+    metrics=tuple(_metric(name) for name in (*sorted(MAXIMIZED), *MINIMIZED)),
+    content_types=(*CONTENT_TYPES, "application/json", "application/jsonlines"),
+    accepts=("text/csv", "application/json", "application/jsonlines", "application/x-recordio-protobuf"),
+    response=Response("predictions", ("score",)),
+    learner=None,
+    fit=_fit,
+    load=_load,
+    recognises=_recognises,
+    compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=True),
+    sparse=True,
+    default_request="text/libsvm",
+    missing=True,
+    refusals=(415, 204),
+    encode=_encode,
+)

@@ -1,0 +1,98 @@
+"""One trained booster of any age, ready to predict."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import xgboost
+from scipy.sparse import csr_array, csr_matrix
+
+from algorithms.errors import UserError
+from algorithms.records import Features
+from algorithms.xgboost.legacy import FEW, Forest, is_pickle, unpickled
+
+
+class Predictor(Protocol):
+    """num_class: 0 where the objective has none."""
+
+    @property
+    def objective(self) -> str: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def num_class(self) -> int: ...
+    def predict(self, features: Features) -> np.ndarray:
+        """(n,) float32, or (n, k) where there are k numbers a row; absent values are missing."""
+
+
+class Native:
+    """A booster of the library (`Predictor`). `predict` may be called from several threads."""
+
+    def __init__(self, booster: xgboost.Booster, device: str = "cpu") -> None:
+        self.booster = booster
+        learner = json.loads(booster.save_config())["learner"]
+        self.objective = str(learner["objective"]["name"])
+        self.width = int(booster.num_features())
+        self.num_class = int(learner["learner_model_param"]["num_class"])
+        self._linear = learner["gradient_booster"]["name"] == "gblinear"
+        best = booster.attr("best_iteration")
+        self._rounds = (0, int(best) + 1) if best is not None and not self._linear else (0, 0)
+        self._alone = booster.copy()
+        self._alone.set_param({"nthread": 1, "device": "cpu"})
+        if device != "cpu":
+            booster.set_param({"device": device})
+
+    def predict(self, features: Features) -> np.ndarray:
+        if isinstance(features, csr_array):
+            features = csr_matrix(features)
+        if self._linear:
+            return self.booster.predict(xgboost.DMatrix(features), validate_features=False)
+        booster = self._alone if features.shape[0] <= FEW else self.booster
+        found: np.ndarray = booster.inplace_predict(
+            features, iteration_range=self._rounds, validate_features=False
+        )
+        return found
+
+
+def read(path: Path, device: str = "cpu") -> Predictor:
+    """A model file of any age. Raises UserError saying what is wrong with it."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    if is_pickle(content):
+        content = unpickled(content, str(path))
+    if content[:1] != b"{":
+        return Forest.read(content, str(path))
+    booster = xgboost.Booster()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that an older version wrote it
+            if (
+                b"Config" in content[:64] or b"Model" in content[:64]
+            ):  # what is in a pickle of engines from 1.3
+                booster.__setstate__({"handle": bytearray(content)})
+            else:
+                booster.load_model(bytearray(content))
+    except xgboost.core.XGBoostError as error:
+        raise UserError(f"{path} is a damaged XGBoost model: {said(error)}") from None
+    return Native(booster, device)
+
+
+def said(error: Exception) -> str:
+    """The sentence of an error of the library, without place and stack."""
+    text = str(error).split("\nStack trace")[0].strip()
+    text = text.partition("] ")[2] or text
+    text = text.partition(": ")[2] or text
+    if text.startswith("Check failed: "):
+        text = text.removeprefix("Check failed: ").partition(": ")[2] or text
+    return " ".join(text.split())
+
+
+def raw(booster: Any) -> bytes:
+    """The bytes of a model file: UBJSON."""
+    return bytes(booster.save_raw("ubj"))

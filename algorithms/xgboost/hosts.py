@@ -1,0 +1,41 @@
+"""XGBoost's own collective among the processes of a job, introduced to each other by the job's cluster."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from xgboost import collective
+from xgboost.tracker import RabitTracker
+
+from algorithms.base import Cluster
+
+
+@contextmanager
+def joined(cluster: Cluster) -> Iterator[None]:
+    """Within, the library's sums run over all processes. The first one serves the tracker, at the address at
+    which the others reach it."""
+    if cluster.size == 1:
+        yield
+        return
+    addresses = cluster.gather(np.frombuffer(cluster.leader.encode(), np.uint8))
+    tracker, said = None, b""
+    if cluster.rank == 0:
+        tracker = RabitTracker(cluster.size, addresses[-1].tobytes().decode(), sortby="task")
+        tracker.start()
+        said = json.dumps(tracker.worker_args()).encode()
+    told = json.loads(cluster.broadcast(np.frombuffer(said, np.uint8)).tobytes())
+    with collective.CommunicatorContext(**told, dmlc_task_id=f"{cluster.rank:06}"):
+        yield
+    if tracker is not None:
+        tracker.wait_for(60)
+
+
+def total(values: np.ndarray) -> np.ndarray:
+    """The sum over all processes; the values themselves where there is one."""
+    if not collective.is_distributed():
+        return values
+    summed: np.ndarray = collective.allreduce(values, collective.Op.SUM).reshape(values.shape)
+    return summed

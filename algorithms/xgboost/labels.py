@@ -1,0 +1,56 @@
+"""Which labels an objective takes: told before training, by row, where the library would only say no."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from algorithms.errors import UserError
+from algorithms.records import Records
+from algorithms.xgboost.hyperparameters import Hyperparameters
+
+_NAMED = 3  # rows that one message names
+
+
+def check(records: Records, labels: np.ndarray, h: Hyperparameters, channel: str) -> None:
+    """Raises UserError that names the first rows whose labels (n,) the objective cannot take."""
+    wrong = ~np.isfinite(labels)
+    expected, fix = "a number", "remove such rows or fill the label in"
+    if not wrong.any():
+        wrong, expected, fix = _judge(labels, h)
+    rows = np.flatnonzero(wrong)[:_NAMED].tolist()
+    if rows:
+        found = ", ".join(f"{labels[row]:g} in {records.where(row)}" for row in rows)
+        more = int(wrong.sum()) - len(rows)
+        raise UserError(
+            f"{expected} for objective {h.objective}; channel '{channel}' has label {found}"
+            f"{f' and {more} more in this block' if more else ''}: {fix}"
+        )
+
+
+def _judge(labels: np.ndarray, h: Hyperparameters) -> tuple[np.ndarray, str, str]:
+    """Which labels are wrong, what was expected (in the library's words), and what to do."""
+    objective = h.objective
+    if objective in ("binary:logistic", "binary:logitraw", "reg:logistic"):
+        wrong = (labels < 0) | (labels > 1)
+        return wrong, "label must be in [0,1] for logistic regression", "use 0 and 1, or another objective"
+    if objective == "binary:hinge":
+        wrong = (labels != 0) & (labels != 1)
+        return wrong, "label must be 0 or 1 for the hinge loss", "use 0 and 1, or another objective"
+    if objective.startswith("multi:"):
+        count = h.num_class or 0
+        wrong = (labels < 0) | (labels >= count) | (labels != np.floor(labels))
+        return (
+            wrong,
+            f"label must be in [0, num_class) and whole, num_class being {count},",
+            "number the classes from 0, and set num_class to how many there are",
+        )
+    if objective in ("count:poisson", "reg:tweedie"):
+        name = "PoissonRegression" if objective == "count:poisson" else "TweedieRegression"
+        return labels < 0, f"{name}: label must be nonnegative", "use another objective"
+    if objective == "reg:gamma":
+        return labels <= 0, "GammaRegression: label must be positive", "use another objective"
+    if objective == "reg:squaredlogerror":
+        return labels <= -1, "label must be greater than -1 for rmsle", "use another objective"
+    if objective.startswith("rank:"):
+        return labels < 0, "relevance must be nonnegative", "grade relevance from 0"
+    return np.zeros(len(labels), bool), "", ""

@@ -1,0 +1,126 @@
+"""Models of engines before 3: the binary format up to 1.7, alone or within a pickled Booster (up to 1.2).
+
+A pickle is never executed: its opcodes are read as data, and the long string that follows the key `handle` is
+the model. treelite reads the binary format and predicts with it.
+"""
+
+from __future__ import annotations
+
+import pickletools
+import struct
+import tempfile
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array, csr_matrix
+
+from algorithms.errors import UserError
+from algorithms.records import Features
+
+_TEXTS = {
+    "UNICODE",
+    "BINUNICODE",
+    "SHORT_BINUNICODE",
+    "BINUNICODE8",
+    "STRING",
+    "BINSTRING",
+    "SHORT_BINSTRING",
+}
+_BYTES = {"BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"}
+_SHORT = 16  # characters: what stands between the key and the model are names, as `latin1`
+_CONFIG = b"CONFIG-offset:"  # of engines from 1.0 on: a length, so many bytes of model, the configuration
+FEW = 64  # rows up to which waking other threads takes longer than the work
+_LEARNER = 136  # bytes of the learner's header: base_score, num_feature, num_class, ...
+
+
+def is_pickle(content: bytes) -> bool:
+    """Of protocols 0 to 5, of a Booster."""
+    return content[:1] in (b"\x80", b"c") and b"xgboost" in content[:200]
+
+
+def unpickled(content: bytes, source: str) -> bytes:
+    """The model within a pickled Booster. Raises UserError where there is none."""
+    wanted = False
+    try:
+        for opcode, argument, _ in pickletools.genops(content):
+            if opcode.name in _BYTES and wanted:
+                return _model(bytes(argument or b""))
+            if opcode.name not in _TEXTS:
+                continue
+            text = str(argument)
+            if wanted and len(text) > _SHORT:  # Python 2, and protocols below 3: a byte a character
+                return _model(text.encode("latin-1"))
+            wanted = wanted or text == "handle"
+    except (ValueError, IndexError, struct.error) as error:  # UnicodeError is a ValueError
+        raise UserError(f"{source} is a damaged pickle: {error}") from None
+    raise UserError(f"{source} is a pickle that holds no XGBoost model")
+
+
+def _model(handle: bytes) -> bytes:
+    if not handle.startswith(_CONFIG):
+        return handle
+    start = len(_CONFIG) + 8
+    (length,) = struct.unpack_from("<q", handle, len(_CONFIG))
+    return handle[start : start + length]
+
+
+@dataclass(frozen=True)
+class Forest:
+    """A model in the old binary format (`algorithms.xgboost.boosters.Predictor`)."""
+
+    objective: str
+    width: int
+    num_class: int
+    trees: Any  # treelite.Model
+
+    @classmethod
+    def read(cls, content: bytes, source: str) -> Forest:
+        """Raises UserError for what is no model, and for what treelite cannot read."""
+        objective, width, num_class = _header(content, source)
+        import treelite
+
+        with tempfile.NamedTemporaryFile(prefix="optml-") as file:
+            file.write(content)
+            file.flush()
+            try:
+                trees = treelite.frontend.load_xgboost_model_legacy_binary(file.name)
+            except treelite.TreeliteError as error:
+                said = str(error).split("\n")[0].rpartition(": ")[2]
+                raise UserError(
+                    f"{source} cannot be read as a model of an XGBoost before 3.0 ({said}); "
+                    "save it as JSON with the version that trained it"
+                ) from None
+        return cls(objective, width, num_class, trees)
+
+    def predict(self, features: Features) -> np.ndarray:
+        """(n,) float32, or (n, num_class) of multi:softprob; absent values are missing."""
+        import treelite
+
+        if isinstance(features, csr_array):
+            features = csr_matrix(features)
+        threads = 1 if features.shape[0] <= FEW else -1
+        found: np.ndarray = treelite.gtil.predict(self.trees, features, nthread=threads)[:, 0]  # (n, classes)
+        if self.objective == "multi:softmax":
+            found = found.argmax(axis=1).astype(np.float32)
+        elif self.objective != "multi:softprob":
+            found = found[:, 0]
+        return found
+
+
+def _header(content: bytes, source: str) -> tuple[str, int, int]:
+    """Objective, number of features and of classes (0: none). Raises UserError."""
+    content = content.removeprefix(b"binf")
+    try:
+        _, width, num_class = struct.unpack_from("<fIi", content)
+        (length,) = struct.unpack_from("<Q", content, _LEARNER)
+        name = content[_LEARNER + 8 : _LEARNER + 8 + length] if length < 64 else b""
+        objective = name.decode("ascii")
+        if len(objective) != length or ":" not in objective:
+            raise ValueError(objective)
+    except (struct.error, ValueError):
+        raise UserError(
+            f"{source} is no XGBoost model: neither JSON, UBJSON, a pickled Booster, nor the binary of "
+            "versions before 3.0"
+        ) from None
+    return objective, int(width), max(int(num_class), 0)

@@ -1,0 +1,94 @@
+"""What training leaves and a server loads: one booster, or several that answer together."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from algorithms.base import Columns
+from algorithms.errors import UserError
+from algorithms.records import Records
+from algorithms.xgboost import boosters, selection
+from algorithms.xgboost.boosters import Native, Predictor
+from algorithms.xgboost.files import NAME, models
+from algorithms.xgboost.matrix import widened
+
+log = logging.getLogger(__name__)
+
+VOTING = ("multi:softmax", "binary:hinge")  # answer with a class: the one that most boosters say
+
+
+class Model:
+    """members: the boosters; the answer is the mean of theirs, or the class that most of them say.
+    selected: the keys of selectable inference; none: the plain score."""
+
+    def __init__(self, members: Sequence[Predictor], selected: Sequence[str] = ()) -> None:
+        self.members = list(members)
+        self.width = members[0].width
+        self._selected = tuple(selected)
+
+    def predict(self, batch: Records, options: Mapping[str, str]) -> Columns:
+        """`score`: (n,) float32, or (n, k) of objectives with k numbers a row; or the selected keys."""
+        if batch.width > self.width:
+            raise UserError(
+                f"{batch.where(0)} has {batch.width} features, but the model was trained with {self.width}; "
+                "leave the label out"
+            )
+        features = widened(batch.features, self.width)
+        if features.shape[1] != self.width:
+            raise UserError(
+                f"{batch.where(0)} has {batch.width} features, but the model was trained with {self.width}"
+            )
+        first = self.members[0]
+        score = first.predict(features) if len(self.members) == 1 else self._together(features)
+        if not self._selected:
+            return {"score": score}
+        return selection.select(score, first.objective, first.num_class, self._selected)
+
+    def _together(self, features: np.ndarray) -> np.ndarray:
+        answers = np.stack([member.predict(features) for member in self.members])
+        if self.members[0].objective not in VOTING:
+            mean: np.ndarray = answers.mean(axis=0, dtype=np.float64).astype(np.float32)
+            return mean
+        classes = np.unique(answers)
+        votes = (answers[None] == classes[:, None, None]).sum(axis=1)  # (classes, n)
+        winners: np.ndarray = classes[votes.argmax(axis=0)]  # of equals the smallest, as in scipy.stats.mode
+        return winners
+
+    def save(self, folder: Path) -> None:
+        """`xgboost-model`, or `xgboost-model-0` and so on: nothing else, as AWS's container does."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, member in enumerate(self.members):
+            if not isinstance(member, Native):
+                raise TypeError("only boosters of the library are written")
+            name = NAME if len(self.members) == 1 else f"{NAME}-{number}"
+            (folder / name).write_bytes(boosters.raw(member.booster))
+
+
+def load(folder: Path, device: str) -> Model:
+    """Load a model folder. Raises UserError saying what is wrong with it."""
+    found = models(folder)
+    if not found:
+        held = ", ".join(sorted(path.name for path in folder.iterdir())[:10])
+        raise UserError(f"{folder} holds no XGBoost model; expected {NAME}, found {held or 'nothing'}")
+    if len(found) > 1 and os.environ.get("SAGEMAKER_INFERENCE_ENSEMBLE", "true").strip().lower() == "false":
+        log.info("SAGEMAKER_INFERENCE_ENSEMBLE is false: of %d models %s answers", len(found), found[0].name)
+        found = found[:1]
+    members = [boosters.read(path, device) for path in found]
+    for path, member in zip(found, members, strict=True):
+        first = members[0]
+        if (member.objective, member.width, member.num_class) != (
+            first.objective,
+            first.width,
+            first.num_class,
+        ):
+            raise UserError(
+                f"{path} ({member.objective}, {member.width} features) and {found[0]} ({first.objective}, "
+                f"{first.width} features) cannot answer together; remove one, or set "
+                "SAGEMAKER_INFERENCE_ENSEMBLE=false"
+            )
+    return Model(members, selection.wanted(os.environ))

@@ -1,0 +1,317 @@
+"""A job from its channels to a model: the library boosts, this prepares, watches and resumes."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xgboost
+from xgboost.callback import TrainingCallback
+from xgboost.core import XGBoostError
+
+from algorithms.base import Run
+from algorithms.errors import UserError
+from algorithms.xgboost import boosters, engine, metrics
+from algorithms.xgboost.boosters import Native
+from algorithms.xgboost.callbacks import Halt, History, Lines, Patience, Save, latest
+from algorithms.xgboost.checkpoints import Checkpoints
+from algorithms.xgboost.files import models
+from algorithms.xgboost.hosts import joined as joined_hosts
+from algorithms.xgboost.hosts import total
+from algorithms.xgboost.hyperparameters import Hyperparameters
+from algorithms.xgboost.matrix import LIBSVM, Channel, joined, streamed, whole
+from algorithms.xgboost.model import Model
+from algorithms.xgboost.names import MAXIMIZED, base_name, ours
+
+log = logging.getLogger(__name__)
+
+LEVELS = (logging.ERROR, logging.INFO, logging.INFO, logging.DEBUG)  # of the log, by verbosity
+
+# The library's own words for what only the user can mend.
+USERS = (
+    "label must", "label and prediction size not match", "multiclass", "base_score", "greater than 0",
+    "non-negative", "nonnegative", "Parameter ", "Invalid Input", "Unknown ", "ataset only contains",
+    "feature_names mismatch", "preds.size() == info.labels", "not supported", "n_features",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What every booster of a job is trained with."""
+
+    h: Hyperparameters
+    parameters: dict[str, Any]
+    metric: Callable[[np.ndarray, Any], list[tuple[str, float]]] | None
+    driver: str | None  # the metric of early stopping
+    wanted: str | None  # the metric of a tuning job, without its channel
+    run: Run
+
+    @classmethod
+    def of(cls, run: Run) -> Plan:
+        h: Hyperparameters = run.setting.hyperparameters
+        tuned = run.setting.tuned
+        names = engine.metrics(h, tuned)
+        computed = [name for name in names if ours(name, h.objective)]
+        return cls(
+            h,
+            engine.parameters(h, names, _device(run), run.setting.seed),
+            metrics.function(computed, h.objective, h.num_class, total),
+            engine.driver(h, tuned),
+            tuned.partition(":")[2] if tuned else None,
+            run,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A booster, the values of its last round, and whether it was stopped on the way."""
+
+    booster: xgboost.Booster
+    values: list[tuple[str, float]]
+    halted: bool
+
+
+def fit(run: Run) -> Model | None:
+    """Train (`Algorithm.fit`). None: stopped, and save_model_on_termination is false."""
+    h: Hyperparameters = run.setting.hyperparameters
+    if {"verbosity", "silent"} & h.model_fields_set:
+        logging.getLogger("algorithms").setLevel(LEVELS[0 if h.silent else h.verbosity])
+    cluster = run.setting.cluster
+    gpus = 0 if run.setting.device == "cpu" else cluster.processes
+    log.info("Determined %d GPU(s) available on the instance.", gpus)
+    log.info("Running XGBoost Sagemaker in algorithm mode")
+    if h.early_stopping_rounds and "validation" not in run.data and not h.kfold:
+        raise UserError(
+            f"early_stopping_rounds={h.early_stopping_rounds} needs the channel 'validation', "
+            "which was not given"
+        )
+    plan = Plan.of(run)
+    channels = {name: Channel(name, table, h) for name, table in run.data.items()}
+    _check(run, channels)
+    width = _agree(run, channels)
+    if cluster.size == 1:
+        log.info("Single node training.")
+    else:
+        log.info("Distributed node training with %d processes", cluster.size)
+    log.info("Train matrix has %d rows and %d columns", channels["train"].rows, width)
+    if "validation" in channels:
+        log.info("Validation matrix has %d rows", channels["validation"].rows)
+    try:
+        with joined_hosts(cluster):
+            if h.kfold:
+                from algorithms.xgboost.folds import cross_validate
+
+                return cross_validate(plan, channels, width)
+            return _one(plan, channels, width)
+    except XGBoostError as error:
+        raise explained(error) from error
+
+
+def _one(plan: Plan, channels: dict[str, Channel], width: int) -> Model | None:
+    """The usual job: one booster."""
+    run, h = plan.run, plan.h
+    start = _warm_start(run)
+    bins = engine.histogram(h) and start is None
+
+    def matrix(name: str, ref: xgboost.DMatrix | None = None) -> xgboost.DMatrix:
+        channel = channels[name]
+        if bins:
+            return streamed(lambda: channel.blocks(width), h, ref)
+        return whole(joined(channel.blocks(width)), h)
+
+    train = matrix("train")
+    evals = [(train, "train")]
+    if "validation" in channels:
+        evals.append((matrix("validation", train), "validation"))
+    checkpoints = Checkpoints(run.checkpoints) if run.checkpoints else None
+    outcome = boost(plan, evals, checkpoints, start, last=h.save_model_on_termination == "true")
+    if outcome.halted and h.save_model_on_termination == "false":
+        log.info("Stopped; with save_model_on_termination=true there would be a model")
+        return None
+    _require_objective(plan, outcome.values)
+    return Model([Native(outcome.booster, run.setting.device)])
+
+
+def boost(
+    plan: Plan,
+    evals: list[tuple[xgboost.DMatrix, str]],
+    checkpoints: Checkpoints | None,
+    start: xgboost.Booster | None = None,
+    *,
+    last: bool = False,
+) -> Outcome:
+    """Boost on the first of the matrices for num_round rounds, less those of the newest checkpoint.
+
+    start: a model to go on from where there is no checkpoint. last: publish the model after every round.
+    """
+    h, run = plan.h, plan.run
+    leader = run.setting.cluster.rank == 0
+    first = 0
+    resumed = _resume(run, checkpoints)
+    if resumed is not None:
+        start, first = resumed
+    halt = Halt(run.stopped)
+    callbacks: list[TrainingCallback] = [Lines(run.report, first, plan.wanted)]
+    if h.early_stopping_rounds and len(evals) > 1:
+        maximize = None if plan.driver is None else base_name(plan.driver) in MAXIMIZED
+        trees = h.booster != "gblinear"
+        if not trees:
+            log.warning("A linear model is not cut back to its best round: early stopping only stops")
+        callbacks.append(Patience(h.early_stopping_rounds, plan.driver, maximize, trees))
+    if checkpoints is not None and leader:
+        callbacks.append(
+            Save(lambda number, booster: checkpoints.save(number, booster.save_raw("ubj")), first)
+        )
+    if last and leader:
+        callbacks.append(Save(lambda _, booster: run.publish(Model([Native(booster)])), first))
+    left = h.num_round - first
+    history: History = {}
+    booster = start
+    if left > 0:
+        booster = xgboost.train(
+            plan.parameters,
+            evals[0][0],
+            left,
+            evals=evals,
+            custom_metric=plan.metric,
+            xgb_model=start,
+            callbacks=[*callbacks, halt],
+            evals_result=history,
+            verbose_eval=False,
+        )
+    assert booster is not None
+    return Outcome(booster, latest(history) or _scores(booster, evals, plan), halt.halted)
+
+
+def _resume(run: Run, checkpoints: Checkpoints | None) -> tuple[xgboost.Booster, int] | None:
+    """The newest checkpoint of the first process, on all of them, and the number of the next round."""
+    cluster = run.setting.cluster
+    rounds = checkpoints.rounds() if checkpoints is not None and cluster.rank == 0 else []
+    number = int(cluster.broadcast(np.array(rounds[-1] if rounds else -1)))
+    if number < 0:
+        return None
+    content = np.empty(0, np.uint8)
+    if cluster.rank == 0 and checkpoints is not None:
+        path = checkpoints.path(number)
+        log.info("Checkpoint loaded from %s", path)
+        content = np.fromfile(path, np.uint8)
+    booster = xgboost.Booster()
+    try:
+        booster.load_model(bytearray(cluster.broadcast(content)))
+    except XGBoostError as error:
+        raise UserError(
+            f"checkpoint {number} cannot be read ({boosters.said(error)}); "
+            "remove it to go on from the one before"
+        ) from None
+    log.info("Resuming from iteration %d", number + 1)
+    return booster, number + 1
+
+
+def _warm_start(run: Run) -> xgboost.Booster | None:
+    """The model of the channel 'model'. Raises UserError where nothing can go on from it."""
+    h: Hyperparameters = run.setting.hyperparameters
+    folder = run.setting.warm_start
+    if folder is None:
+        if h.process_type == "update":
+            raise UserError("process_type=update revises a model: give it in the channel 'model'")
+        return None
+    found = models(folder)
+    if len(found) != 1:
+        raise UserError(f"channel 'model' holds {len(found)} XGBoost models; training goes on from one")
+    member = boosters.read(found[0])
+    if not isinstance(member, Native):
+        raise UserError(
+            f"{found[0].name} in channel 'model' was written by an XGBoost before 3.0, from which none can "
+            "go on; save it as JSON with the version that trained it"
+        )
+    member.booster.set_attr(best_iteration=None, best_score=None)
+    return member.booster
+
+
+def _scores(
+    booster: xgboost.Booster, evals: list[tuple[xgboost.DMatrix, str]], plan: Plan
+) -> list[tuple[str, float]]:
+    """The values of a model that was complete in its checkpoint: `[9]<TAB>train-rmse:1.5<TAB>...`"""
+    booster.set_param(plan.parameters)
+    metric: Any = plan.metric
+    text = booster.eval_set(evals, plan.h.num_round - 1, metric, output_margin=False)
+    pairs = (item.rpartition(":") for item in text.split("\t")[1:])
+    scores = [(name, float(value)) for name, _, value in pairs]
+    return sorted(scores, key=lambda score: score[0].startswith("validation-"))
+
+
+def _check(run: Run, channels: dict[str, Channel]) -> None:
+    """What the channels must be to each other, and to the flags that concern them."""
+    media = {name: table.media for name, table in run.data.items()}
+    if len({kind for kind in media.values() if kind}) > 1:
+        said = ", ".join(f"'{name}' is {kind}" for name, kind in media.items())
+        raise UserError(f"the channels must hold one content type, but {said}: convert one of them")
+    if run.setting.hyperparameters.use_dask_gpu_training != "true":
+        return
+    for name, table in run.data.items():
+        problem = None
+        if table.mode == "Pipe":
+            problem = f"File mode, but channel '{name}' is a Pipe"
+        elif table.media not in ("text/csv", "application/x-parquet"):
+            problem = f"CSV or Parquet, but channel '{name}' is {table.media}"
+        elif (
+            table.distribution != "FullyReplicated"
+            and run.setting.cluster.size > run.setting.cluster.processes
+        ):
+            problem = f"FullyReplicated data on several hosts, but channel '{name}' is {table.distribution}"
+        if problem:
+            raise UserError(f"use_dask_gpu_training=true needs {problem}; change it, or leave the flag out")
+
+
+def _agree(run: Run, channels: dict[str, Channel]) -> int:
+    """The number of features on all hosts. Raises UserError where channels differ, or no host has a row."""
+    cluster = run.setting.cluster
+    mine = [[channel.width, channel.rows] for channel in channels.values()]
+    facts = np.stack(cluster.gather(np.array(mine, np.int64)))  # (hosts, channels, 2)
+    widths = facts[:, :, 0].max(axis=0)
+    if not facts[:, 0, 1].any():
+        raise UserError("No hosts received training data.")
+    ragged = run.data["train"].media == LIBSVM
+    for name, host_widths in zip(channels, facts[:, :, 0].T, strict=True):
+        different = {int(width) for width in host_widths if width} | {int(widths[0])}
+        if len(different) > 1 and not ragged:
+            raise UserError(
+                f"channel '{name}' has {min(different)} features, but {max(different)} were found elsewhere: "
+                "every row of train and validation must have as many"
+            )
+    if not channels["train"].rows:
+        log.warning("This host received no training data; it takes part without")
+    return int(widths.max())
+
+
+def _require_objective(plan: Plan, values: list[tuple[str, float]]) -> None:
+    tuned = [value for name, value in values if plan.wanted and name.startswith(f"validation-{plan.wanted}")]
+    if tuned and math.isnan(tuned[-1]):
+        raise UserError(
+            f"metric validation:{plan.wanted} is nan at the end of training: lower eta, or look for extreme "
+            "values"
+        )
+
+
+def _device(run: Run) -> str:
+    """The device that the library can use. Raises UserError where it was asked for another."""
+    device = run.setting.device
+    if device == "cpu" or xgboost.build_info().get("USE_CUDA"):
+        return device
+    h: Hyperparameters = run.setting.hyperparameters
+    if h.device.startswith("cuda") or h.tree_method == "gpu_hist" or h.use_dask_gpu_training == "true":
+        raise UserError("the installed XGBoost has no CUDA: use the image for GPUs")
+    log.warning("The installed XGBoost has no CUDA: training on the CPU; use the image for GPUs")
+    return "cpu"
+
+
+def explained(error: XGBoostError) -> Exception:
+    """The library's error as the user's, where it is one."""
+    said = boosters.said(error)
+    if any(phrase in said for phrase in USERS):
+        return UserError(f"XGBoost refuses the data or hyperparameters: {said}")
+    return RuntimeError(f"XGB train call failed with exception: {said}")
