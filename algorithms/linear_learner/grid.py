@@ -1,0 +1,121 @@
+"""Which models are trained side by side: the user's own, and close variants of it.
+
+The first model has exactly the given hyperparameters, `auto` standing for the reference below. The others
+vary what was left at auto: learning rate, penalties and schedule, on a grid of 32 points; more than that are
+drawn at random. A grid point that gives the same model as one before it is left out.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from algorithms.linear_learner.hyperparameters import Hyperparameters
+
+AUTO_MODELS = 32
+RATES = {"adam": (0.1, 0.005), "sgd": (0.1, 0.01), "rmsprop": (0.01, 0.001)}  # the reference first
+PENALTIES = ((1e-4, 0.0), (1e-2, 0.0), (1e-5, 1e-4), (1e-3, 1e-3))  # wd, l1
+SCHEDULES = ((100, 0.99, 1e-5), (10, 0.99, 1e-4), (10, 0.98, 1e-5), (100, 0.9, 1e-5))  # step, factor, minimum
+DRAWN_RATES = (1e-4, 0.5)  # bounds of log-uniform draws
+DRAWN_WD = (1e-7, 1e-1)
+DRAWN_L1 = (1e-7, 1e-2)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What models differ in, in the order in which AWS's log prints it. balanced: do positive rows weigh as
+    much as all negative ones (`positive_example_weight_mult=auto`)?"""
+
+    optimizer: str
+    learning_rate: float
+    l1: float
+    wd: float
+    lr_scheduler_step: int
+    lr_scheduler_factor: float
+    lr_scheduler_minimum_lr: float
+    balanced: bool = False
+
+    def described(self) -> dict[str, Any]:
+        """As the line `Best model found for hyperparameters` gives it."""
+        return {name: value for name, value in asdict(self).items() if name != "balanced"}
+
+
+def points(hyperparameters: Hyperparameters, *, tuned: bool, seed: int) -> list[Point]:
+    """The models of a job: at least one, at most num_models. In a tuning job one."""
+    wanted = hyperparameters.num_models
+    count = 1 if tuned else AUTO_MODELS if wanted == "auto" else wanted
+    found = list(itertools.islice(_grid(hyperparameters), count))
+    if wanted != "auto":
+        found += _drawn(hyperparameters, count - len(found), seed)
+    if hyperparameters.positive_example_weight_mult == "auto" and _binary(hyperparameters) and count > 1:
+        if len(found) == 1:
+            found *= 2
+        found = [_balanced(point) if place % 2 else point for place, point in enumerate(found)]
+    return found
+
+
+def _binary(hyperparameters: Hyperparameters) -> bool:
+    return hyperparameters.predictor_type == "binary_classifier"
+
+
+def _balanced(point: Point) -> Point:
+    return Point(**(asdict(point) | {"balanced": True}))
+
+
+def _grid(hyperparameters: Hyperparameters) -> Iterator[Point]:
+    """The distinct points of the grid, the reference first."""
+    rates = RATES[_optimizer(hyperparameters)]
+    seen = set()
+    for rate, penalties, schedule in itertools.product(rates, PENALTIES, SCHEDULES):
+        point = _point(hyperparameters, rate, penalties, schedule)
+        if point not in seen:
+            seen.add(point)
+            yield point
+
+
+def _drawn(hyperparameters: Hyperparameters, count: int, seed: int) -> list[Point]:
+    """Points beyond the grid; none where nothing is left to draw."""
+    varied = (hyperparameters.learning_rate, hyperparameters.wd, hyperparameters.l1)
+    if "auto" not in varied:
+        return []
+    generator = np.random.default_rng((seed, 0))
+    drawn = []
+    for _ in range(max(count, 0)):
+        rate, wd, l1 = (
+            float(np.exp(generator.uniform(*np.log(bounds)))) for bounds in (DRAWN_RATES, DRAWN_WD, DRAWN_L1)
+        )
+        schedule = SCHEDULES[generator.integers(len(SCHEDULES))]
+        drawn.append(_point(hyperparameters, rate, (wd, l1), schedule))
+    return drawn
+
+
+def _point(
+    hyperparameters: Hyperparameters,
+    rate: float,
+    penalties: tuple[float, float],
+    schedule: tuple[int, float, float],
+) -> Point:
+    """The given hyperparameters, and these where they are auto."""
+
+    def given(value: Any, otherwise: Any) -> Any:
+        return otherwise if value == "auto" else value
+
+    if not hyperparameters.use_lr_scheduler:
+        schedule = SCHEDULES[0]  # of no account, so it makes no difference between models
+    return Point(
+        _optimizer(hyperparameters),
+        given(hyperparameters.learning_rate, rate),
+        given(hyperparameters.l1, penalties[1]),
+        given(hyperparameters.wd, penalties[0]),
+        given(hyperparameters.lr_scheduler_step, schedule[0]),
+        given(hyperparameters.lr_scheduler_factor, schedule[1]),
+        given(hyperparameters.lr_scheduler_minimum_lr, schedule[2]),
+    )
+
+
+def _optimizer(hyperparameters: Hyperparameters) -> str:
+    return "adam" if hyperparameters.optimizer == "auto" else hyperparameters.optimizer

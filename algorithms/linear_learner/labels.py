@@ -1,0 +1,78 @@
+"""Labels as the predictor expects them, or a message that says which one is not and why."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from algorithms.errors import UserError
+from algorithms.linear_learner.hyperparameters import Hyperparameters
+from algorithms.records import Records
+
+
+def checked(batch: Records, hyperparameters: Hyperparameters) -> np.ndarray:
+    """The labels (n,) float64 of a batch. Raises UserError naming the first that cannot be one."""
+    labels = batch.labels
+    if labels is None or labels.shape[1] != 1:
+        held = 0 if labels is None else labels.shape[1]
+        raise UserError(
+            f"{batch.where(0)} has {held} labels, expected one: Linear Learner learns from one label a "
+            "record (CSV: the first column, content type text/csv or text/csv;label_size=1)"
+        )
+    y: np.ndarray = labels[:, 0]
+    if hyperparameters.predictor_type == "regressor":
+        return y
+    classes = _classes(hyperparameters)
+    good = (y >= 0) & (y == np.floor(y))
+    if classes is not None:
+        good &= y < classes
+    if good.all():
+        return y
+    row = int(good.argmin())
+    raise UserError(f"{batch.where(row)} has the label {y[row]:g}, {_expected(y, row, classes)}")
+
+
+def require_num_classes(labels: np.ndarray, hyperparameters: Hyperparameters) -> None:
+    """Raise UserError where a multiclass classifier was not told its number of classes; `labels` are those
+    of the first rows, of all hosts."""
+    if hyperparameters.predictor_type != "multiclass_classifier" or hyperparameters.num_classes > 1:
+        return
+    seen = np.unique(labels)
+    if len(seen) == 2 and seen.max() == 1:
+        advice = "for two classes use predictor_type='binary_classifier'"
+    else:
+        advice = f"set num_classes={int(seen.max(initial=2)) + 1}"
+    raise UserError(
+        "hyperparameter num_classes is required for predictor_type='multiclass_classifier' and was not "
+        f"given: the first {len(labels)} rows of channel 'train' have {len(seen)} distinct labels, the "
+        f"largest {seen.max(initial=0):g}; {advice}"
+    )
+
+
+def _classes(hyperparameters: Hyperparameters) -> int | None:
+    """How many there are; None: not given yet."""
+    if hyperparameters.predictor_type == "binary_classifier":
+        return 2
+    return hyperparameters.num_classes if hyperparameters.num_classes > 1 else None
+
+
+def _expected(labels: np.ndarray, row: int, classes: int | None) -> str:
+    bad = labels[row]
+    fractions = (labels != np.floor(labels)).any()
+    if classes == 2:
+        expected = "expected 0 or 1 for predictor_type='binary_classifier'"
+        if bad == -1:
+            return f"{expected}: replace label -1 by 0"
+        if fractions:
+            return f"{expected}: labels that are no classes are for predictor_type='regressor'"
+        if set(np.unique(labels).tolist()) <= {1.0, 2.0}:
+            return f"{expected}: subtract 1 from labels 1 and 2"
+        return f"{expected}: more classes are for predictor_type='multiclass_classifier'"
+    if classes is None:
+        expected = "expected an integer from 0 on for predictor_type='multiclass_classifier'"
+    else:
+        expected = f"expected an integer from 0 to {classes - 1}, as num_classes is {classes}"
+    if fractions:
+        return f"{expected}: labels that are no classes are for predictor_type='regressor'"
+    if bad == classes:
+        return f"{expected}: if labels run from 1 to {classes}, subtract 1, else raise num_classes"
+    return expected

@@ -1,0 +1,359 @@
+"""Linear models trained side by side by stochastic gradients; the best of them is kept.
+
+Liberty et al., "Elastic Machine Learning Algorithms in Amazon SageMaker", SIGMOD 2020, for the idea that many
+models share the passes over the data.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from algorithms.base import Metric, Setting
+from algorithms.errors import UserError
+from algorithms.linear_learner import labels
+from algorithms.linear_learner.calibration import NATURAL, Choice
+from algorithms.linear_learner.folding import earlier, fold, unfold
+from algorithms.linear_learner.grid import points
+from algorithms.linear_learner.hyperparameters import Hyperparameters
+from algorithms.linear_learner.losses import Loss
+from algorithms.linear_learner.model import Model
+from algorithms.linear_learner.progress import Epochs
+from algorithms.linear_learner.scaler import Scaler
+from algorithms.linear_learner.scores import Scores
+from algorithms.linear_learner.stack import Stack
+from algorithms.linear_learner.waiting import Waiting, arrays, records
+from algorithms.records import Records
+
+log = logging.getLogger("optml")
+
+CRITERIA = "early_stopping:criteria"
+SAMPLE_BYTES = 64 << 20  # of training rows, for choosing a model where there is no validation channel
+
+
+class Learner:
+    """State: the first rows until the scaler has seen num_point_for_scaler of them; then the scaler and the
+    stack of models. Without a validation channel some of those rows are kept, to choose a model by."""
+
+    round: int | None = None
+    lockstep = True
+
+    def __init__(self, setting: Setting) -> None:
+        self.hyperparameters: Hyperparameters = setting.hyperparameters
+        self.cluster = setting.cluster
+        self.device = setting.device
+        self.seed = setting.seed
+        self.validated = "validation" in setting.channels
+        self.loss = Loss.of(self.hyperparameters)
+        self.points = points(self.hyperparameters, tuned=bool(setting.tuned), seed=self.seed)
+        width = self.hyperparameters.feature_dim
+        self.width = None if width == "auto" else width
+        self.warm = None if setting.warm_start is None else earlier(setting.warm_start, self.hyperparameters)
+        self.waiting = Waiting()
+        self.scaler: Scaler | None = None
+        self.stack: Stack | None = None
+        self.sample: list[Records] = []
+        self.epoch = 0
+        self.rows = 0  # of this epoch and host
+        self.losses = np.zeros(len(self.points))  # their sums
+        self.objective = np.full(len(self.points), np.nan)  # of the last whole epoch
+        self.choice: Choice | None = None  # by the newest evaluation
+        self.error = np.zeros(len(self.points))  # mean of prediction - label, in that evaluation
+        self._label = (0.0, 1.0)  # what is subtracted from labels, and what they are divided by then
+        self._final: tuple[Model, np.ndarray | None] | None = None  # and its class weights
+
+    def update(self, batch: Records | None) -> Iterable[Metric]:
+        y = None if batch is None else self._checked(batch, "train")
+        if self.stack is None:
+            self.waiting.add(batch, self.cluster)
+            if self.waiting.rows >= self.hyperparameters.num_point_for_scaler:
+                self._start()
+        else:
+            self._learn(batch, y)
+        return ()
+
+    def end_round(self) -> Iterable[Metric]:
+        if self.stack is None:
+            self._start()
+        assert self.stack is not None
+        rows = np.array([self.rows], np.float64)
+        self.cluster.all_sum(self.losses, rows)
+        self.objective = self.losses / rows
+        self._bury(self.stack)
+        self.objective[~self.stack.alive] = np.nan
+        batch = self.hyperparameters.mini_batch_size
+        if self.epoch == 0 and rows[0] < batch:
+            log.warning(
+                "hyperparameter mini_batch_size is %d, but channel 'train' has %d rows: each step takes all",
+                batch,
+                rows[0],
+            )
+        metrics = self._of_models("train", self.objective)
+        if not self.validated:
+            token = f"{self.loss.token}_objective"
+            metrics.append(Metric(CRITERIA, float(np.nanmin(self.objective)), token=token))
+        self.losses = np.zeros(len(self.points))
+        self.rows = 0
+        self.epoch += 1
+        return metrics
+
+    def evaluate(self, channel: str, batches: Iterable[Records]) -> Iterable[Metric]:
+        if self._final is not None:
+            return self._score_final(channel, batches)
+        scores, errors = self._scored(batches, channel)
+        scores.merge(self.cluster)
+        self.cluster.all_sum(errors)
+        self.choice = scores.choose()
+        self.error = errors / scores.rows
+        metrics = self._of_models(channel, scores.objective(), self.epoch - 1)
+        return [*metrics, Metric(CRITERIA, self.choice.value, epoch=self.epoch - 1, token=self.choice.name)]
+
+    def stopping(self) -> tuple[Epochs, str]:
+        parameters = self.hyperparameters
+        binary = parameters.predictor_type == "binary_classifier"
+        maximize = binary and self.validated and parameters.criterion != "loss_function"
+        patience, tolerance = parameters.early_stopping_patience, parameters.early_stopping_tolerance
+        return Epochs(patience, tolerance, maximize=maximize), CRITERIA
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        state = {
+            "epoch": np.array(self.epoch),
+            "seed": np.array(self.seed),
+            "rows": np.array(self.rows),
+            "losses": self.losses.copy(),
+            "objective": self.objective.copy(),
+            "error": self.error.copy(),
+        }
+        if self.stack is None or self.scaler is None:
+            return state | self.waiting.state_dict()
+        if self.choice is not None:
+            choice = self.choice
+            state["choice_values"], state["choice_thresholds"] = choice.values, choice.thresholds
+            state["choice_best"] = np.array(choice.best)
+            state["choice_warning"] = np.frombuffer(choice.warning.encode(), np.uint8)
+        return state | self.scaler.state_dict() | self.stack.state_dict() | arrays(self.sample, "sample")
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        self.epoch, self.seed, self.rows = (int(state[name]) for name in ("epoch", "seed", "rows"))
+        self.losses, self.objective, self.error = (
+            np.array(state[name]) for name in ("losses", "objective", "error")
+        )
+        if "waiting_sizes" in state:
+            self.waiting.load_state_dict(state)
+            return
+        self._prepare(Scaler.of_state_dict(state)).load_state_dict(state)
+        if "choice_best" in state:
+            warning = np.asarray(state["choice_warning"]).tobytes().decode()
+            values, thresholds = np.array(state["choice_values"]), np.array(state["choice_thresholds"])
+            best = int(state["choice_best"])
+            self.choice = Choice(values, thresholds, best, "", maximize=False, warning=warning)
+        sample = records(state, "sample")
+        self.sample = [] if sample is None else [sample]
+
+    def model(self) -> Model | None:
+        if self.stack is None:
+            return None
+        choice = self.choice
+        if choice is None and not self.validated:
+            choice = self._scored(self.sample)[0].choose()  # of this host's rows alone
+        if choice is not None:
+            return self._model_of(choice.best, float(choice.thresholds[choice.best]))
+        best = int(np.nanargmin(np.append(self.objective, np.inf))) % len(self.points)
+        return self._model_of(best, NATURAL)
+
+    def finish(self) -> tuple[Model, Iterable[Metric]]:
+        assert self.stack is not None
+        if not self.validated:
+            scores, _ = self._scored(self.sample)
+            scores.merge(self.cluster)
+            self.choice = scores.choose()
+        choice = self.choice
+        assert choice is not None
+        if choice.warning:
+            log.warning("%s", choice.warning)
+        best = choice.best
+        model = self._model_of(best, float(choice.thresholds[best]))
+        weights = self.stack.class_weights
+        self._final = model, None if weights is None else weights[:, best : best + 1]
+        log.info("Best model found for hyperparameters: %s", json.dumps(self.points[best].described()))
+        if self.validated:
+            return model, ()
+        return model, [replace(metric, score=True) for metric in self._score_final("train", self.sample)]
+
+    def _start(self) -> None:
+        """Fit the scaler to the first rows, and train on all that have come."""
+        parameters = self.hyperparameters
+        first = self.waiting.first(parameters.num_point_for_scaler, self.cluster.rank)
+        widths = np.concatenate(self.cluster.gather(np.array([self.width or 0])))
+        if not self.waiting.rows:
+            raise UserError("channel 'train' is empty: there are no records in its data")
+        if len(set(widths[widths > 0].tolist())) > 1:
+            raise UserError(f"the hosts' records have different numbers of features: {widths.tolist()}")
+        self.width = int(widths.max())
+        seen = np.concatenate(
+            [np.empty(0), *(part.labels[:, 0] for part in first if part.labels is not None)]
+        )
+        seen = np.concatenate(self.cluster.gather(seen))
+        labels.require_num_classes(seen, parameters)
+        classes = {"binary_classifier": 2, "regressor": 0}.get(parameters.predictor_type, parameters.outputs)
+        scaler = Scaler.fit(first, self.width, classes, self.cluster)
+        if classes and (scaler.counts > 0).sum() == 1:
+            log.warning(
+                "the first %d rows of channel 'train' all have the label %d: a classifier has nothing to "
+                "tell apart; are the rows sorted by label? Shuffle them",
+                len(seen),
+                int(scaler.counts.argmax()),
+            )
+        stack = self._prepare(scaler)
+        if self.warm is not None:
+            stack.start_from(*unfold(self.warm, scaler, parameters))
+        if not self.validated:
+            self.sample = self._kept(first)
+        for batch in self.waiting.steps():
+            self._learn(batch, None if batch is None else self._checked(batch, "train"))
+
+    def _prepare(self, scaler: Scaler) -> Stack:
+        """A stack of models at their start, for data that the scaler knows."""
+        parameters = self.hyperparameters
+        self.width = len(scaler.mean)
+        self.scaler = scaler
+        self._label = scaler.label_shift(parameters), scaler.label_scale(parameters)
+        self.stack = Stack(parameters, self.points, scaler, device=self.device, seed=self.seed)
+        return self.stack
+
+    def _kept(self, rows: list[Records]) -> list[Records]:
+        """As many of the rows as SAMPLE_BYTES and num_calibration_samples allow."""
+        most = self.hyperparameters.calibration_rows
+        room = SAMPLE_BYTES
+        kept = []
+        for batch in rows:
+            sparse = not isinstance(batch.features, np.ndarray)
+            size = 8 * batch.features.nnz if sparse else batch.features.nbytes
+            fits = len(batch) if size <= room else len(batch) * room // size
+            fits = min(fits, most)
+            if fits:
+                kept.append(batch[:fits])
+            most -= fits
+            room -= size
+            if most <= 0 or room <= 0:
+                break
+        return kept
+
+    def _learn(self, batch: Records | None, y: np.ndarray | None) -> None:
+        assert self.stack is not None
+        assert self.width is not None
+        if batch is None or y is None:
+            rows, targets = np.empty((0, self.width), np.float32), np.empty(0)
+        else:
+            shift, scale = self._label
+            rows, targets = batch.features, (y - shift) / scale
+            self.rows += len(batch)
+        self.losses += Stack.host(self.stack.step(rows, targets, self.cluster))
+
+    def _bury(self, stack: Stack) -> None:
+        """Tell of models that diverged. Raises UserError if all have."""
+        rates = [point.learning_rate for point in self.points]
+        died = stack.bury(np.isfinite(self.objective))
+        if not stack.alive.any():
+            raise UserError(
+                f"the training loss of every model is no number any more after epoch {self.epoch}: training "
+                f"diverged with hyperparameter learning_rate={min(rates):g}"
+                + (f" to {max(rates):g}" if max(rates) > min(rates) else "")
+                + "; lower it, or look for extreme values in the data"
+            )
+        for place in died:
+            log.warning(
+                "model %d (learning_rate=%g) diverged in epoch %d and is dropped",
+                place,
+                rates[place],
+                self.epoch,
+            )
+
+    def _of_models(self, channel: str, values: np.ndarray, epoch: int | None = None) -> list[Metric]:
+        name, token = f"{channel}:objective_loss", self.loss.token
+        epoch = self.epoch if epoch is None else epoch
+        return [
+            Metric(name, float(value), epoch=epoch, token=token, model=model)
+            for model, value in enumerate(values)
+        ]
+
+    def _checked(self, batch: Records, channel: str) -> np.ndarray:
+        """The labels (n,) of a batch. Raises UserError for a width or a label that is not as expected."""
+        if self.width is None:
+            self.width = batch.width
+        if batch.width != self.width:
+            hint = ""
+            if abs(batch.width - self.width) == 1:
+                hint = ": is the label's column counted among the features, or missing (label_size)?"
+            named = "the first records of channel 'train' have"
+            if self.hyperparameters.feature_dim != "auto":
+                named = "hyperparameter feature_dim is"
+            raise UserError(
+                f"{batch.where(0)} of channel '{channel}' has {batch.width} features, but {named} "
+                f"{self.width}{hint}"
+            )
+        return labels.checked(batch, self.hyperparameters)
+
+    def _scored(self, batches: Iterable[Records], channel: str = "train") -> tuple[Scores, np.ndarray]:
+        """Scores of all models on this host's batches, and the sums (M,) of a regressor's errors."""
+        assert self.stack is not None
+        shift, scale = self._label
+        stack = self.stack
+        found = Scores(
+            self.hyperparameters,
+            stack.models,
+            stack.classes,
+            weights=stack.class_weights,
+            unit=scale,
+            seed=self.seed,
+        )
+        errors = np.zeros(stack.models)
+        for batch, y in self._labelled(batches, channel):
+            z = stack.scores(batch.features)
+            if self.hyperparameters.predictor_type == "regressor":
+                z = z * np.float32(scale) + np.float32(shift)
+                errors += (z[:, :, 0] - y[:, None]).sum(axis=0)
+            found.add(z, y)
+        return found, errors
+
+    def _score_final(self, channel: str, batches: Iterable[Records]) -> list[Metric]:
+        assert self._final is not None
+        model, weights = self._final
+        classes = self.hyperparameters.outputs
+        found = Scores(self.hyperparameters, 1, classes, weights=weights, unit=self._label[1], seed=self.seed)
+        for batch, y in self._labelled(batches, channel):
+            found.add(model.raw(batch.features).reshape(-1, 1, classes), y)
+        found.merge(self.cluster)
+        metrics = found.metrics(channel, model.threshold)
+        model.metrics |= {metric.name: metric.value for metric in metrics}
+        return metrics
+
+    def _labelled(self, batches: Iterable[Records], channel: str) -> Iterator[tuple[Records, np.ndarray]]:
+        for batch in batches:
+            yield batch, self._checked(batch, channel)
+
+    def _model_of(self, place: int, threshold: float) -> Model:
+        """One of the models, for raw features and labels."""
+        assert self.stack is not None
+        assert self.scaler is not None
+        error = float(self.error[place]) if self.validated else None
+        weight, bias = fold(*self.stack.model(place), self.scaler, self.hyperparameters, error)
+        point = self.points[place]
+        chosen = point.described()
+        if self.stack.class_weights is not None and len(self.stack.class_weights) == 2:
+            chosen["positive_example_weight_mult"] = float(self.stack.class_weights[1, place])
+        return Model(
+            weight,
+            bias,
+            predictor_type=self.hyperparameters.predictor_type,
+            loss=self.loss.name,
+            threshold=threshold,
+            hyperparameters=self.hyperparameters.model_dump(mode="json"),
+            chosen=chosen,
+            mean=self.scaler.mean,
+            stdev=self.scaler.stdev,
+        )

@@ -1,0 +1,227 @@
+"""M linear models side by side, and their optimiser: the state that a step of training changes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from algorithms.base import Cluster
+from algorithms.errors import UserError
+from algorithms.kernels.linear_step import FAR, MOMENTS, Array, Problem, Update, gradient, scores, update
+from algorithms.linear_learner.grid import Point
+from algorithms.linear_learner.hyperparameters import Hyperparameters
+from algorithms.linear_learner.losses import Loss
+from algorithms.linear_learner.scaler import Scaler
+from algorithms.records import Features
+
+ABSENT = 1e6  # weight of a class that the scaler's rows lack
+
+
+class Stack:
+    """Weights and moments, (d + 1, M * C) float32 each: NumPy arrays, or torch tensors on a CUDA device.
+
+    alive: (M,) bool, models whose loss and weights are numbers still; the others have stopped at 0.
+    """
+
+    def __init__(
+        self,
+        hyperparameters: Hyperparameters,
+        points: Sequence[Point],
+        scaler: Scaler,
+        *,
+        device: str = "cpu",
+        seed: int = 0,
+    ) -> None:
+        self.hyperparameters = hyperparameters
+        self.models, self.classes = len(points), hyperparameters.outputs
+        self.width = len(scaler.mean)
+        self.class_weights = _class_weights(hyperparameters, points, scaler.counts)
+        self._device = device
+        self._optimizer = points[0].optimizer
+        self._require_memory()
+        shift, scale = scaler.shift(hyperparameters), scaler.scale(hyperparameters)
+        still = scaler.still & (shift != 0)
+        loss = Loss.of(hyperparameters)
+        ones = np.ones((self.classes, self.models))
+        self._problem = Problem(
+            loss.name,
+            loss.parameter,
+            self.models,
+            self.classes,
+            self._put(ones if self.class_weights is None else self.class_weights),
+            self._put(shift),
+            self._put(scale),
+            self._put(still, bool),
+            folded=bool(not still.any() and (np.abs(shift * scale) <= FAR).all()),
+        )
+        self._schedule = np.array(
+            [(p.lr_scheduler_step, p.lr_scheduler_factor, p.lr_scheduler_minimum_lr) for p in points]
+        ).T
+        self._rates = np.array([point.learning_rate for point in points])
+        self._decays = self._columns(np.array([point.wd for point in points]))
+        self._l1 = self._columns(np.array([point.l1 for point in points]))
+        auto = {"bias_lr_mult": 10.0, "bias_wd_mult": 0.0, "momentum": 0.0, "beta_1": 0.9, "beta_2": 0.999}
+        given = {name: getattr(hyperparameters, name) for name in auto}
+        self._fixed = {name: auto[name] if value == "auto" else value for name, value in given.items()}
+        self._bias_decays = self._decays * self._fixed["bias_wd_mult"]
+
+        self.alive = np.ones(self.models, bool)
+        self.updates = 0
+        self.weights: Array = self._put(self._drawn(seed))
+        self.moments = self._zeros()
+
+    def start_from(self, weight: np.ndarray, bias: np.ndarray) -> None:
+        """Let every model begin with (C, d) weights and (C,) biases for scaled features and labels."""
+        one = np.concatenate([weight.T, bias[None]])
+        self.weights = self._put(np.tile(one, (1, self.models)))
+
+    def step(self, rows: Features, targets: np.ndarray, cluster: Cluster) -> Array:
+        """One update by the mean gradient over the rows of all hosts, none of which need have any here.
+
+        targets: (n,) float32. Returns the losses (M,) float64, summed over this host's rows.
+        """
+        dense = isinstance(rows, np.ndarray)
+        there = self._put(rows) if dense else rows
+        summed, losses = gradient(there, self._put(targets), self.weights, self._problem)
+        count = len(targets)
+        if cluster.size > 1:
+            total, sums = np.array([count]), self.host(summed)
+            cluster.all_sum(sums, total)
+            count, summed = int(total[0]), self._put(sums)
+        if count:
+            self.updates += 1
+            use_bias = self.hyperparameters.use_bias
+            update(self.weights, self.moments, summed, 1 / count, use_bias, self._update())
+        return losses
+
+    def scores(self, rows: Features) -> np.ndarray:
+        """z of (n, d) rows under every model, (n, M, C) float32 in units of training; NaN of dead models."""
+        there = self._put(rows) if isinstance(rows, np.ndarray) else rows
+        z = self.host(scores(there, self.weights, self._problem)).reshape(-1, self.models, self.classes)
+        if not self.alive.all():
+            z[:, ~self.alive] = np.nan
+        return z
+
+    def bury(self, sound: np.ndarray) -> np.ndarray:
+        """Stop the models that are not sound, (M,) bool, or whose weights are not numbers: they get weights 0
+        and learn no more. Returns the places of those that died now."""
+        weights = self.host(self.weights)
+        finite = np.isfinite(weights).all(axis=0).reshape(self.models, self.classes).all(axis=1)
+        died = self.alive & ~(sound & finite)
+        if died.any():
+            columns = np.repeat(died, self.classes)
+            for matrix in (self.weights, *self.moments):
+                matrix[:, columns if isinstance(matrix, np.ndarray) else columns.nonzero()[0]] = 0
+            self.alive &= ~died
+        return np.flatnonzero(died)
+
+    def model(self, place: int) -> tuple[np.ndarray, np.ndarray]:
+        """Weights (C, d) and biases (C,) of one model, float64, for scaled features and labels."""
+        columns = slice(place * self.classes, (place + 1) * self.classes)
+        one = self.host(self.weights[:, columns]).astype(np.float64)
+        return one[:-1].T, one[-1]
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        state = {"weights": self.weights} | {f"moment_{n}": moment for n, moment in enumerate(self.moments)}
+        return {name: self.host(array).copy() for name, array in state.items()} | {
+            "alive": self.alive.copy(),
+            "updates": np.array(self.updates),
+        }
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        self.weights = self._put(np.array(state["weights"]))
+        self.moments = tuple(self._put(np.array(state[f"moment_{n}"])) for n in range(len(self.moments)))
+        self.alive = np.array(state["alive"])
+        self.updates = int(state["updates"])
+
+    @staticmethod
+    def host(array: Array) -> np.ndarray:
+        """The array as NumPy's; the very same one where it is that already."""
+        return array if isinstance(array, np.ndarray) else np.asarray(array.cpu())
+
+    def _update(self) -> Update:
+        """What the next update, `self.updates`, does. A learning rate decays for the k-th time once more than
+        k * lr_scheduler_step updates were made (MXNet's FactorScheduler)."""
+        rates, fixed = self._rates, self._fixed
+        if self.hyperparameters.use_lr_scheduler:
+            step, factor, minimum = self._schedule
+            decayed = rates * factor ** ((self.updates - 1) // step)
+            rates = np.maximum(decayed, np.minimum(minimum, rates))
+        first, second = fixed["momentum"], 0.0
+        if self._optimizer == "adam":
+            first, second = fixed["beta_1"], fixed["beta_2"]
+            rates = rates * ((1 - second**self.updates) ** 0.5 / (1 - first**self.updates))
+        rates = rates * self.alive
+        columns = self._columns(rates)
+        bias_rates = columns * self._fixed["bias_lr_mult"]
+        return Update(
+            self._optimizer, columns, self._decays, self._l1, bias_rates, self._bias_decays, first, second
+        )
+
+    def _columns(self, of_models: np.ndarray) -> Array:
+        """(M,) numbers as (M * C,) float32 for the columns."""
+        narrow = of_models.astype(np.float32)
+        return self._put(narrow if self.classes == 1 else np.repeat(narrow, self.classes))
+
+    def _drawn(self, seed: int) -> np.ndarray:
+        """First weights; each model has a generator of its own, so they do not depend on how many there
+        are."""
+        parameters = self.hyperparameters
+        weights = np.empty((self.width + 1, self.models, self.classes), np.float32)
+        for model in range(self.models):
+            generator = np.random.default_rng((seed, 1, model))
+            shape = (self.width, self.classes)
+            if parameters.init_method == "uniform":
+                drawn = generator.uniform(-parameters.init_scale, parameters.init_scale, shape)
+            else:
+                drawn = generator.normal(0, parameters.init_sigma, shape)
+            weights[:-1, model] = drawn
+        weights[-1] = parameters.init_bias if parameters.use_bias else 0
+        return weights.reshape(self.width + 1, -1)
+
+    def _zeros(self) -> tuple[Array, ...]:
+        shape = (self.width + 1, self.models * self.classes)
+        return tuple(self._put(np.zeros(shape)) for _ in range(MOMENTS[self._optimizer]))
+
+    def _put(self, array: np.ndarray, kind: Any = np.float32) -> Array:
+        """The array where the state lives."""
+        array = np.ascontiguousarray(array, dtype=kind)
+        if self._device == "cpu":
+            return array
+        import torch
+
+        return torch.from_numpy(array).to(self._device)
+
+    def _require_memory(self) -> None:
+        """Better said now than killed without a word: the weights, the moments, a gradient and its parts."""
+        matrices = 4 + MOMENTS[self._optimizer]
+        needed = 4 * matrices * (self.width + 1) * self.models * self.classes
+        installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        if needed > installed:
+            raise UserError(
+                f"training {self.models} models of {self.classes} scores over {self.width} features takes "
+                f"{needed / 2**30:.3g} GiB, but this machine has {installed / 2**30:.3g}: lower num_models"
+            )
+
+
+def _class_weights(
+    hyperparameters: Hyperparameters, points: Sequence[Point], counts: np.ndarray
+) -> np.ndarray | None:
+    """What rows of each class count, (classes, M); None: all 1."""
+    multiplier = hyperparameters.positive_example_weight_mult
+    if hyperparameters.predictor_type == "binary_classifier" and multiplier != 1:
+        balanced = counts[0] / counts[1] if counts.all() else 1.0
+        fixed = balanced if isinstance(multiplier, str) else multiplier
+        positive = [1.0 if multiplier == "auto" and not point.balanced else fixed for point in points]
+        return np.stack([np.ones(len(points)), positive])
+    if (
+        hyperparameters.predictor_type == "multiclass_classifier"
+        and hyperparameters.balance_multiclass_weights
+    ):
+        weights = np.full(len(counts), ABSENT)
+        np.divide(counts.sum(), counts, out=weights, where=counts > 0)
+        return np.repeat(weights[:, None], len(points), axis=1)
+    return None
