@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import fields
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,9 @@ from scipy.sparse import csr_array
 from algorithms.errors import UserError
 from algorithms.factorization_machines.initial import Initial
 from algorithms.kernels.factorized import Array, State
-from algorithms.kernels.places import Places, View
 
 if TYPE_CHECKING:
+    from algorithms.kernels.places import Places, View
     from algorithms.kernels.staging import Staging
 
 log = logging.getLogger("optml")
@@ -38,7 +39,7 @@ class Parameters:
         self.factors = factors
         self._initial = initial
         self._device = device
-        self._places = Places()
+        self._places = _no_places()
         self._filled = 0  # places that have their rows
         self._staging: Staging | None = None
         empty = np.empty((0, factors + 1), np.float32)
@@ -67,7 +68,7 @@ class Parameters:
         self._fill()
         if self._device == "cpu":
             return view
-        parts = [getattr(view, name) for name in View.__slots__]
+        parts = [getattr(view, field.name) for field in fields(view)]
         packed = np.concatenate(
             [part.view(np.float32) for part in parts]
         )  # one copy to the device, not seven
@@ -76,7 +77,7 @@ class Parameters:
         integers = [part.dtype == np.int32 for part in parts]
         import torch
 
-        return View(*(p.view(torch.int32) if i else p for p, i in zip(found, integers, strict=True)))
+        return type(view)(*(p.view(torch.int32) if i else p for p, i in zip(found, integers, strict=True)))
 
     def find(self, ids: np.ndarray) -> Array:
         """The places (m,) int32 of features, on the device, rows made for those never met."""
@@ -110,7 +111,7 @@ class Parameters:
         }
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        self._places = Places()
+        self._places = _no_places()
         self._places.find(state["ids"])
         self._filled = len(self._places)
         rows, means, squares, bias = (self.put(np.array(state[name])) for name in (*ARRAYS, "bias"))
@@ -172,6 +173,12 @@ class Parameters:
 
             self._staging = Staging(self._device)
         return self._staging.put(packed)
+
+
+def _no_places() -> Places:
+    from algorithms.kernels.places import Places  # imports numba, which servers do without
+
+    return Places()
 
 
 def host(array: Array) -> np.ndarray:
