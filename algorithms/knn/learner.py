@@ -113,6 +113,7 @@ class Learner:
 
     def finish(self) -> tuple[Model, Iterable[Metric]]:
         host = self.cluster.host
+        width = self._agreed_width()
         log.info("Getting reservoir sample from %s...", host)
         sample = self.reservoir.gather(self.cluster)
         missing = np.array([self.missing])
@@ -132,21 +133,18 @@ class Learner:
         )
         if missing[0]:
             log.warning("%d rows of channel 'train' hold NaN (or nothing) and are left out", missing[0])
-        if self._space is None:  # no row came to this host
-            self._space = self._make_space(self._agreed_width())
-        else:
-            self._agreed_width()
+        self._space = self._space or self._make_space(width)  # no row came to this host
         self._model = self._index(sample)
         return self._model, ()
 
     def _agreed_width(self) -> int:
-        """The features of a row, the same on every host that has any."""
+        """The features of a row, the same on every host that has any; 0 where none has."""
         mine = -1 if self._space is None else self._space.feature_dim
         widths = {int(host[0]) for host in self.cluster.gather(np.array([mine]))} - {-1}
         if len(widths) > 1:
             found = " and ".join(map(str, sorted(widths)))
             raise UserError(f"the hosts of the job have rows of {found} features: all rows must have as many")
-        return widths.pop()
+        return widths.pop() if widths else 0
 
     def _rows(self, batch: Records) -> Rows:
         """The rows without NaN. Raises UserError for labels that are missing and numbers beyond float32."""

@@ -140,9 +140,7 @@ def _check(settings: Settings, found: Index, path: Path) -> None:
     reduction = settings.reduction
     width = reduction.target_dim if reduction else settings.feature_dim or found.width
     if width > found.width or (settings.pad_dim or found.width) != found.width:
-        raise UserError(
-            f"{path}: {width} dimensions, but the points of {path.with_name(INDEX)} have {found.width}"
-        )
+        raise UserError(f"{path}: {width} dimensions, but the points of {INDEX} have {found.width}")
     if reduction and settings.feature_dim not in (None, reduction.input_dim):
         raise UserError(
             f"{path}: key 'feature_dim' is {settings.feature_dim}, but 'dimension_reduction.input_dim' "
@@ -151,7 +149,7 @@ def _check(settings: Settings, found: Index, path: Path) -> None:
     metric = settings.index_metric
     if metric is not None and (metric != "L2") != found.inner:
         raise UserError(
-            f"{path}: key 'index_metric' is \"{metric}\", but {path.with_name(INDEX)} is an index of "
+            f"{path}: key 'index_metric' is \"{metric}\", but {INDEX} is an index of "
             f"{'inner products' if found.inner else 'L2 distances'}"
         )
 
