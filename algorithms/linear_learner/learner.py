@@ -59,7 +59,6 @@ class Learner:
         self.sample: list[Records] = []
         self.epoch = 0
         self.rows = 0  # of this epoch and host
-        self.losses = np.zeros(len(self.points))  # their sums
         self.objective = np.full(len(self.points), np.nan)  # of the last whole epoch
         self.choice: Choice | None = None  # by the newest evaluation
         self.error = np.zeros(len(self.points))  # mean of prediction - label, in that evaluation
@@ -81,8 +80,9 @@ class Learner:
             self._start()
         assert self.stack is not None
         rows = np.array([self.rows], np.float64)
-        self.cluster.all_sum(self.losses, rows)
-        self.objective = self.losses / rows
+        losses = self.stack.take_losses()
+        self.cluster.all_sum(losses, rows)
+        self.objective = losses / rows
         self._bury(self.stack)
         self.objective[~self.stack.alive] = np.nan
         batch = self.hyperparameters.mini_batch_size
@@ -96,7 +96,6 @@ class Learner:
         if not self.validated:
             token = f"{self.loss.token}_objective"
             metrics.append(Metric(CRITERIA, float(np.nanmin(self.objective)), token=token))
-        self.losses = np.zeros(len(self.points))
         self.rows = 0
         self.epoch += 1
         return metrics
@@ -124,7 +123,6 @@ class Learner:
             "epoch": np.array(self.epoch),
             "seed": np.array(self.seed),
             "rows": np.array(self.rows),
-            "losses": self.losses.copy(),
             "objective": self.objective.copy(),
             "error": self.error.copy(),
         }
@@ -139,9 +137,7 @@ class Learner:
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         self.epoch, self.seed, self.rows = (int(state[name]) for name in ("epoch", "seed", "rows"))
-        self.losses, self.objective, self.error = (
-            np.array(state[name]) for name in ("losses", "objective", "error")
-        )
+        self.objective, self.error = np.array(state["objective"]), np.array(state["error"])
         if "waiting_sizes" in state:
             self.waiting.load_state_dict(state)
             return
@@ -252,7 +248,7 @@ class Learner:
             shift, scale = self._label
             rows, targets = batch.features, (y - shift) / scale
             self.rows += len(batch)
-        self.losses += Stack.host(self.stack.step(rows, targets, self.cluster))
+        self.stack.step(rows, targets, self.cluster)
 
     def _bury(self, stack: Stack) -> None:
         """Tell of models that diverged. Raises UserError if all have."""

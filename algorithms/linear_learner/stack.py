@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from algorithms.linear_learner.hyperparameters import Hyperparameters
 from algorithms.linear_learner.losses import Loss
 from algorithms.linear_learner.scaler import Scaler
 from algorithms.records import Features
+
+if TYPE_CHECKING:
+    from algorithms.kernels.linear_step_triton import Captured
+    from algorithms.kernels.staging import Staging
 
 ABSENT = 1e6  # weight of a class that the scaler's rows lack
 
@@ -72,21 +76,29 @@ class Stack:
         self.updates = 0
         self.weights: Array = self._put(self._drawn(seed))
         self.moments = self._zeros()
+        self.losses: Array = self._put(np.zeros(self.models), np.float64)
+        self._captured: Captured | None = None
+        self._staging: Staging | None = None
 
     def start_from(self, weight: np.ndarray, bias: np.ndarray) -> None:
         """Let every model begin with (C, d) weights and (C,) biases for scaled features and labels."""
         one = np.concatenate([weight.T, bias[None]])
         self.weights = self._put(np.tile(one, (1, self.models)))
+        self._captured = None
 
-    def step(self, rows: Features, targets: np.ndarray, cluster: Cluster) -> Array:
+    def step(self, rows: Features, targets: np.ndarray, cluster: Cluster) -> None:
         """One update by the mean gradient over the rows of all hosts, none of which need have any here.
 
-        targets: (n,) float32. Returns the losses (M,) float64, summed over this host's rows.
+        targets: (n,) numbers, what regressors are to learn, or classes.
         """
-        dense = isinstance(rows, np.ndarray)
-        there = self._put(rows) if dense else rows
-        summed, losses = gradient(there, self._put(targets), self.weights, self._problem)
+        there, y = self._placed(rows), self._put(targets)
         count = len(targets)
+        if self._captured is not None and self._captured.size == count and isinstance(rows, np.ndarray):
+            self.updates += 1
+            self._captured.step(there, y, self._update())
+            return
+        summed, losses = gradient(there, y, self.weights, self._problem)
+        self.losses += losses
         if cluster.size > 1:
             total, sums = np.array([count]), self.host(summed)
             cluster.all_sum(sums, total)
@@ -94,13 +106,33 @@ class Stack:
         if count:
             self.updates += 1
             use_bias = self.hyperparameters.use_bias
-            update(self.weights, self.moments, summed, 1 / count, use_bias, self._update())
-        return losses
+            how = self._update()
+            update(self.weights, self.moments, summed, 1 / count, use_bias, how)
+            full = count == self.hyperparameters.mini_batch_size and isinstance(rows, np.ndarray)
+            if self._device.startswith("cuda") and full and cluster.size == 1:
+                from algorithms.kernels.linear_step_triton import Captured
+
+                self._captured = Captured(
+                    self.weights,
+                    self.moments,
+                    self.losses,
+                    self._problem,
+                    how,
+                    size=count,
+                    use_bias=use_bias,
+                )
+
+    def take_losses(self) -> np.ndarray:
+        """The losses (M,) float64 of this host's rows, summed since this was last called."""
+        taken = self.host(self.losses).copy()
+        self.losses *= 0
+        return taken
 
     def scores(self, rows: Features) -> np.ndarray:
         """z of (n, d) rows under every model, (n, M, C) float32 in units of training; NaN of dead models."""
-        there = self._put(rows) if isinstance(rows, np.ndarray) else rows
-        z = self.host(scores(there, self.weights, self._problem)).reshape(-1, self.models, self.classes)
+        z = self.host(scores(self._placed(rows), self.weights, self._problem)).reshape(
+            -1, self.models, self.classes
+        )
         if not self.alive.all():
             z[:, ~self.alive] = np.nan
         return z
@@ -129,6 +161,7 @@ class Stack:
         return {name: self.host(array).copy() for name, array in state.items()} | {
             "alive": self.alive.copy(),
             "updates": np.array(self.updates),
+            "losses": self.host(self.losses).copy(),
         }
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
@@ -136,6 +169,8 @@ class Stack:
         self.moments = tuple(self._put(np.array(state[f"moment_{n}"])) for n in range(len(self.moments)))
         self.alive = np.array(state["alive"])
         self.updates = int(state["updates"])
+        self.losses = self._put(np.array(state["losses"]), np.float64)
+        self._captured = None
 
     @staticmethod
     def host(array: Array) -> np.ndarray:
@@ -194,6 +229,17 @@ class Stack:
         import torch
 
         return torch.from_numpy(array).to(self._device)
+
+    def _placed(self, rows: Features) -> Array:
+        """A batch where the kernels take it from: dense rows on the device, copied while the batch before is
+        still being computed; sparse ones as they are."""
+        if not isinstance(rows, np.ndarray) or not self._device.startswith("cuda"):
+            return self._put(rows) if isinstance(rows, np.ndarray) else rows
+        if self._staging is None:
+            from algorithms.kernels.staging import Staging
+
+            self._staging = Staging(self._device)
+        return self._staging.put(np.ascontiguousarray(rows))
 
     def _require_memory(self) -> None:
         """Better said now than killed without a word: the weights, the moments, a gradient and its parts."""
