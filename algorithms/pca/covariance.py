@@ -13,7 +13,7 @@ from algorithms.kernels import gram
 from algorithms.pca.components import Components, rank, require_finite
 from algorithms.pca.device import Device
 
-DENSITY = 0.08  # share of values that are not 0, up to which pairs of them cost less than dense products
+DENSITY = 0.05  # share of values that are not 0, up to which the products of their pairs beat dense ones
 PIECE = 1 << 23  # values of sparse rows that are made dense at a time
 
 

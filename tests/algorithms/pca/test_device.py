@@ -1,0 +1,66 @@
+"""The states as torch tensors, on a CUDA device where there is one, else on torch's CPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from algorithms.pca.covariance import Covariance
+from algorithms.pca.device import Device
+from algorithms.pca.model import Model
+from algorithms.pca.sketch import Sketch
+from tests.algorithms.pca.training import spread
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> Device:
+    if torch.cuda.is_available():
+        return Device("cuda:0")
+    monkeypatch.setattr(Device, "put", lambda self, rows: self.state(rows))  # page-locked places need CUDA
+    return Device("cpu:0")  # torch's name of it; ours, "cpu", means NumPy
+
+
+def state(kind: type, device: Device, rows: np.ndarray) -> Covariance | Sketch:
+    width = rows.shape[1]
+    made: Covariance | Sketch = (
+        Covariance(width, device, centered=True)
+        if kind is Covariance
+        else Sketch(width, 20, device, centered=True)
+    )
+    for start in range(0, len(rows), 700):
+        made.absorb(rows[start : start + 700].copy())
+    return made
+
+
+@pytest.mark.parametrize("kind", [Covariance, Sketch])
+def test_a_device_finds_the_components_of_the_cpu_signs_included(kind: type, device: Device) -> None:
+    rows = spread(3000, 60)
+    there, here = state(kind, device, rows), state(kind, Device("cpu"), rows)
+    ours, theirs = there.components(4), here.components(4)
+    np.testing.assert_allclose(ours.singular_values, theirs.singular_values, rtol=1e-5)
+    np.testing.assert_allclose(ours.directions, theirs.directions, atol=1e-3 if kind is Sketch else 1e-5)
+
+
+@pytest.mark.parametrize("kind", [Covariance, Sketch])
+def test_a_checkpoint_moves_between_devices(kind: type, device: Device) -> None:
+    there = state(kind, device, spread(3000, 60))
+    here = state(kind, Device("cpu"), np.empty((0, 60), np.float32))
+    here.load_state_dict(there.state_dict())
+    np.testing.assert_array_equal(here.components(4).directions, there.components(4).directions)
+    back = state(kind, device, np.empty((0, 60), np.float32))
+    back.load_state_dict(here.state_dict())
+    back.absorb(spread(100, 60))
+    assert back.rows == 3100
+
+
+@pytest.mark.parametrize("centered", [True, False])
+def test_a_device_projects_as_the_cpu(device: Device, centered: bool) -> None:
+    rows = spread(5000, 20)
+    found = state(Covariance, Device("cpu"), rows).components(3)
+    mean = found.mean if centered else None
+    here, there = (
+        Model(found.singular_values, found.directions, mean, device=name) for name in ("cpu", device.name)
+    )
+    np.testing.assert_allclose(there.project(rows), here.project(rows), atol=1e-5)
