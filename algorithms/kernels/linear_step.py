@@ -99,9 +99,9 @@ def scores(rows: Rows, weights: Array, problem: Problem) -> Array:
         from algorithms.kernels import linear_step_cpu
 
         return linear_step_cpu.scores(rows, weights, problem)
-    from algorithms.kernels import linear_step_triton
+    import algorithms.kernels.linear_step_triton as on_device
 
-    return linear_step_triton.scores(rows, weights, problem)
+    return on_device.scores(rows, weights, problem)
 
 
 def gradient(rows: Rows, labels: Array, weights: Array, problem: Problem) -> tuple[Array, Array]:
@@ -113,9 +113,9 @@ def gradient(rows: Rows, labels: Array, weights: Array, problem: Problem) -> tup
         from algorithms.kernels import linear_step_cpu
 
         return linear_step_cpu.gradient(rows, labels, weights, problem)
-    from algorithms.kernels import linear_step_triton
+    import algorithms.kernels.linear_step_triton as on_device
 
-    return linear_step_triton.gradient(rows, labels, weights, problem)
+    return on_device.gradient(rows, labels, weights, problem)
 
 
 def update(
@@ -137,9 +137,9 @@ def update(
 
         linear_step_cpu.update(weights, moments, summed, share, use_bias, how)
         return
-    from algorithms.kernels import linear_step_triton
+    import algorithms.kernels.linear_step_triton as on_device
 
-    linear_step_triton.update(weights, moments, summed, share, use_bias, how)
+    on_device.update(weights, moments, summed, share, use_bias, how)
 
 
 def reference_update(

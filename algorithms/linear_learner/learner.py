@@ -123,6 +123,7 @@ class Learner:
             "epoch": np.array(self.epoch),
             "seed": np.array(self.seed),
             "rows": np.array(self.rows),
+            "width": np.array(self.width or 0),
             "objective": self.objective.copy(),
             "error": self.error.copy(),
         }
@@ -137,6 +138,7 @@ class Learner:
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         self.epoch, self.seed, self.rows = (int(state[name]) for name in ("epoch", "seed", "rows"))
+        self.width = int(state["width"]) or None
         self.objective, self.error = np.array(state["objective"]), np.array(state["error"])
         if "waiting_sizes" in state:
             self.waiting.load_state_dict(state)

@@ -13,7 +13,7 @@ import numpy as np
 
 from algorithms.base import Cluster
 from algorithms.linear_learner.hyperparameters import Hyperparameters
-from algorithms.records import Records
+from algorithms.records import Features, Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Scaler:
         counts = np.zeros(classes)
         for batch in batches:
             rows += len(batch)
-            sums += batch.features.sum(axis=0, dtype=np.float64)
+            sums += _sums(batch.features, d)
             y = _labels(batch)
             label += y.sum()
             if classes:
@@ -90,6 +90,13 @@ def _labels(batch: Records) -> np.ndarray:
     assert batch.labels is not None
     labels: np.ndarray = batch.labels[:, 0]
     return labels
+
+
+def _sums(features: Features, d: int) -> np.ndarray:
+    """(d,) float64."""
+    if isinstance(features, np.ndarray):
+        return np.asarray(features.sum(axis=0, dtype=np.float64))
+    return np.bincount(features.indices, weights=features.data, minlength=d)
 
 
 def _squares(batch: Records, mean: np.ndarray) -> np.ndarray:

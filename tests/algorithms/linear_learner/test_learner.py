@@ -1,0 +1,305 @@
+"""The learner: its rule, its scaling, what it does when models diverge, and what it refuses."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from algorithms.base import Cluster, Metric, Setting
+from algorithms.errors import UserError
+from algorithms.linear_learner.hyperparameters import Hyperparameters
+from algorithms.linear_learner.learner import CRITERIA, Learner
+from algorithms.linear_learner.losses import Loss
+from algorithms.linear_learner.model import Model
+from algorithms.records import Origin, Records
+from container.cluster import Alone
+from tests.algorithms.hosts import on_hosts
+from tests.algorithms.linear_learner.jobs import fit
+
+RNG = np.random.default_rng(0)
+ROWS = (RNG.normal(size=(600, 6)) * [1, 2, 3, 4, 5, 6] + [0, 5, 0, -9, 0, 60]).astype(np.float32)
+TARGET = ROWS @ [1.0, -2, 0.5, 0, 0.3, 1] + 4 + RNG.normal(size=600) * 0.1
+CLASS = (np.median(TARGET) < TARGET).astype(float)
+
+
+def learner(
+    *,
+    cluster: Cluster | None = None,
+    channels: tuple[str, ...] = ("train",),
+    warm_start: Path | None = None,
+    seed: int = 0,
+    **given: Any,
+) -> Learner:
+    given = {"predictor_type": "regressor", "mini_batch_size": 50} | given
+    settings = Hyperparameters.model_validate(given)
+    return Learner(Setting(settings, cluster or Alone(), "cpu", seed, warm_start, channels))
+
+
+def batches(rows: Any = ROWS, labels: np.ndarray = TARGET, size: int = 50) -> list[Records]:
+    whole = Records(rows, np.asarray(labels, float)[:, None], origins=((0, Origin("train/a.csv", 1, "row")),))
+    return [whole[start : start + size] for start in range(0, len(whole), size)]
+
+
+def epochs(state: Learner, parts: Sequence[Records | None], count: int = 1) -> list[Metric]:
+    metrics = []
+    for _ in range(count):
+        for part in parts:
+            state.update(part)
+        metrics += list(state.end_round())
+    return metrics
+
+
+def weights(state: Learner) -> tuple[np.ndarray, np.ndarray]:
+    model = state.finish()[0]
+    assert isinstance(model, Model)
+    return model.weight, model.bias
+
+
+def test_a_step_is_the_rule_of_the_specification() -> None:
+    """Adam with an L2 penalty and a tenfold rate of the bias, on scaled rows, written out in float64."""
+    given = {"num_models": 1, "wd": 0.01, "lr_scheduler_step": 3, "num_point_for_scaler": 600}
+    state = learner(**given)
+    parts = batches()
+    epochs(state, parts)
+    x, y = (ROWS - ROWS.mean(axis=0)) / ROWS.std(axis=0), (TARGET - TARGET.mean()) / TARGET.std()
+    w = np.append(np.random.default_rng((0, 1, 0)).uniform(-0.07, 0.07, (6, 1))[:, 0], 0.0)
+    m, v = np.zeros(7), np.zeros(7)
+    for t, start in enumerate(range(0, 600, 50), 1):
+        rows = np.column_stack([x[start : start + 50], np.ones(50)])
+        g = 2 * (rows @ w - y[start : start + 50]) @ rows / 50 + np.append(np.full(6, 0.01), 0) * w
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        rate = 0.1 * 0.99 ** ((t - 1) // 3) * np.append(np.ones(6), 10)
+        w -= rate * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / (np.sqrt(v) + 1e-8)
+    assert state.stack is not None
+    weight, bias = state.stack.model(0)
+    np.testing.assert_allclose(np.append(weight, bias), w, rtol=1e-4, atol=1e-5)
+
+
+def test_folded_weights_answer_as_the_scaled_ones() -> None:
+    for kind, labels in (("regressor", TARGET), ("binary_classifier", CLASS)):
+        state = learner(predictor_type=kind, loss="auto" if kind != "regressor" else "huber_loss")
+        epochs(state, batches(labels=labels), 3)
+        model, _ = state.finish()
+        assert state.stack is not None
+        assert state.choice is not None
+        z = state.stack.scores(ROWS)[:, state.choice.best]
+        if kind == "regressor":
+            z = z * TARGET.std() + TARGET.mean()
+        np.testing.assert_allclose(model.raw(ROWS), z, rtol=1e-4, atol=1e-5 * np.abs(z).max())
+
+
+def test_one_model_is_the_first_of_32_bit_for_bit() -> None:
+    for kind, labels in (("regressor", TARGET), ("binary_classifier", CLASS)):
+        one, many = (learner(predictor_type=kind, num_models=count) for count in (1, 32))
+        for state in (one, many):
+            epochs(state, batches(labels=labels), 2)
+        assert one.stack is not None
+        assert many.stack is not None
+        for ours, theirs in zip(one.stack.model(0), many.stack.model(0), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("kind", ["regressor", "binary_classifier"])
+def test_sparse_rows_give_the_weights_of_dense_ones(kind: str) -> None:
+    rows = ROWS * (RNG.random(ROWS.shape) < 0.4)
+    rows[:, 3] = 2.5  # constant
+    labels = TARGET if kind == "regressor" else CLASS
+    sparse, dense = (learner(predictor_type=kind, num_models=4) for _ in range(2))
+    epochs(sparse, batches(csr_array(rows), labels), 3)
+    epochs(dense, batches(rows, labels), 3)
+    for ours, theirs in zip(weights(sparse), weights(dense), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * np.abs(theirs).max())
+
+
+def test_two_hosts_train_the_models_of_one_at_twice_the_batch() -> None:
+    parts = batches()
+
+    def work(cluster: Cluster) -> tuple[np.ndarray, np.ndarray]:
+        state = learner(cluster=cluster, num_point_for_scaler=130)
+        mine = parts[cluster.rank :: 2]
+        for _ in range(2):
+            for part in [*mine, None]:
+                state.update(part)
+            list(state.end_round())
+        return weights(state)
+
+    alone = learner(mini_batch_size=100, num_point_for_scaler=130)
+    epochs(alone, batches(size=100), 2)
+    expected = weights(alone)
+    for found in on_hosts(2, work):
+        for ours, theirs in zip(found, expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4 * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("after", [1, 5])
+def test_a_resumed_learner_is_undisturbed(after: int) -> None:
+    """Resumed while the scaler waits for rows, and later."""
+    parts = batches()
+    first, undisturbed = (learner(num_point_for_scaler=170) for _ in range(2))
+    for part in parts[:after]:
+        first.update(part)
+    second = learner(num_point_for_scaler=170)
+    second.load_state_dict(first.state_dict())
+    for part in parts[after:]:
+        second.update(part)
+    metrics = [metric.value for metric in second.end_round()]
+    assert metrics == [metric.value for metric in epochs(undisturbed, parts)]
+    for ours, theirs in zip(weights(second), weights(undisturbed), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_sparse_rows_that_wait_are_kept_by_a_checkpoint() -> None:
+    first, second = learner(), learner()
+    first.update(batches(csr_array(ROWS))[0])
+    first.update(None)
+    second.load_state_dict(first.state_dict())
+    for ours, theirs in zip(weights_after(first), weights_after(second), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def weights_after(state: Learner) -> tuple[np.ndarray, np.ndarray]:
+    list(state.end_round())
+    return weights(state)
+
+
+def test_each_epoch_tells_the_loss_before_each_update_on_scaled_labels() -> None:
+    state = learner(num_models=2, mini_batch_size=600)
+    metrics = epochs(state, batches(size=600))
+    assert [(metric.name, metric.model, metric.token) for metric in metrics] == [
+        ("train:objective_loss", 0, "mse"),
+        ("train:objective_loss", 1, "mse"),
+        (CRITERIA, None, "mse_objective"),
+    ]
+    x, y = (ROWS - ROWS.mean(axis=0)) / ROWS.std(axis=0), (TARGET - TARGET.mean()) / TARGET.std()
+    for metric in metrics[:2]:
+        w = np.random.default_rng((0, 1, metric.model or 0)).uniform(-0.07, 0.07, (6, 1))
+        exact = Loss("squared_loss").value((x @ w)[:, None], y).mean()
+        assert metric.value == pytest.approx(exact, rel=1e-5)
+
+
+def test_early_stopping_keeps_the_best_epoch(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "optml")
+    given = {"predictor_type": "binary_classifier", "mini_batch_size": 50, "epochs": 40}
+    fit((ROWS, CLASS), (ROWS[:200], CLASS[:200]), early_stopping_tolerance=0.5, **given)
+    assert "Epoch 0: Loss improved. Updating best model" in caplog.messages
+    assert [line for line in caplog.messages if "has not improved" in line] == [
+        f"Epoch {epoch}: Loss has not improved for {epoch - 1} epochs." for epoch in (1, 2, 3)
+    ] + [f"Early stopping: {CRITERIA} has not improved any more"]
+
+
+def test_a_diverged_model_is_dropped_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    wild = ROWS * np.float32(1e15)
+    state = learner(optimizer="sgd", num_models=3, normalize_data=False, unbias_data=False, wd=0.0, l1=0.0)
+    state.points[1:] = [state.points[1].__class__("sgd", 1e-40, 0, 0, 100, 0.99, 1e-40)] * 2
+    metrics = epochs(state, batches(wild), 1)
+    assert "model 0 (learning_rate=0.1) diverged in epoch 0 and is dropped" in caplog.messages
+    assert np.isnan(metrics[0].value)
+    assert np.isfinite([metric.value for metric in metrics[1:]]).all()
+    assert np.isfinite(weights(state)[0]).all()
+
+
+def test_divergence_of_all_names_the_learning_rate() -> None:
+    state = learner(optimizer="sgd", learning_rate=50.0, normalize_data=False, num_models=2)
+    with pytest.raises(UserError, match=r"diverged with hyperparameter learning_rate=50; lower it"):
+        epochs(state, batches(ROWS * np.float32(1e10)), 5)
+
+
+def test_positive_rows_weigh_as_they_are_told_to() -> None:
+    labels = (np.arange(600) % 10 == 0).astype(float)
+    given = {"predictor_type": "binary_classifier", "num_models": 2}
+    state = learner(positive_example_weight_mult="balanced", **given)
+    epochs(state, batches(labels=labels))
+    assert state.stack is not None
+    assert state.stack.class_weights is not None
+    np.testing.assert_array_equal(state.stack.class_weights, [[1, 1], [9, 9]])
+    state = learner(positive_example_weight_mult="auto", **given)
+    epochs(state, batches(labels=labels))
+    assert state.stack is not None
+    assert state.stack.class_weights is not None
+    np.testing.assert_array_equal(state.stack.class_weights, [[1, 1], [1, 9]])
+
+
+def test_classes_weigh_the_inverse_of_their_frequency() -> None:
+    labels = np.where(np.arange(600) % 4 == 0, 2.0, 0.0)
+    state = learner(
+        predictor_type="multiclass_classifier", num_classes=3, balance_multiclass_weights=True, num_models=1
+    )
+    epochs(state, batches(labels=labels))
+    assert state.stack is not None
+    assert state.stack.class_weights is not None
+    np.testing.assert_allclose(state.stack.class_weights[:, 0], [4 / 3, 1e6, 4])
+
+
+def test_an_earlier_model_is_gone_on_from(tmp_path: Path) -> None:
+    first = learner()
+    epochs(first, batches(), 10)
+    model, _ = first.finish()
+    model.save(tmp_path)
+    whole = {"mini_batch_size": 600}  # one step an epoch: the loss is that of the start
+    (loss, *_) = epochs(learner(warm_start=tmp_path, **whole), batches(size=600))
+    errors = (model.raw(ROWS)[:, 0] - TARGET) / TARGET.std()
+    assert loss.value == pytest.approx(np.square(errors).mean(), rel=1e-3)
+
+
+def test_without_bias_there_is_none() -> None:
+    state = learner(use_bias=False)
+    epochs(state, batches())
+    np.testing.assert_array_equal(weights(state)[1], 0)
+
+
+def test_a_stop_before_the_scaler_is_ready_leaves_no_model_and_later_one() -> None:
+    state = learner()
+    state.update(batches()[0])
+    assert state.model() is None
+    list(state.end_round())
+    assert state.model() is not None
+
+
+BAD = [
+    ("binary_classifier", {}, [0, 1, -1.0], r"row 3 of train/a.csv has the label -1.*replace label -1 by 0"),
+    ("binary_classifier", {}, [1, 2.0, 1], r"row 2 .*label 2.*subtract 1"),
+    ("binary_classifier", {}, [0, 1, 7.0], r"label 7.*multiclass_classifier"),
+    ("binary_classifier", {}, [0, 1, 0.5], r"row 3 .*0.5.*regressor"),
+    ("multiclass_classifier", {"num_classes": 3}, [1, 2, 3.0], r"label 3.*0 to 2.*subtract 1"),
+    ("multiclass_classifier", {"num_classes": 3}, [1, 2, 17.2], r"17.2.*regressor"),
+]
+
+
+@pytest.mark.parametrize(("kind", "given", "values", "said"), BAD)
+def test_labels_that_are_none_are_named(
+    kind: str, given: dict[str, int], values: list[float], said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        learner(predictor_type=kind, **given).update(batches(ROWS[:3], np.array(values))[0])
+
+
+@pytest.mark.parametrize(("classes", "said"), [(5, r"5 distinct labels.*num_classes=5"), (2, "binary")])
+def test_a_missing_number_of_classes_is_counted(classes: int, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        epochs(learner(predictor_type="multiclass_classifier"), batches(labels=np.arange(600) % classes))
+
+
+def test_a_missing_label_is_told() -> None:
+    with pytest.raises(UserError, match=r"has 0 labels, expected one"):
+        learner().update(Records(ROWS[:5]))
+
+
+def test_a_width_that_differs_is_told() -> None:
+    with pytest.raises(UserError, match=r"has 6 features, but hyperparameter feature_dim is 7.*label_size"):
+        learner(feature_dim=7).update(batches()[0])
+
+
+def test_one_class_only_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    epochs(learner(predictor_type="binary_classifier"), batches(labels=np.ones(600)))
+    assert "all have the label 1" in caplog.text
+
+
+def test_a_batch_larger_than_the_data_is_clamped(caplog: pytest.LogCaptureFixture) -> None:
+    epochs(learner(mini_batch_size=5000), batches(size=5000))
+    assert "mini_batch_size is 5000, but channel 'train' has 600 rows" in caplog.text
