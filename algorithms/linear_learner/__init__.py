@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from algorithms.base import Algorithm, ChannelSpec, Compute, Learner, MetricSpec, Response, Setting
+from algorithms.base import Algorithm, ChannelSpec, Compute, MetricSpec, Response
 from algorithms.linear_learner.hyperparameters import Hyperparameters
+from algorithms.linear_learner.learner import Learner
 from algorithms.linear_learner.model import load, recognises
 
 ROWS = (
@@ -70,14 +71,6 @@ def _each_epoch(channel: str, when: str) -> MetricSpec:
         "Minimize",
         when,
     )
-
-
-def _learner(setting: Setting) -> Learner:
-    from algorithms.linear_learner.learner import (  # type: ignore[import-not-found,unused-ignore]
-        Learner,
-    )
-
-    return Learner(setting)  # type: ignore[no-any-return,unused-ignore]
 
 
 ALGORITHM = Algorithm(
@@ -145,7 +138,7 @@ ALGORITHM = Algorithm(
         csv_fields=("predicted_label", "score"),
         compact_lines=True,
     ),
-    learner=_learner,
+    learner=Learner,
     load=load,
     recognises=recognises,
     compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=True),
