@@ -33,7 +33,7 @@ def _metric(name: str) -> MetricSpec:
         "Maximize" if name in MAXIMIZED else "Minimize",
         "validation channel given, and the metric in eval_metric, tuned for, or the objective's own",
         # CloudWatch shows a tab as #011; the library adds what a metric is cut at: ndcg@32
-        regex=rf".*\[[0-9]+\].*(?:#011|\t)validation-{name}(?:@[^:\s]+)?:(\S+)",
+        regex=rf".*\[[0-9]+\].*(?:#011|\t)validation-{name}(?:@[^:\s]+)?:([^\s#]+)",
     )
 
 

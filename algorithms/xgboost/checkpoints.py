@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from pathlib import Path
@@ -42,7 +43,8 @@ class Checkpoints:
             temporary.replace(path)
         except OSError as error:
             log.warning("Checkpoint %s could not be written: %s", path, error.strerror)
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
             return
         for old in [number for number in self.rounds() if number not in self._before][: -self._keep]:
             if not self._being_uploaded(self.path(old)):

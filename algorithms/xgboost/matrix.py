@@ -4,7 +4,7 @@ grown on these; else all in memory, as the library's exact and linear methods ne
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,8 +36,8 @@ class Rows:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, rows: np.ndarray) -> Rows:
-        """The rows of those numbers, copied."""
+    def __getitem__(self, rows: np.ndarray | slice) -> Rows:
+        """The rows of those numbers."""
         return Rows(
             self.features[rows],
             self.labels[rows],
@@ -84,8 +84,8 @@ class Channel:
         """The rows with `width` columns, in blocks as they were read; an empty one where there are none."""
         if not self.rows:
             yield Rows(np.empty((0, width), np.float32), np.empty(0))
-        for _, block in self._pass():
-            yield Rows(widened(block.features, width), block.labels, block.weights, block.groups)
+        wide = (replace(block, features=widened(block.features, width)) for _, block in self._pass())
+        yield from _whole_queries(wide)
 
     def _pass(self, checked: bool = False) -> Iterator[tuple[Records, Rows]]:
         queries = Queries()
@@ -171,6 +171,23 @@ class Queries:
         return numbers
 
 
+def _whole_queries(blocks: Iterator[Rows]) -> Iterator[Rows]:
+    """Blocks cut anew where they part a query: the library takes the parts for two."""
+    rest: Rows | None = None
+    for block in blocks:
+        if block.groups is None:
+            yield block
+            continue
+        block = block if rest is None else joined(iter((rest, block)))
+        assert block.groups is not None
+        cut = int(np.searchsorted(block.groups, block.groups[-1]))
+        rest = block[cut:]
+        if cut:
+            yield block[:cut]
+    if rest is not None:
+        yield rest
+
+
 class _Stream(xgboost.DataIter):
     """Blocks handed to the library, as often as it asks for them from the start."""
 
@@ -196,7 +213,7 @@ def streamed(
 ) -> xgboost.DMatrix:
     """A matrix of quantile bins, of which the data are never in memory as a whole. ref: the training matrix,
     whose bins a validation matrix shares."""
-    options = {"max_bin": h.max_bin} if "max_bin" in h.model_fields_set and ref is None else {}
+    options = {"max_bin": h.max_bin} if "max_bin" in h.model_fields_set else {}
     return xgboost.QuantileDMatrix(_Stream(blocks, h.objective), ref=ref, nthread=h.nthread, **options)
 
 

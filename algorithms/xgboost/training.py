@@ -35,7 +35,7 @@ LEVELS = (logging.ERROR, logging.INFO, logging.INFO, logging.DEBUG)  # of the lo
 USERS = (
     "label must", "label and prediction size not match", "multiclass", "base_score", "greater than 0",
     "non-negative", "nonnegative", "Parameter ", "Invalid Input", "Unknown ", "ataset only contains",
-    "feature_names mismatch", "preds.size() == info.labels", "not supported", "n_features",
+    "feature_names mismatch", "preds.size() == info.labels", "not supported", "n_features", "should be",
 )  # fmt: skip
 
 

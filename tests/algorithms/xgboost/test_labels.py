@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from algorithms.errors import UserError
+from algorithms.xgboost.hyperparameters import Hyperparameters
+from algorithms.xgboost.labels import check
+from tests.algorithms.xgboost.runs import table
+
+
+def judge(labels: list[float], **given: object) -> None:
+    h = Hyperparameters(num_round=1, **given)  # type: ignore[arg-type]
+    records = table(np.zeros((len(labels), 1), np.float32), labels).blocks[0]
+    check(records, np.array(labels), h, "train")
+
+
+@pytest.mark.parametrize(
+    ("given", "labels", "said"),
+    [
+        ({"objective": "binary:logistic"}, [0, 2, 1], "label must be in [0,1] for logistic regression"),
+        ({"objective": "binary:hinge"}, [0.5], "label must be 0 or 1"),
+        ({"objective": "multi:softmax", "num_class": 3}, [0, 3], "label must be in [0, num_class)"),
+        ({"objective": "multi:softprob", "num_class": 3}, [0.5], "label must be in [0, num_class)"),
+        ({"objective": "count:poisson"}, [1, -1], "PoissonRegression: label must be nonnegative"),
+        ({"objective": "reg:tweedie"}, [-1], "TweedieRegression: label must be nonnegative"),
+        ({"objective": "reg:gamma"}, [0], "GammaRegression: label must be positive"),
+        ({"objective": "rank:pairwise"}, [-1], "relevance must be nonnegative"),
+        ({}, [1, float("nan")], "a number for objective reg:squarederror"),
+        ({}, [float("inf")], "a number for objective"),
+    ],
+)
+def test_labels_that_an_objective_cannot_take_are_named(
+    given: dict[str, object], labels: list[float], said: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        judge(labels, **given)
+    assert said in str(error.value)
+    assert "of train/a.csv" in str(error.value)
+
+
+def test_three_rows_are_named_and_the_others_counted() -> None:
+    with pytest.raises(UserError) as error:
+        judge([0, 5, 6, 7, 8], objective="binary:logistic")
+    said = "label 5 in row 2 of train/a.csv, 6 in row 3 of train/a.csv, 7 in row 4 of train/a.csv and 1 more"
+    assert said in str(error.value)
+
+
+def test_survival_times_may_be_negative() -> None:
+    judge([-3, 4], objective="survival:cox")

@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xgboost
+from scipy.sparse import csr_array
+
+from algorithms.base import Run, Setting
+from algorithms.errors import UserError
+from algorithms.records import Records
+from algorithms.xgboost import ALGORITHM, training
+from algorithms.xgboost.hyperparameters import Hyperparameters
+from algorithms.xgboost.matrix import Channel
+from tests.algorithms.xgboost.runs import (
+    CLASSES,
+    FEATURES,
+    NUMBERS,
+    POSITIVE,
+    both,
+    rounds,
+    score,
+    table,
+    train,
+)
+
+
+def test_a_job_is_what_the_library_does_alone(tmp_path: Path) -> None:
+    kept = train(both(), tmp_path, eta=0.2, max_depth=3, subsample=0.7)
+    matrix = xgboost.DMatrix(FEATURES[:300], NUMBERS[:300])
+    held = xgboost.DMatrix(FEATURES[300:], NUMBERS[300:])
+    history: dict[str, dict[str, list[float]]] = {}
+    given = {"eta": 0.2, "max_depth": 3, "subsample": 0.7}
+    evals = [(matrix, "train"), (held, "validation")]
+    alone = xgboost.train(given, matrix, 10, evals=evals, evals_result=history, verbose_eval=False)
+    np.testing.assert_array_equal(score(kept), alone.inplace_predict(FEATURES))
+    assert kept.lines == [
+        f"[{number}]\ttrain-rmse:{ours:.5f}\tvalidation-rmse:{theirs:.5f}"
+        for number, (ours, theirs) in enumerate(
+            zip(history["train"]["rmse"], history["validation"]["rmse"], strict=True)
+        )
+    ]
+
+
+def test_all_metrics_of_train_come_first_and_regexes_find_them(tmp_path: Path) -> None:
+    kept = train(both(), tmp_path, eval_metric="rmse,mae,r2,mse", num_round=1)
+    assert re.findall(r"[a-z]+-[a-z0-9]+", kept.lines[0]) == [
+        f"{data}-{name}" for data in ("train", "validation") for name in ("rmse", "mae", "r2", "mse")
+    ]
+    regexes = {spec.name: spec.regex for spec in ALGORITHM.metrics}
+    for line in (kept.lines[0], kept.lines[0].replace("\t", "#011")):
+        found = re.findall(regexes["validation:mse"], line)
+        rmse = re.findall(regexes["validation:rmse"], line)
+        assert float(found[0]) == pytest.approx(float(rmse[0]) ** 2, abs=1e-4)  # printed with 5 digits
+
+
+def test_metrics_of_ours_are_right_on_the_final_scale(tmp_path: Path) -> None:
+    kept = train(both(POSITIVE), tmp_path, objective="binary:logistic", eval_metric="accuracy", num_round=5)
+    said = (score(kept, FEATURES[300:]) > 0.5) == POSITIVE[300:]
+    assert kept.lines[-1].endswith(f"\tvalidation-accuracy:{said.mean():.5f}")
+
+
+def test_a_tuned_metric_with_a_suffix_gets_its_bare_name_too(tmp_path: Path) -> None:
+    counts = np.round(np.abs(NUMBERS))
+    given = {"objective": "reg:tweedie", "num_round": 1}
+    kept = train(both(counts), tmp_path, tuned="validation:tweedie-nloglik", **given)
+    assert re.search(
+        r"\tvalidation-tweedie-nloglik@1\.5:(\S+)\tvalidation-tweedie-nloglik:\1$", kept.lines[0]
+    )
+
+
+def test_early_stopping_keeps_the_rounds_up_to_the_best(tmp_path: Path) -> None:
+    kept = train(both(), tmp_path, num_round=400, early_stopping_rounds=5, eta=0.5)
+    values = [float(line.rpartition(":")[2]) for line in kept.lines]
+    best = int(np.argmin(values))
+    assert len(values) == best + 6
+    booster = kept.model.members[0].booster
+    assert booster.num_boosted_rounds() == best + 1
+    assert booster.attr("best_iteration") == str(best)
+
+
+def test_the_last_metric_drives_early_stopping_and_larger_may_be_better(tmp_path: Path) -> None:
+    given = {"objective": "binary:logistic", "eval_metric": "logloss,accuracy", "early_stopping_rounds": 3}
+    kept = train(both(POSITIVE), tmp_path, num_round=200, **given)
+    values = [float(line.rpartition(":")[2]) for line in kept.lines]
+    best = int(np.argmax(values))
+    assert len(values) == best + 4
+
+
+def test_early_stopping_needs_a_validation_channel(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="needs the channel 'validation'"):
+        train({"train": table(FEATURES, NUMBERS)}, tmp_path, early_stopping_rounds=3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "given"),
+    [
+        (CLASSES, {"objective": "multi:softmax", "num_class": 3, "eval_metric": "accuracy,merror"}),
+        (CLASSES, {"objective": "multi:softprob", "num_class": 3}),
+        (POSITIVE, {"objective": "binary:hinge"}),
+        (POSITIVE, {"objective": "binary:logitraw", "eval_metric": "f1"}),
+        (np.abs(NUMBERS), {"objective": "reg:gamma", "eval_metric": "gamma-deviance,gamma-nloglik"}),
+        (NUMBERS, {"objective": "reg:pseudohubererror", "huber_slope": 2}),
+        (NUMBERS, {"objective": "reg:quantileerror", "quantile_alpha": "0.5"}),
+        (NUMBERS, {"booster": "gblinear", "updater": "coord_descent", "feature_selector": "greedy"}),
+        (NUMBERS, {"booster": "dart", "rate_drop": 0.2}),
+        (NUMBERS, {"tree_method": "exact"}),
+        (NUMBERS, {"tree_method": "approx", "interaction_constraints": "[[0,1],[2,3]]"}),
+        (NUMBERS, {"grow_policy": "lossguide", "max_leaves": 4, "max_depth": 0, "max_bin": 16}),
+        (np.abs(NUMBERS), {"objective": "survival:aft", "eval_metric": "aft-nloglik"}),
+        (NUMBERS, {"objective": "survival:cox"}),
+        (CLASSES, {"objective": "rank:ndcg", "eval_metric": "ndcg@3,map"}),
+    ],
+)
+def test_every_kind_of_job_trains_and_answers(
+    tmp_path: Path, labels: np.ndarray, given: dict[str, object]
+) -> None:
+    if str(given.get("objective")).startswith("rank:") and "map" in str(given):
+        labels = (labels > 1).astype(float)  # map is of relevant and irrelevant
+    kept = train(both(labels), tmp_path, num_round=3, **given)
+    assert len(kept.lines) == 3
+    assert np.isfinite(score(kept)).all()
+
+
+def test_an_empty_cell_and_an_absent_entry_are_missing(tmp_path: Path) -> None:
+    holes = FEATURES.copy()
+    holes[::3, 0] = np.nan
+    dense = train({"train": table(holes, NUMBERS)}, tmp_path)
+    rows, columns = np.nonzero(~np.isnan(holes))
+    sparse = csr_array((holes[rows, columns], (rows, columns)), shape=holes.shape)
+    other = train({"train": table(sparse, NUMBERS)}, tmp_path)
+    np.testing.assert_array_equal(score(dense, holes), score(other, sparse))
+    for method in ("exact", "approx"):
+        whole = train({"train": table(sparse, NUMBERS)}, tmp_path, tree_method=method)
+        same = train({"train": table(holes, NUMBERS)}, tmp_path, tree_method=method)
+        np.testing.assert_array_equal(score(whole, holes), score(same, holes))
+
+
+def test_libsvm_files_of_several_widths_join(tmp_path: Path) -> None:
+    sparse = csr_array(FEATURES)
+    narrow = csr_array(FEATURES[:200, :3])
+    data = table(narrow, NUMBERS[:200])
+    data.blocks += table(sparse[200:], NUMBERS[200:]).blocks
+    data.media = "text/libsvm"
+    kept = train({"train": data}, tmp_path)
+    assert kept.model.width == 5
+
+
+def test_weights_of_rows_count(tmp_path: Path) -> None:
+    weights = np.where(np.arange(400) % 2, 1, 0).astype(np.float32)
+    weighted = train({"train": table(FEATURES, NUMBERS, weights=weights)}, tmp_path)
+    column = train({"train": table(np.column_stack([weights, FEATURES]), NUMBERS)}, tmp_path, csv_weights=1)
+    np.testing.assert_array_equal(score(weighted), score(column))
+    assert not np.array_equal(score(weighted), score(train({"train": table(FEATURES, NUMBERS)}, tmp_path)))
+
+
+def test_queries_are_ranked_each_for_itself(tmp_path: Path) -> None:
+    groups = np.repeat(np.arange(40)[::-1], 10)  # ids need not ascend
+    data = {"train": table(FEATURES, CLASSES, size=37, groups=groups)}  # blocks part queries
+    kept = train(data, tmp_path, objective="rank:ndcg")
+    matrix = xgboost.QuantileDMatrix(FEATURES, CLASSES, qid=np.repeat(np.arange(40), 10))
+    alone = xgboost.train({"objective": "rank:ndcg"}, matrix, 10)
+    np.testing.assert_allclose(
+        score(kept), alone.inplace_predict(FEATURES), rtol=1e-5
+    )  # sums of other blocks
+
+
+@pytest.mark.parametrize(
+    ("data", "given", "said"),
+    [
+        (table(FEATURES, None), {}, "Got input data without labels"),
+        (table(FEATURES, CLASSES - 1), {"objective": "multi:softmax", "num_class": 3}, "row 1 of|row"),
+        (table(FEATURES, np.ones((400, 2))), {}, "Optional parameter label_size must be equal to 1"),
+        (
+            table(FEATURES, NUMBERS, weights=-np.ones(400, np.float32)),
+            {},
+            "row 1 of train/a.csv has weight -1",
+        ),
+        (table(FEATURES[:, :1], NUMBERS), {"csv_weights": 1}, "label,weight,features"),
+        (
+            table(FEATURES, CLASSES, groups=np.tile([1, 2], 200)),
+            {"objective": "rank:ndcg"},
+            "row 3 of train/a.csv comes back to qid:1",
+        ),
+        (table(FEATURES, CLASSES, groups=np.full(400, -1)), {"objective": "rank:ndcg"}, "has no qid"),
+        (table(FEATURES, NUMBERS), {"process_type": "update"}, "give it in the channel 'model'"),
+        (table(FEATURES[:0], NUMBERS[:0]), {}, "No hosts received training data"),
+        (table(FEATURES, NUMBERS), {"monotone_constraints": "(1,0,0,0,0,0,1)"}, "refuses"),
+    ],
+)
+def test_data_that_cannot_be_trained_on_are_named(
+    tmp_path: Path, data: object, given: dict[str, object], said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        train({"train": data}, tmp_path, **given)  # type: ignore[dict-item]
+
+
+def test_channels_must_agree(tmp_path: Path) -> None:
+    narrow = {"train": table(FEATURES, NUMBERS), "validation": table(FEATURES[:, :4], NUMBERS)}
+    with pytest.raises(UserError, match="'validation' has 4 features, but 5"):
+        train(narrow, tmp_path)
+    mixed = both()
+    mixed["validation"].media = "application/x-parquet"
+    with pytest.raises(UserError, match="must hold one content type"):
+        train(mixed, tmp_path)
+    piped = table(FEATURES, NUMBERS)
+    piped.media, piped.mode = "text/libsvm", "Pipe"
+    with pytest.raises(UserError, match="Pipe mode not supported for LibSVM"):
+        train({"train": piped}, tmp_path)
+
+
+def test_a_job_that_is_stopped_leaves_a_model_only_where_it_was_asked_to(tmp_path: Path) -> None:
+    assert train(both(), tmp_path, stop_after=3).model is None
+    kept = train(both(), tmp_path, stop_after=3, save_model_on_termination="true")
+    assert rounds(kept.model) == 3
+    assert kept.published == [1, 2, 3]
+
+
+def test_stopped_and_resumed_is_undisturbed(tmp_path: Path) -> None:
+    checkpoints = tmp_path / "checkpoints"
+    first = train(both(), tmp_path, checkpoints=checkpoints, stop_after=4)
+    second = train(both(), tmp_path, checkpoints=checkpoints)
+    alone = train(both(), tmp_path)
+    assert first.lines + second.lines == alone.lines
+    np.testing.assert_array_equal(score(second), score(alone))
+    assert sorted(path.name for path in checkpoints.iterdir())[-1] == "xgboost-checkpoint.9"
+
+
+def test_early_stopping_survives_a_resume(tmp_path: Path) -> None:
+    given = {"num_round": 400, "early_stopping_rounds": 5, "eta": 0.5}
+    alone = train(both(), tmp_path, **given)
+    checkpoints = tmp_path / "checkpoints"
+    first = train(both(), tmp_path, checkpoints=checkpoints, stop_after=len(alone.lines) - 3, **given)
+    second = train(both(), tmp_path, checkpoints=checkpoints, **given)
+    assert first.lines + second.lines == alone.lines
+    np.testing.assert_array_equal(score(second), score(alone))
+
+
+def test_a_job_that_had_ended_ends_again(tmp_path: Path) -> None:
+    first = train(both(), tmp_path, checkpoints=tmp_path / "c")
+    again = train(both(), tmp_path, checkpoints=tmp_path / "c")
+    assert again.lines == []
+    np.testing.assert_array_equal(score(again), score(first))
+
+
+@pytest.mark.filterwarnings("ignore:.*manually specified the `updater`")
+def test_training_goes_on_from_an_earlier_model(tmp_path: Path) -> None:
+    train(both(), tmp_path, num_round=5).model.save(tmp_path / "model")
+    more = train(both(), tmp_path, num_round=5, warm_start=tmp_path / "model")
+    assert rounds(more.model) == 10
+    alone = train(both(), tmp_path)
+    # The values that fall between bins take other paths: the earlier model is applied to them, not to bins.
+    np.testing.assert_allclose(score(more), score(alone), atol=0.05)
+    refresh = {"process_type": "update", "updater": "refresh", "num_round": 5}
+    revised = train(both(), tmp_path, warm_start=tmp_path / "model", **refresh)
+    assert rounds(revised.model) == 5
+
+
+class Pair:
+    """Two hosts, of which the other one has a channel of that width."""
+
+    size, processes, rank = 2, 1, 0
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+    def gather(self, array: np.ndarray) -> list[np.ndarray]:
+        return [array, np.array([[self.width, 3 * bool(self.width)]])]
+
+
+@pytest.mark.parametrize(("media", "width", "agreed"), [("text/libsvm", 9, 9), ("text/csv", 0, 5)])
+def test_hosts_agree_on_the_width_before_they_train(media: str, width: int, agreed: int) -> None:
+    assert agree(media, width) == agreed
+
+
+def test_hosts_with_rows_of_other_widths_are_refused() -> None:
+    with pytest.raises(UserError, match="has 5 features, but 9"):
+        agree("text/csv", 9)
+
+
+def agree(media: str, width: int) -> int:
+    data = table(FEATURES, NUMBERS)
+    data.media = media
+    h = Hyperparameters(num_round=1)  # type: ignore[call-arg]
+    setting: Any = Setting(h, Pair(width))  # type: ignore[arg-type]
+    run = Run(setting, {"train": data}, None, Path(), bool, print, print)
+    return training._agree(run, {"train": Channel("train", data, h)})
+
+
+def test_a_request_wider_than_the_model_is_refused(tmp_path: Path) -> None:
+    kept = train(both(), tmp_path)
+    with pytest.raises(UserError, match="6 features, but the model was trained with 5"):
+        kept.model.predict(Records(np.zeros((1, 6), np.float32)), {})
+    with pytest.raises(UserError, match="4 features, but the model was trained with 5"):
+        kept.model.predict(Records(np.zeros((1, 4), np.float32)), {})
