@@ -1,8 +1,9 @@
 """Scores of a random cut forest on a CPU.
 
 A block of rows goes through one tree after the other, so that the tree's boxes stay in a core's second-level
-cache. The way down does not wait for the probabilities, which the processor works out beside it: no branch
-depends on them. A row's sum runs over the trees in order, whatever the blocks and threads: same bits.
+cache, and down a tree level by level: the steps of different rows do not wait for one another, as those of
+one row must, and no branch depends on them. A row's sum runs over the trees in order, whatever the blocks and
+threads: same bits.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import boolean, float32, float64, int32, int64, njit, types, void
+from numba import boolean, float32, float64, int32, int64, njit, types, uint64, void
 
 from algorithms.kernels.forest import Forest
 from algorithms.kernels.threads import ALONE, in_parts
@@ -21,66 +22,59 @@ DEPTH = 12  # nodes on a row's way down, for an estimate of the work
 
 FAST = {"reassoc", "contract", "nsz"}
 
-_vector = types.Array(float32, 1, "C", readonly=True)
-_matrix = types.Array(float32, 2, "C", readonly=True)
-_boxes = types.Array(float32, 3, "C", readonly=True)
+_floats = types.Array(float32, 1, "C", readonly=True)
 _numbers = types.Array(int32, 1, "C", readonly=True)
-_children = types.Array(int32, 2, "C", readonly=True)
 _places = types.Array(int64, 1, "C", readonly=True)
 _exact = types.Array(float64, 1, "C", readonly=True)
 
 
 def score(rows: np.ndarray, forest: Forest) -> np.ndarray:
     """See `forest.score`; rows and forest are not far."""
-    rows = np.ascontiguousarray(rows)
-    totals = np.zeros(len(rows))
-    block = max(1, min(ROWS, VALUES // rows.shape[1]))
+    n, d = rows.shape
+    flat = np.ascontiguousarray(rows).reshape(-1)
+    arrays = (
+        forest.first, forest.points.reshape(-1), forest.masses, forest.children.reshape(-1),
+        forest.dimensions, forest.cuts, forest.boxes.reshape(-1), forest.ranges,
+    )  # fmt: skip
+    totals = np.zeros(n)
+    block = max(1, min(ROWS, VALUES // d))
 
     def part(start: int, stop: int) -> None:
         for at in range(start, stop, block):
             end = min(at + block, stop)
-            _score(
-                rows[at:end], forest.first, forest.points, forest.masses, forest.children, forest.dimensions,
-                forest.cuts, forest.boxes, forest.ranges, totals[at:end],
-            )  # fmt: skip
+            _score(flat[at * d : end * d], d, *arrays, totals[at:end])
 
-    work = forest.trees * DEPTH * 2 * rows.shape[1]
-    if len(rows) * work < ALONE:
-        part(0, len(rows))
+    work = forest.trees * DEPTH * 2 * d
+    if n * work < ALONE:
+        part(0, n)
     else:
-        in_parts(part, len(rows), work)
+        in_parts(part, n, work)
     totals *= forest.factor
     return totals
 
 
-@njit(float32(_vector, _matrix), nogil=True, cache=True, fastmath=FAST)
-def _gap(row: np.ndarray, box: np.ndarray) -> np.float32:
-    gap = np.float32(0)
-    for j in range(len(row)):
-        below = box[0, j] - row[j]
-        above = row[j] - box[1, j]
-        outside = below if below > above else above
-        gap += outside if outside > 0 else np.float32(0)
-    return gap
-
-
-@njit(boolean(_vector, _vector), nogil=True, cache=True)
-def _equal(row: np.ndarray, point: np.ndarray) -> bool:
-    for j in range(len(row)):  # noqa: SIM110  compiled
-        if row[j] != point[j]:
+@njit(boolean(_floats, uint64, _floats, uint64, uint64), nogil=True, cache=True)
+def _equal(rows: np.ndarray, row: np.uint64, points: np.ndarray, point: np.uint64, d: int) -> bool:
+    for k in range(d):  # noqa: SIM110  compiled
+        if rows[row + np.uint64(k)] != points[point + np.uint64(k)]:
             return False
     return True
 
 
+# Unsigned places spare the compiled code Python's counting from the end.
 @njit(
     void(
-        _matrix, _places, _matrix, _numbers, _children, _numbers, _vector, _boxes, _exact, float64[::1]
+        _floats, uint64, _places, _floats, _numbers, _numbers, _numbers, _floats, _floats, _exact,
+        float64[::1],
     ),
     nogil=True,
     cache=True,
+    fastmath=FAST,
+    error_model="numpy",
 )  # fmt: skip
 def _score(
     rows: np.ndarray,
+    d: int,
     first: np.ndarray,
     points: np.ndarray,
     masses: np.ndarray,
@@ -91,26 +85,55 @@ def _score(
     ranges: np.ndarray,
     totals: np.ndarray,
 ) -> None:
-    """Add every tree's E to the totals (n,)."""
+    """Add every tree's E to the totals (n,); matrices come as vectors."""
+    n = len(totals)
+    nodes = np.empty(n, np.int32)
+    depths = np.empty(n, np.uint32)
+    together = np.empty(n)  # q
+    inverses = np.empty(n)  # E
+    under_way = np.empty(n, np.uint32)  # rows that have not reached their leaf
     for tree in range(len(first) - 1):
-        begin = first[tree]
-        root = begin - tree if first[tree + 1] - begin > 1 else ~begin
-        for i in range(len(rows)):
-            row = rows[i]
-            node = root
-            depth = 0
-            together = 1.0  # q
-            inverse = 0.0  # E
-            while node >= 0:
-                gap = np.float64(_gap(row, boxes[node]))
-                share = together / (ranges[node] + gap)
-                depth += 1
-                inverse += share * gap / depth
-                together = share * ranges[node]
-                node = np.int64(children[node, np.int64(row[dimensions[node]] > cuts[node])])
-            leaf = ~node
-            if _equal(row, points[leaf]):
-                deep = depth + math.log2(masses[leaf])
-                totals[i] += inverse + together / (deep if deep > 0 else 1.0)
-            else:
-                totals[i] += inverse + together / (depth + 1)
+        several = first[tree + 1] - first[tree] > 1
+        root = first[tree] - tree if several else ~first[tree]
+        for k in range(n):
+            nodes[k] = root
+            depths[k] = 0
+            together[k] = 1
+            inverses[k] = 0
+            under_way[k] = k
+        left = np.uint64(n if several else 0)
+        depth = np.uint64(0)
+        while left > 0:
+            depth += np.uint64(1)
+            share = 1 / np.float64(depth)
+            going = np.uint64(0)
+            for place in range(left):
+                i = np.uint64(under_way[np.uint64(place)])
+                node = np.uint64(nodes[i])
+                row = i * d
+                low = node * (d + d)
+                high = low + d
+                gap = np.float32(0)
+                for k in range(d):
+                    j = np.uint64(k)
+                    below = boxes[low + j] - rows[row + j]
+                    above = rows[row + j] - boxes[high + j]
+                    outside = below if below > above else above
+                    gap += outside if outside > 0 else np.float32(0)
+                apart = together[i] / (ranges[node] + np.float64(gap))
+                inverses[i] += apart * np.float64(gap) * share
+                together[i] = apart * ranges[node]
+                right = np.uint64(rows[row + np.uint64(dimensions[node])] > cuts[node])
+                child = children[node + node + right]
+                nodes[i] = child
+                depths[i] = depth
+                under_way[going] = i
+                going += np.uint64(child >= 0)
+            left = going
+        for k in range(n):
+            i = np.uint64(k)
+            leaf = np.uint64(~nodes[i])
+            deep = depths[i] + 1.0
+            if _equal(rows, i * d, points, leaf * d, d):
+                deep = depths[i] + math.log2(masses[leaf])
+            totals[i] += inverses[i] + together[i] / (deep if deep > 0 else 1.0)
