@@ -25,6 +25,7 @@ _places = types.Array(int32, 1, "C", readonly=True)
 PANEL = 32  # columns of one matrix product of models with one score; twice that of models with several
 VALUES = 1 << 19  # of a block of rows: 2 MiB
 LEAST = 64  # rows of a block
+RUN = 64  # sparse rows whose scores are turned into slopes at once
 
 LOGISTIC, HINGE, SOFTMAX, SQUARED, ABSOLUTE, QUANTILE, HUBER, FREE_SQUARED, _ = range(len(LOSSES))
 ADAM, SGD, _ = range(len(OPTIMIZERS))
@@ -501,13 +502,15 @@ def _sparse_scores(
 ) -> None:
     """Columns first to last of z."""
     for i in range(z.shape[0]):
-        for j in range(first, last):
-            z[i, j] = offsets[j]
+        row = z[i, first:last]
+        for j in range(last - first):
+            row[j] = offsets[first + j]
         for k in range(starts[i], starts[i + 1]):
             f = places[k]
             x = values[k] * scale[f]
-            for j in range(first, last):
-                z[i, j] += x * weights[f, j]
+            w = weights[f, first:last]  # indexed from 0, it is vectorised
+            for j in range(last - first):
+                row[j] += x * w[j]
 
 
 @njit(
@@ -540,28 +543,36 @@ def _sparse_gradient(
     """Add models `model` to `last` to the gradient of rows that were scaled, but not shifted."""
     d = weights.shape[0] - 1
     first, columns = model * classes, (last - model) * classes
-    z = np.empty((1, columns), np.float32)
+    z = np.empty((RUN, columns), np.float32)
     class_weights = class_weights[:, model:last].copy()
     losses = losses[model:last]
-    for i in range(len(labels)):
-        for j in range(columns):
-            z[0, j] = offsets[first + j]
-        for k in range(starts[i], starts[i + 1]):
-            f = places[k]
-            x = values[k] * scale[f]
+    for start in range(0, len(labels), RUN):
+        stop = min(start + RUN, len(labels))
+        for i in range(start, stop):
+            row = z[i - start]
             for j in range(columns):
-                z[0, j] += x * weights[f, first + j]
+                row[j] = offsets[first + j]
+            for k in range(starts[i], starts[i + 1]):
+                f = places[k]
+                x = values[k] * scale[f]
+                w = weights[f, first : first + columns]  # indexed from 0, it is vectorised
+                for j in range(columns):
+                    row[j] += x * w[j]
+        block = z[: stop - start]
         if loss == SOFTMAX:
-            _slopes_of_classes(z, labels[i : i + 1], class_weights, classes, losses)
+            _slopes_of_classes(block, labels[start:stop], class_weights, classes, losses)
         else:
-            _slopes_of_one(z, labels[i : i + 1], loss, parameter, class_weights, losses)
-        for k in range(starts[i], starts[i + 1]):
-            f = places[k]
-            x = values[k] * scale[f]
+            _slopes_of_one(block, labels[start:stop], loss, parameter, class_weights, losses)
+        for i in range(start, stop):
+            row = z[i - start]
+            for k in range(starts[i], starts[i + 1]):
+                f = places[k]
+                x = values[k] * scale[f]
+                sums = summed[f, first : first + columns]
+                for j in range(columns):
+                    sums[j] += x * row[j]
             for j in range(columns):
-                summed[f, first + j] += x * z[0, j]
-        for j in range(columns):
-            summed[d, first + j] += z[0, j]
+                summed[d, first + j] += row[j]
 
 
 @njit(
