@@ -103,7 +103,7 @@ def _score(
             under_way[k] = k
         left = np.uint64(n if several else 0)
         depth = np.uint64(0)
-        while left > 0:
+        while left > np.uint64(0):
             depth += np.uint64(1)
             share = 1 / np.float64(depth)
             going = np.uint64(0)
@@ -116,8 +116,9 @@ def _score(
                 gap = np.float32(0)
                 for k in range(d):
                     j = np.uint64(k)
-                    below = boxes[low + j] - rows[row + j]
-                    above = rows[row + j] - boxes[high + j]
+                    value = rows[row + j]
+                    below = boxes[low + j] - value
+                    above = value - boxes[high + j]
                     outside = below if below > above else above
                     gap += outside if outside > 0 else np.float32(0)
                 apart = together[i] / (ranges[node] + np.float64(gap))
