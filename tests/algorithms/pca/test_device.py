@@ -29,14 +29,14 @@ def state(kind: type, device: Device, rows: np.ndarray) -> Covariance | Sketch:
         if kind is Covariance
         else Sketch(width, 20, device, centered=True)
     )
-    for start in range(0, len(rows), 700):
-        made.absorb(rows[start : start + 700].copy())
+    for start in range(0, len(rows), 300):
+        made.absorb(rows[start : start + 300].copy())
     return made
 
 
 @pytest.mark.parametrize("kind", [Covariance, Sketch])
 def test_a_device_finds_the_components_of_the_cpu_signs_included(kind: type, device: Device) -> None:
-    rows = spread(3000, 60)
+    rows = spread(1000, 60)
     there, here = state(kind, device, rows), state(kind, Device("cpu"), rows)
     ours, theirs = there.components(4), here.components(4)
     np.testing.assert_allclose(ours.singular_values, theirs.singular_values, rtol=1e-5)
@@ -45,14 +45,14 @@ def test_a_device_finds_the_components_of_the_cpu_signs_included(kind: type, dev
 
 @pytest.mark.parametrize("kind", [Covariance, Sketch])
 def test_a_checkpoint_moves_between_devices(kind: type, device: Device) -> None:
-    there = state(kind, device, spread(3000, 60))
+    there = state(kind, device, spread(1000, 60))
     here = state(kind, Device("cpu"), np.empty((0, 60), np.float32))
     here.load_state_dict(there.state_dict())
     np.testing.assert_array_equal(here.components(4).directions, there.components(4).directions)
     back = state(kind, device, np.empty((0, 60), np.float32))
     back.load_state_dict(here.state_dict())
     back.absorb(spread(100, 60))
-    assert back.rows == 3100
+    assert back.rows == 1100
 
 
 @pytest.mark.parametrize("centered", [True, False])

@@ -99,9 +99,9 @@ def test_the_reader_is_asked_for_batches_of_one_size_whatever_the_user_asked_for
 
 @pytest.mark.parametrize("mode", ["regular", "randomized"])
 @pytest.mark.parametrize("centered", [True, False])
-@pytest.mark.parametrize("width", [12, 300])
+@pytest.mark.parametrize("width", [12, 200])
 def test_hosts_find_the_components_of_one(mode: str, centered: bool, width: int) -> None:
-    rows = spread(4000, width)
+    rows = spread(1500, width)
     given = {"num_components": 4, "algorithm_mode": mode, "subtract_mean": centered, "extra_components": 30}
     alone, _ = fit(rows, **given)
 

@@ -16,15 +16,15 @@ def sketch(rows: np.ndarray, size: int, *, centered: bool = True) -> Sketch:
 
 @pytest.mark.parametrize("centered", [True, False])
 def test_the_sketch_keeps_within_its_bound(centered: bool) -> None:
-    rows = spread(3000, 300)
+    rows = spread(900, 200)
     exact = rows.astype(np.float64) - (rows.mean(axis=0, dtype=np.float64) if centered else 0)
     state = sketch(rows, 20, centered=centered)
-    assert state.sketch.shape == (20, 300)
+    assert state.sketch.shape == (20, 200)
     gap = np.linalg.eigvalsh(exact.T @ exact - state.sketch.T.astype(np.float64) @ state.sketch)
     rounding = 1e-6 * np.square(exact).sum()
     assert gap.min() >= -rounding
     assert gap.max() <= state.lost + rounding
-    tails = np.square(np.linalg.svd(exact, compute_uv=False)[::-1]).cumsum()[::-1]
+    tails = np.linalg.eigvalsh(exact.T @ exact).cumsum()[::-1]  # of all but the r largest, at r
     assert state.lost <= min(tails[r] / (20 - r) for r in range(1, 20)) + rounding
 
 
@@ -48,8 +48,8 @@ def test_singular_values_and_variance_are_near_the_exact_ones() -> None:
 
 
 def test_a_mean_that_drifts_is_that_of_all_rows() -> None:
-    rows = spread(4000, 60)
-    rows[:, 0] += np.linspace(0, 50, 4000)  # its own pieces do not see the largest direction
+    rows = spread(1000, 60)
+    rows[:, 0] += np.linspace(0, 50, 1000)  # its own pieces do not see the largest direction
     found = sketch(rows, 12).components(2)
     np.testing.assert_allclose(found.singular_values, singular_values(rows, 2), rtol=1e-3)
     assert abs(found.directions[0, -1]) > 0.99

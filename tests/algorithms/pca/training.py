@@ -51,7 +51,10 @@ def values(metrics: list[Metric]) -> dict[str, float]:
 def singular_values(rows: np.ndarray, count: int, *, centered: bool = True) -> np.ndarray:
     """The largest ones, ascending, of the rows in float64."""
     exact = rows.astype(np.float64)
-    return np.linalg.svd(exact - exact.mean(axis=0) if centered else exact, compute_uv=False)[count - 1 :: -1]
+    if centered:
+        exact -= exact.mean(axis=0)
+    short = exact if len(exact) < exact.shape[1] else exact.T
+    return np.sqrt(np.linalg.eigvalsh(short @ short.T)[-count:].clip(min=0))
 
 
 def captured(model: Model, rows: np.ndarray) -> float:
