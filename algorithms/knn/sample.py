@@ -70,11 +70,15 @@ class Reservoir:
         self._positions[places] = positions[taken]
 
     def sample(self) -> Sample | None:
-        """This host's sample; None before the first row."""
+        """This host's sample; None before the first row. Its arrays are those of the reservoir where all rows
+        were kept."""
         if not self._size:
             return None
-        order = np.argsort(self._positions[: self._size])
-        return Sample(self._rows[order], self._labels[order], self.seen)
+        rows, labels = self._rows[: self._size], self._labels[: self._size]
+        if self.seen > self.capacity:  # no longer in the order of the stream
+            order = np.argsort(self._positions[: self._size])
+            rows, labels = rows[order], labels[order]
+        return Sample(rows, labels, self.seen)
 
     def gather(self, cluster: Cluster) -> Sample | None:
         """The sample of the rows of all hosts, the same on each; None without rows.

@@ -53,6 +53,40 @@ def test_mnist_is_told_apart_as_by_faiss(caplog: pytest.LogCaptureFixture) -> No
     assert metrics["test:accuracy"] == pytest.approx(0.9665, abs=0.002)
 
 
+def split(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The 80/20 split of the references in ../shared/data/tabular/README.md."""
+    order = np.random.default_rng(0).permutation(count)
+    return order[: int(0.8 * count)], order[int(0.8 * count) :]
+
+
+def standardised(features: np.ndarray, train: np.ndarray) -> np.ndarray:
+    return ((features - features[train].mean(axis=0)) / features[train].std(axis=0)).astype(np.float32)
+
+
+@needs_shared("data/tabular/statlog_shuttle.trn.gz")
+def test_shuttle_positions_are_told_as_by_scikit_learn() -> None:
+    table = np.loadtxt(SHARED / "data/tabular/statlog_shuttle.trn.gz")
+    train, test = split(len(table))
+    rows, labels = standardised(table[:, :-1], train), table[:, -1]
+    _, metrics = scored(rows[train], labels[train], rows[test], labels[test], k=5, mini_batch_size=5000)
+    assert metrics["test:accuracy"] == pytest.approx(0.9986, abs=1e-4)
+
+
+@needs_shared("data/tabular/california_housing.csv.gz")
+def test_house_values_are_predicted_as_by_scikit_learn() -> None:
+    path = SHARED / "data/tabular/california_housing.csv.gz"
+    numbers = np.genfromtxt(path, delimiter=",", skip_header=1, usecols=range(9))
+    places = np.genfromtxt(path, delimiter=",", skip_header=1, usecols=9, dtype=str)
+    features = np.where(np.isnan(numbers), np.nanmedian(numbers, axis=0), numbers)[:, :8]
+    features = np.c_[features, places[:, None] == np.unique(places)]
+    train, test = split(len(numbers))
+    rows, labels = standardised(features, train), numbers[:, 8]
+    given = {"k": 10, "predictor_type": "regressor", "mini_batch_size": 5000}
+    _, metrics = scored(rows[train], labels[train], rows[test], labels[test], **given)
+    # The reference's way to encode places and gaps is told in words alone.
+    assert metrics["test:mse"] ** 0.5 == pytest.approx(59_248, rel=1e-3)
+
+
 def test_the_log_reads_as_at_aws(caplog: pytest.LogCaptureFixture) -> None:
     rows, labels = blobs(250)
     rows[7, 2] = np.nan
