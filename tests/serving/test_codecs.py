@@ -35,6 +35,34 @@ def test_an_answer_has_the_digits_and_separators_of_aws(media: str, text: bytes)
     assert encode(ANSWER, media, KMEANS) == text
 
 
+RAGGED = {
+    "label": np.array([1.0, 2.0], np.float32),
+    "distances": np.ma.array(np.array([[3, 4], [5, 9]], np.float32), mask=[[False, False], [False, True]]),
+}
+
+
+@pytest.mark.parametrize(
+    ("media", "text"),
+    [
+        (
+            "application/json",
+            b'{"predictions": [{"label": 1.0, "distances": [3.0, 4.0]}, {"label": 2.0, "distances": [5.0]}]}',
+        ),
+        ("text/csv", b"1.0,3.0,4.0\n2.0,5.0\n"),
+    ],
+)
+def test_vectors_may_be_shorter_than_others(media: str, text: bytes) -> None:
+    assert encode(RAGGED, media, Response(fields=("label", "distances"))) == text
+
+
+def test_recordio_holds_vectors_shorter_than_others() -> None:
+    fields = Response(fields=("label", "distances"))
+    body = encode(RAGGED, "application/x-recordio-protobuf", fields, uids=("a", "b"), failed={1: "no"})
+    short = {"label": np.array([2.0], np.float32), "distances": np.array([[5.0]], np.float32)}
+    assert body.endswith(encode(short, "application/x-recordio-protobuf", fields))
+    assert encode(RAGGED, "application/x-recordio-protobuf", fields, uids=("a", "b")).count(b"distances") == 2
+
+
 def test_recordio_holds_one_record_per_row() -> None:
     columns = {"score": np.array([1.5, 2.5, 3.5], np.float32)}
     body = encode(columns, "application/x-recordio-protobuf", Response(fields=("score",)))
