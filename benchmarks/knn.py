@@ -54,12 +54,12 @@ def scan(points: np.ndarray) -> Callable[[], object]:
 
     from algorithms.kernels.threads import in_parts
 
-    @njit(nogil=True, fastmath=True)
+    @njit(nogil=True, fastmath=True)  # an index, not an iterator: LLVM makes vectors of that alone
     def total(values: np.ndarray) -> float:
         found = np.float32(0)
-        for value in values:
-            found += value
-        return found
+        for place in range(len(values)):
+            found += values[place]
+        return float(found)
 
     width = points.shape[1]
     flat = points.reshape(-1)

@@ -22,8 +22,11 @@ _bias = types.Array(float32, 1, "C", readonly=True)
 _mean = types.Array(float64, 1, "C", readonly=True)
 
 FEW = 16  # queries from which on a product is worth its packing
-BLOCK = 512  # points in one product
-SCORES = 1 << 19  # of one product, 2 MiB of float32
+LONG = 128  # features from which on BLAS's packing counts more than keeping scores in the cache
+BLOCK = 512  # points in one product, and LONG_BLOCK of long ones
+LONG_BLOCK = 1024
+ROWS = 1024  # queries in one product, and LONG_ROWS of long ones
+LONG_ROWS = 2048
 RUN = 32  # scores that are held against the worst kept at once
 TILE = 1 << 13  # values of the points that a few queries pass over together
 
@@ -179,10 +182,12 @@ def _multiply(
     queries: np.ndarray, points: np.ndarray, bias: np.ndarray, first: int, best: np.ndarray, found: np.ndarray
 ) -> None:
     """Scores x.y + bias of every query and point, a block at a time; `first` as above."""
-    height = SCORES // BLOCK
-    room = np.empty(height * BLOCK, np.float32)
-    for start in range(0, points.shape[0], BLOCK):
-        block = points[start : start + BLOCK]
+    long = points.shape[1] >= LONG
+    length = LONG_BLOCK if long else BLOCK
+    height = min(LONG_ROWS if long else ROWS, queries.shape[0])
+    room = np.empty(height * length, np.float32)
+    for start in range(0, points.shape[0], length):
+        block = points[start : start + length]
         width = block.shape[0]
         for top in range(0, queries.shape[0], height):
             rows = queries[top : top + height]

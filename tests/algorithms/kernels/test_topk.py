@@ -44,10 +44,11 @@ def test_ties_go_to_the_first_places(queries: int) -> None:
     agreement.gives_ties_to_the_first_places(by_cpu, queries)
 
 
-def test_an_answer_does_not_depend_on_its_batch() -> None:
-    queries, points = normal(64, 3000, 20)
+@pytest.mark.parametrize(("count", "features"), [(64, 20), (2100, 130)])
+def test_an_answer_does_not_depend_on_its_batch(count: int, features: int) -> None:
+    queries, points = normal(count, 1500, features)
     together, places = by_cpu(queries, points, 10, False)
-    for i in (0, 17, 63):
+    for i in (0, 17, count - 1):
         alone, place = by_cpu(queries[i : i + 1], points, 10, False)
         np.testing.assert_array_equal(alone[0], together[i])
         np.testing.assert_array_equal(place[0], places[i])
