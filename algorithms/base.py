@@ -301,6 +301,7 @@ class Algorithm:
     refusals: tuple[int, int] = (400, 400)  # HTTP status of a body that does not parse, and of an empty one
     encode: Callable[[Columns, str, Answer], bytes | None] | None = None  # (.., media, ..) None: as others do
     logged_as: str = ""  # the name of AWS's implementation in `#metrics` lines; "": the title
+    picture: Callable[[Any, np.ndarray, Path], str] | None = None  # draws rows as a model sees them: a PNG
 
     def channel(self, name: str) -> ChannelSpec | None:
         return next((spec for spec in self.channels if spec.name == name), None)

@@ -6,6 +6,7 @@ from algorithms.base import Algorithm, ChannelSpec, Compute, MetricSpec, Respons
 from algorithms.random_cut_forest.hyperparameters import Hyperparameters
 from algorithms.random_cut_forest.learner import Learner
 from algorithms.random_cut_forest.model import load, recognises
+from algorithms.random_cut_forest.picture import draw
 
 
 def _quality(name: str, when: str) -> MetricSpec:
@@ -76,4 +77,5 @@ ALGORITHM = Algorithm(
     recognises=recognises,
     compute=Compute(gpu=True, multi_gpu=False, multi_machine=True, incremental=False),
     logged_as="RandomCutForest",
+    picture=draw,
 )

@@ -27,6 +27,7 @@ examples:
   optml train kmeans --train data.csv -p k=10 --model-dir out/
   optml train kmeans --train a.csv b.csv --test test/ -p k=10 -p epochs=3 --model-dir out/
   optml train kmeans --train data.csv -p k=10 --model-dir out/ --docker optml/kmeans:cpu
+  optml train randomcutforest --train series.csv --model-dir out/ --picture anomalies.png
 
 Channels are options: --train, --test and whatever else the algorithm knows ('optml train kmeans --help' lists
 them); each takes files and folders. --model takes an earlier model to go on from.
@@ -54,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         "--checkpoint-dir", type=Path, metavar="DIR", help="keep checkpoints there, and go on from them"
     )
     parser.add_argument("--output-dir", type=Path, metavar="DIR", help="where /opt/ml/output/data goes")
+    parser.add_argument(
+        "--picture", type=Path, metavar="PNG", help="draw the training rows as the model sees them"
+    )
     parser.add_argument("--docker", metavar="IMAGE", help="train in a container of this image")
     parser.add_argument("--gpus", metavar="GPUS", help="for docker run, such as 'all'")
     parser.add_argument("-v", "--verbose", action="store_true", help="show the job's own log")
@@ -86,6 +90,7 @@ def _channels(words: Sequence[str]) -> dict[str, str]:
 
 def run(args: argparse.Namespace) -> int:
     from algorithms.registry import get
+    from container.commands import picture
     from container.commands.inferred import feature_dim
     from container.commands.joblog import JobLog
     from container.commands.numpy_files import as_recordio
@@ -113,6 +118,8 @@ def run(args: argparse.Namespace) -> int:
             if found:
                 hyperparameters["feature_dim"], where = str(found[0]), found[1]
                 print(f"feature_dim={found[0]}, counted in {where}", file=sys.stderr)
+        if args.picture:
+            picture.require(algorithm, args.picture)
         new = not args.model_dir.exists()
         _make(args.model_dir, "--model-dir")
         if args.checkpoint_dir:
@@ -120,7 +127,13 @@ def run(args: argparse.Namespace) -> int:
         paths = Paths(root / "ml")
         log = JobLog(algorithm.metrics)
         code = _train(args, algorithm, paths, hyperparameters, sources, content_types, log)
-        return _report(args, paths, log, code, new)
+        code = _report(args, paths, log, code, new)
+        if args.picture and code == 0:
+            said = picture.draw(
+                algorithm, args.model_dir, sources["train"], content_types["train"], args.picture
+            )
+            print(f"picture: {args.picture} ({said})")
+        return code
 
 
 def _train(
