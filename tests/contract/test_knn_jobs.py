@@ -22,7 +22,7 @@ from container.describe import metric_definitions
 from serving.codecs import encode
 from tests.algorithms.knn.training import blobs
 from tests.contract.server import serving
-from tests.contract.tree import Tree, end, wait_for
+from tests.contract.tree import Tree, end, free_port, wait_for
 
 KNN = ("-m", "container", "train")
 FILES = ("model_algo-1", "model_algo-1.labels", "model_algo-1.json")
@@ -82,6 +82,19 @@ def test_killed_and_resumed_or_through_a_pipe_it_is_the_same_model(tmp_path: Pat
     feeder.join()
     assert ended.code == 0, ended.log
     assert content(piped) == content(tree)
+
+
+def test_two_hosts_that_keep_all_rows_leave_the_files_of_one(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    names, port = ["127.0.0.1", "localhost"], str(free_port())
+    hosts = [job(tmp_path / name, sample_size=10_000) for name in names]
+    for tree, name in zip(hosts, names, strict=True):
+        tree.write("input/config/resourceconfig.json", {"current_host": name, "hosts": names})
+    for ended in [end(process) for process in [tree.start(*KNN, OPTML_PORT=port) for tree in hosts]]:
+        assert ended.code == 0, ended.log
+    alone = job(tmp_path / "alone", sample_size=10_000)
+    assert alone.train(*KNN).code == 0
+    assert content(hosts[0]) == content(alone)
 
 
 def test_published_regexes_read_every_metric_from_the_log(tmp_path: Path) -> None:
