@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.environment import RESULTS
 
-CPU = ("formats", "kmeans", "knn", "pca", "job", "serving")  # serving needs wrk
+CPU = ("formats", "kmeans", "knn", "pca", "randomcutforest", "job", "serving")  # serving needs wrk
 
 
 def main() -> int:
@@ -43,7 +43,7 @@ def cuda(folder: Path) -> int:
     if not torch.cuda.is_available():
         print("--device cuda needs a GPU, and torch sees none here", file=sys.stderr)
         return 2
-    from benchmarks import kmeans_cuda, knn_cuda, pca_cuda
+    from benchmarks import kmeans_cuda, knn_cuda, pca_cuda, randomcutforest_cuda
 
     root = Path(__file__).resolve().parents[1]
     tests = sorted(str(path) for path in (root / "tests" / "algorithms").rglob("test_*_triton.py"))
@@ -53,6 +53,7 @@ def cuda(folder: Path) -> int:
     kmeans_cuda.cuda(folder)
     knn_cuda.cuda(folder)
     pca_cuda.cuda(folder)
+    randomcutforest_cuda.cuda(folder)
     return tested.returncode
 
 
