@@ -13,7 +13,8 @@ from pathlib import Path
 
 from benchmarks.environment import RESULTS
 
-CPU = ("formats", "kmeans", "knn", "pca", "randomcutforest", "job", "serving")  # serving needs wrk
+# serving needs wrk
+CPU = ("formats", "kmeans", "knn", "pca", "randomcutforest", "job", "serving")
 
 
 def main() -> int:
