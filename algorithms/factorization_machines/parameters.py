@@ -14,10 +14,10 @@ from scipy.sparse import csr_array
 
 from algorithms.errors import UserError
 from algorithms.factorization_machines.initial import Initial
-from algorithms.kernels.factorized import Array, State
+from algorithms.kernels.factorized import Array, State, View
 
 if TYPE_CHECKING:
-    from algorithms.kernels.places import Places, View
+    from algorithms.kernels.places import Places
     from algorithms.kernels.staging import Staging
 
 log = logging.getLogger("optml")
@@ -68,7 +68,7 @@ class Parameters:
         self._fill()
         if self._device == "cpu":
             return view
-        parts = [getattr(view, field.name) for field in fields(view)]
+        parts = [getattr(view, field.name) for field in fields(View)]
         packed = np.concatenate(
             [part.view(np.float32) for part in parts]
         )  # one copy to the device, not seven
@@ -77,7 +77,7 @@ class Parameters:
         integers = [part.dtype == np.int32 for part in parts]
         import torch
 
-        return type(view)(*(p.view(torch.int32) if i else p for p, i in zip(found, integers, strict=True)))
+        return View(*(p.view(torch.int32) if i else p for p, i in zip(found, integers, strict=True)))
 
     def find(self, ids: np.ndarray) -> Array:
         """The places (m,) int32 of features, on the device, rows made for those never met."""

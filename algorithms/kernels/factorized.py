@@ -53,6 +53,37 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """`e` entries of `n` sparse rows, in which `u` features occur; places are those of the features' rows.
+
+    By row:      starts (n + 1,) int32, where each row's entries begin; places, values (e,) int32, float32.
+    By feature:  touched (u,) int32, the places that occur, each once; bounds (u + 1,) int32, where each one's
+                 entries begin; rows, column (e,) int32, float32: the row and the value of each entry.
+    """
+
+    starts: Array
+    places: Array
+    values: Array
+    touched: Array
+    bounds: Array
+    rows: Array
+    column: Array
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @classmethod
+    def of(cls, starts: np.ndarray, places: np.ndarray, values: np.ndarray) -> View:
+        """By sorting; `places.Places.view` comes to the same in one compiled pass."""
+        touched, turns, counts = np.unique(places, return_inverse=True, return_counts=True)
+        order = np.argsort(turns, kind="stable")
+        rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))[order]
+        bounds = np.cumsum([0, *counts.tolist()])
+        first, second, *rest = (a.astype(np.int32) for a in (starts, places, touched, bounds, rows))
+        return cls(first, second, values, *rest, values[order])
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """The numbers of one step of Adam.
 
@@ -93,18 +124,18 @@ class Scored:
     tallies: Array
 
 
-def score(state: State, view: Any, labels: Array, *, classifier: bool) -> Scored:
-    """Score the rows of a `places.View` (its arrays where the state is); labels (n,) float32."""
+def score(state: State, view: View, labels: Array, *, classifier: bool) -> Scored:
+    """Score the rows of a view, its arrays where the state is; labels (n,) float32."""
     scored: Scored = _path(state).score(state, view, labels, classifier)
     return scored
 
 
-def learn(state: State, view: Any, scored: Scored, step: Step) -> None:
+def learn(state: State, view: View, scored: Scored, step: Step) -> None:
     """Add up the gradient of each touched row and take Adam's step there, and for the bias."""
     _path(state).learn(state, view, scored, step)
 
 
-def gradient(state: State, view: Any, scored: Scored) -> Array:
+def gradient(state: State, view: View, scored: Scored) -> Array:
     """The gradients of the touched rows (u, k + 1) float32, to be added to those of other hosts."""
     return _path(state).gradient(state, view, scored)
 

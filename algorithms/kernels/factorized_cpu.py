@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numba import boolean, float32, float64, int32, int64, njit, types, void
 
-from algorithms.kernels.factorized import BETA1, BETA2, TALLIES, Scored, State, Step
-from algorithms.kernels.places import View
+from algorithms.kernels.factorized import BETA1, BETA2, TALLIES, Scored, State, Step, View
 from algorithms.kernels.threads import ALONE, in_parts
 
 FAST = {"reassoc", "contract"}

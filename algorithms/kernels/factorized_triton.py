@@ -3,7 +3,7 @@
 `_score`     a program takes one row and walks over its entries, ENTRIES at a time, with LANES factors across;
              score, slope and tallies of the row come out of the same program.
 `_learn`     a program takes one feature that the batch touches, adds up the gradient over its entries
-             (`places.View` lists them: no atomics) and takes Adam's step on its row; one more does the bias.
+             (`View` lists them: no atomics) and takes Adam's step on its row; one more does the bias.
 `_gradient`  the first half of `_learn` alone, for sums over hosts; `_apply` the second half.
 `_judge`     slopes and tallies of scores that matrix products gave.
 
@@ -22,7 +22,7 @@ import torch
 import triton
 import triton.language as tl
 
-from algorithms.kernels.factorized import BETA1, BETA2, TALLIES, Scored, State, Step
+from algorithms.kernels.factorized import BETA1, BETA2, TALLIES, Scored, State, Step, View
 
 Tensor = Any  # a torch tensor; torch's own name would bring torch's types into mypy
 
@@ -30,7 +30,7 @@ B1, B2 = tl.constexpr(BETA1), tl.constexpr(BETA2)
 SLOTS = tl.constexpr(TALLIES)
 
 
-def score(state: State, view: Any, labels: Tensor, classifier: bool) -> Scored:
+def score(state: State, view: View, labels: Tensor, classifier: bool) -> Scored:
     """See `factorized.score`."""
     n, k, device = len(view), state.rows.shape[1] - 1, state.rows.device
     sums, scores = torch.empty(n, k, device=device), torch.empty(n, device=device)
@@ -55,7 +55,7 @@ def judge(scores: Tensor, pairs: Tensor, labels: Tensor, classifier: bool) -> tu
     return slopes, tallies.sum(0, dtype=torch.float64)
 
 
-def learn(state: State, view: Any, scored: Scored, step: Step) -> None:
+def learn(state: State, view: View, scored: Scored, step: Step) -> None:
     """See `factorized.learn`."""
     k, count = state.rows.shape[1] - 1, len(view.touched)
     _learn[(count + 1,)](
@@ -65,7 +65,7 @@ def learn(state: State, view: Any, scored: Scored, step: Step) -> None:
     )  # fmt: skip
 
 
-def gradient(state: State, view: Any, scored: Scored) -> Tensor:
+def gradient(state: State, view: View, scored: Scored) -> Tensor:
     """See `factorized.gradient`."""
     k, count = state.rows.shape[1] - 1, len(view.touched)
     found = torch.empty(count, k + 1, device=state.rows.device)

@@ -7,35 +7,14 @@ is look-ups and no arithmetic: the host does it for every device.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numba import float32, int32, int64, njit, types, uint64
+
+from algorithms.kernels.factorized import View
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Knuth's multiplicative hashing, TAOCP 3, 6.4
 SMALLEST = 1 << 10  # buckets
 FREE = -1
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """`e` entries of `n` sparse rows, in which `u` features occur; places are those of the features' rows.
-
-    By row:      starts (n + 1,) int32, where each row's entries begin; places, values (e,) int32, float32.
-    By feature:  touched (u,) int32, the places that occur, each once; bounds (u + 1,) int32, where each one's
-                 entries begin; rows, column (e,) int32, float32: the row and the value of each entry.
-    """
-
-    starts: np.ndarray
-    places: np.ndarray
-    values: np.ndarray
-    touched: np.ndarray
-    bounds: np.ndarray
-    rows: np.ndarray
-    column: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
 
 
 class Places:

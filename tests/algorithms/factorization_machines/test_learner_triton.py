@@ -16,6 +16,7 @@ from tests.algorithms.factorization_machines.training import batches, learner, v
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("triton")
+pytest.importorskip("numba")  # finds the places of features
 pytestmark = pytest.mark.gpu
 
 DEVICE = "cuda:0" if torch.cuda.is_available() else "cpu:0"  # "cpu" alone would mean NumPy

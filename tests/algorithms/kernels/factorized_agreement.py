@@ -10,8 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array, random_array
 
 from algorithms.kernels import factorized
-from algorithms.kernels.factorized import BETA1, BETA2, State, Step
-from algorithms.kernels.places import Places, View
+from algorithms.kernels.factorized import BETA1, BETA2, State, Step, View
 
 # (rows, features, factors, share of entries that are there)
 SHAPES = [
@@ -33,7 +32,7 @@ STEP = Step.number(
 
 @dataclass(frozen=True)
 class Case:
-    """A state over all features, at places in the order of the batch, and a batch."""
+    """A state in which features are at the places of their own numbers, and a batch."""
 
     table: np.ndarray  # (d, k + 1) by feature
     moments: tuple[np.ndarray, np.ndarray]
@@ -64,13 +63,9 @@ def sparse_batches_agree(put: Put, shape: tuple[int, int, int, float], *, classi
     """Scores, gradients, tallies and the state after a step are the definition's; other rows stay."""
     n, d, k, share = shape
     given = case(n, d, k, share, classifier=classifier)
-    places = Places()
     features = given.features.astype(np.float32)
-    view = places.view(features.indptr, features.indices, features.data)
-    order = np.concatenate([places.ids, np.setdiff1d(np.arange(d), places.ids)])
-    state = State(
-        *(put(a[order].astype(np.float32)) for a in (given.table, *given.moments)), put(given.bias.copy())
-    )
+    view = View.of(features.indptr, features.indices, features.data)
+    state = State(*(put(a.astype(np.float32)) for a in (given.table, *given.moments)), put(given.bias.copy()))
     there = View(*(put(getattr(view, field.name)) for field in fields(View)))
     labels = put(given.labels.astype(np.float32))
 
@@ -84,21 +79,22 @@ def sparse_batches_agree(put: Put, shape: tuple[int, int, int, float], *, classi
     np.testing.assert_allclose(host(scored.slopes), slopes, atol=slack, rtol=1e-5)
     tallies_agree(host(scored.tallies), scores, pairs, given.labels, classifier=classifier, slack=slack)
 
-    touched = places.ids
+    touched = view.touched
     found = host(factorized.gradient(state, there, scored))
     np.testing.assert_allclose(found, gradient[touched], atol=slack * n, rtol=1e-4)
     other = State(*(put(host(getattr(state, field.name)).copy()) for field in fields(State)))
     factorized.learn(state, there, scored, STEP)
     rates, decays = (np.array([*[three[0]] * k, three[1]]) for three in (STEP.rates, STEP.decays))
-    expected = [a.astype(np.float32)[order].astype(np.float64) for a in (given.table, *given.moments)]
+    expected = [a.astype(np.float32).astype(np.float64) for a in (given.table, *given.moments)]
     after = stepped(
-        *(a[: len(touched)] for a in expected), found.astype(np.float64), rates, decays
+        *(a[touched] for a in expected), found.astype(np.float64), rates, decays
     )  # from the gradient found: its sign near 0 decides by rounding
     for whole, part in zip(expected, after, strict=True):
-        whole[: len(touched)] = part
+        whole[touched] = part
     for array, correct in zip((state.rows, state.means, state.squares), expected, strict=True):
         np.testing.assert_allclose(host(array), correct, atol=1e-5, rtol=1e-4)
-        np.testing.assert_array_equal(host(array)[len(touched) :], correct[len(touched) :].astype(np.float32))
+        others = np.setdiff1d(np.arange(d), touched)
+        np.testing.assert_array_equal(host(array)[others], correct[others].astype(np.float32))
     total = host(scored.slopes).sum(dtype=np.float64)
     np.testing.assert_allclose(
         host(state.bias), stepped(*given.bias, total, STEP.rates[2], STEP.decays[2]), rtol=1e-5

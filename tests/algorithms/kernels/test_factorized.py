@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algorithms.kernels import factorized, factorized_cpu
-from algorithms.kernels.factorized import State, Step
+from algorithms.kernels.factorized import State, Step, View
 from algorithms.kernels.places import Places
 from tests.algorithms.kernels import factorized_agreement as agreement
 
@@ -108,6 +108,10 @@ def test_places_follow_the_order_of_appearance(batches: list[list[list[int]]]) -
                 entries.add((place, int(view.rows[e]), float(view.column[e])))
         owners = np.repeat(np.arange(len(batch)), np.diff(indptr)).tolist()
         assert entries == set(zip(expected, owners, data.tolist(), strict=True))
+        sorted_ = View.of(indptr, view.places, data)
+        assert sorted(view.touched.tolist()) == sorted_.touched.tolist()
+        turns = np.argsort(view.touched)
+        np.testing.assert_array_equal(np.diff(view.bounds)[turns], np.diff(sorted_.bounds))
         assert len(entries) == len(view.rows)
     assert places.ids.tolist() == list(seen)
 
