@@ -79,8 +79,9 @@ class View:
         order = np.argsort(turns, kind="stable")
         rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))[order]
         bounds = np.cumsum([0, *counts.tolist()])
-        first, second, *rest = (a.astype(np.int32) for a in (starts, places, touched, bounds, rows))
-        return cls(first, second, values, *rest, values[order])
+        first, second = starts.astype(np.int32), places.astype(np.int32)
+        found = touched.astype(np.int32), bounds.astype(np.int32), rows.astype(np.int32)
+        return cls(first, second, values, *found, values[order])
 
 
 @dataclass(frozen=True, slots=True)
