@@ -59,11 +59,11 @@ def grow(drawn: Drawn, trees: int, size: int, seed: int, *, shuffled: bool) -> G
     size = min(size, len(rows) // trees)
 
     def part(start: int, stop: int) -> list[Tree]:
-        uniforms = (np.random.default_rng((seed, STREAM, tree)).random(size - 1) for tree in range(start, stop))
-        return [
-            grow_tree(rows[tree * size : (tree + 1) * size], numbers)
-            for tree, numbers in zip(range(start, stop), uniforms, strict=True)
-        ]
+        some = []
+        for tree in range(start, stop):
+            uniforms = np.random.default_rng((seed, STREAM, tree)).random(size - 1)
+            some.append(grow_tree(rows[tree * size : (tree + 1) * size], uniforms))
+        return some
 
     grown = [tree for some in in_parts(part, trees, 32 * rows[:size].size) for tree in some]
     return Grown(join(grown, size), np.array([tree.depth for tree in grown]))
