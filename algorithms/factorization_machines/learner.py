@@ -200,11 +200,14 @@ class Learner:
         return csr_array(batch.features), labels  # itself where it is one already
 
     def _score(self, features: Features, labels: np.ndarray) -> tuple[Array, Scored]:
-        """The batch where the state is, and its scores."""
-        there = self.parameters.put(features) if self.dense else self.parameters.view(features)
-        score = factorized.score_dense if self.dense else factorized.score
-        state = self.parameters.state
-        return there, score(state, there, self.parameters.put(labels), classifier=self.classifier)
+        """The batch where the state is (a view; or dense features and their squares), and its scores."""
+        state, answers = self.parameters.state, self.parameters.put(labels)
+        if self.dense:
+            there = self.parameters.put(features)
+            pair = there, there * there
+            return pair, factorized.score_dense(state, *pair, answers, classifier=self.classifier)
+        view = self.parameters.view(features)
+        return view, factorized.score(state, view, answers, classifier=self.classifier)
 
     def _learn_sparse(self, features: csr_array, labels: np.ndarray) -> None:
         view, scored = self._score(features, labels)
@@ -231,10 +234,10 @@ class Learner:
         )
 
     def _learn_dense(self, features: np.ndarray, labels: np.ndarray) -> None:
-        there, scored = self._score(features, labels)
+        (there, squares), scored = self._score(features, labels)
         state = self.parameters.state
         width = self.hyperparameters.feature_dim
-        gradients = factorized.gradient_dense(state.rows[:width], there, scored.sums, scored.slopes)
+        gradients = factorized.gradient_dense(state.rows[:width], there, squares, scored.sums, scored.slopes)
         if self.cluster.size > 1:
             summed = np.ascontiguousarray(host(gradients))
             self.cluster.all_sum(summed)

@@ -147,27 +147,27 @@ def apply(state: State, touched: Array, gradients: Array, slope: Array, step: St
     _path(state).apply(state, touched, gradients, slope, step)
 
 
-def score_dense(state: State, features: Array, labels: Array, *, classifier: bool) -> Scored:
-    """Score dense rows (n, d), feature i at place i."""
-    sums, scores, pairs = product(state.rows[: features.shape[1]], state.bias[0], features)
+def score_dense(state: State, features: Array, squares: Array, labels: Array, *, classifier: bool) -> Scored:
+    """Score dense rows and their squares (n, d), feature i at place i."""
+    sums, scores, pairs = product(state.rows[: features.shape[1]], state.bias[0], features, squares)
     slopes, tallies = _path(state).judge(scores, pairs, labels, classifier)
     return Scored(sums, scores, slopes, tallies)
 
 
-def product(rows: Array, bias: Array, features: Array) -> tuple[Array, Array, Array]:
+def product(rows: Array, bias: Array, features: Array, squares: Array) -> tuple[Array, Array, Array]:
     """s (n, k), scores (n,), pair terms (n,) of features (n, d) and rows (d, k + 1), in any precision."""
     product = features @ rows  # (n, k + 1)
     sums = product[:, :-1]
     lengths = (rows[:, :-1] * rows[:, :-1]).sum(1)  # (d,)
-    pairs = 0.5 * ((sums * sums).sum(1) - (features * features) @ lengths)
+    pairs = 0.5 * ((sums * sums).sum(1) - squares @ lengths)
     return sums, product[:, -1] + pairs + bias, pairs
 
 
-def gradient_dense(rows: Array, features: Array, sums: Array, slopes: Array) -> Array:
+def gradient_dense(rows: Array, features: Array, squares: Array, sums: Array, slopes: Array) -> Array:
     """The gradients of all rows (d, k + 1), two products, of dense features (n, d)."""
     found = rows * 0
     weighted = sums * slopes[:, None]
-    found[:, :-1] = features.T @ weighted - ((features * features).T @ slopes)[:, None] * rows[:, :-1]
+    found[:, :-1] = features.T @ weighted - (squares.T @ slopes)[:, None] * rows[:, :-1]
     found[:, -1] = features.T @ slopes
     return found
 

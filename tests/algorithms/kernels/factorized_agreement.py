@@ -113,13 +113,13 @@ def dense_batches_score_as_sparse_ones(put: Put, *, classifier: bool) -> None:
     table, dense = given.table.astype(np.float32), given.features.toarray().astype(np.float32)
     state = State(put(table), put(table * 0), put(table * 0), put(given.bias.copy()))
     labels = put(given.labels.astype(np.float32))
-    scored = factorized.score_dense(state, put(dense), labels, classifier=classifier)
+    scored = factorized.score_dense(state, put(dense), put(dense**2), labels, classifier=classifier)
     scores, pairs, _, gradient = factorized.reference(
         given.table, 0.3, given.features.toarray(), given.labels, classifier=classifier
     )
     np.testing.assert_allclose(host(scored.scores), scores, atol=1e-5, rtol=1e-5)
     tallies_agree(host(scored.tallies), scores, pairs, given.labels, classifier=classifier, slack=1e-5)
-    found = factorized.gradient_dense(state.rows, put(dense), scored.sums, scored.slopes)
+    found = factorized.gradient_dense(state.rows, put(dense), put(dense**2), scored.sums, scored.slopes)
     np.testing.assert_allclose(host(found), gradient, atol=1e-3, rtol=1e-4)
 
 

@@ -56,9 +56,9 @@ def test_the_gradient_is_that_of_the_definition_by_autograd() -> None:
     loss.backward()
     scores, _, slopes, gradient = factorized.reference(rows, 0.7, features, labels, classifier=False)
     np.testing.assert_allclose(gradient, table.grad.numpy(), rtol=0, atol=1e-9)
-    sums, fast, _ = factorized.product(rows, 0.7, features)
+    sums, fast, _ = factorized.product(rows, 0.7, features, features**2)
     np.testing.assert_allclose(fast, scores, rtol=0, atol=1e-9)
-    found = factorized.gradient_dense(rows, features, sums, slopes)
+    found = factorized.gradient_dense(rows, features, features**2, sums, slopes)
     np.testing.assert_allclose(found, gradient, rtol=0, atol=1e-9)
 
 
