@@ -44,7 +44,7 @@ def _initial(group: str, name: str, default: float | None, meaning: str, **bound
     return Field(default, description=meaning, json_schema_extra={**WIDE, **only}, **bounds)
 
 
-SIGMA = "Standard deviation of initial values."
+SIGMA = "Standard deviation of initial values, which features that never occur keep."
 SCALE = "Initial values lie in (-scale, scale). Not given: 0.07, MXNet's default."
 VALUE = "The initial value. Not given: 0."
 

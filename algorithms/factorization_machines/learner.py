@@ -203,7 +203,7 @@ class Learner:
         """The batch where the state is (a view; or dense features and their squares), and its scores."""
         state, answers = self.parameters.state, self.parameters.put(labels)
         if self.dense:
-            there = self.parameters.put(features)
+            there = self.parameters.stage(features)
             pair = there, there * there
             return pair, factorized.score_dense(state, *pair, answers, classifier=self.classifier)
         view = self.parameters.view(features)

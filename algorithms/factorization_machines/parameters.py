@@ -69,10 +69,7 @@ class Parameters:
         if self._device == "cpu":
             return view
         parts = [getattr(view, field.name) for field in fields(View)]
-        packed = np.concatenate(
-            [part.view(np.float32) for part in parts]
-        )  # one copy to the device, not seven
-        there = self._stage(packed)
+        there = self.stage(np.concatenate([part.view(np.float32) for part in parts]))  # one copy, not seven
         found = [there[a:b] for a, b in pairwise(np.cumsum([0, *map(len, parts)]).tolist())]
         integers = [part.dtype == np.int32 for part in parts]
         import torch
@@ -92,6 +89,16 @@ class Parameters:
         import torch
 
         return torch.from_numpy(array).to(self._device)
+
+    def stage(self, packed: np.ndarray) -> Array:
+        """A batch's float32 values on the device, copied while the batch before is still being computed."""
+        if not self._device.startswith("cuda"):
+            return self.put(packed)
+        if self._staging is None:
+            from algorithms.kernels.staging import Staging
+
+            self._staging = Staging(self._device)
+        return self._staging.put(packed)
 
     def table(self) -> tuple[np.ndarray | None, np.ndarray]:
         """What a model keeps: None and the rows of all features, (d, k + 1) float32; or, where these would be
@@ -163,16 +170,6 @@ class Parameters:
 
             return int(torch.cuda.get_device_properties(self._device).total_memory)
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-    def _stage(self, packed: np.ndarray) -> Array:
-        """Copy to the device while the batch before is still being computed."""
-        if not self._device.startswith("cuda"):
-            return self.put(packed)
-        if self._staging is None:
-            from algorithms.kernels.staging import Staging
-
-            self._staging = Staging(self._device)
-        return self._staging.put(packed)
 
 
 def _no_places() -> Places:
