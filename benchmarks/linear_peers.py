@@ -17,12 +17,22 @@ def log_loss(labels: np.ndarray, probability: np.ndarray) -> float:
     return float(log_loss(labels, probability.astype(np.float64)))
 
 
-def sgd(table: Table, passes: int) -> tuple[Callable[[], object], float]:
+def held_out(table: Table, validation: np.ndarray, test: np.ndarray) -> dict[str, float]:
+    """Log loss of probabilities on the rows of validation, of test, and of both."""
+    labels = table.validation[1], table.test[1]
+    return {
+        "validation": log_loss(labels[0], validation),
+        "test": log_loss(labels[1], test),
+        "both": log_loss(np.concatenate(labels), np.concatenate([validation, test])),
+    }
+
+
+def sgd(table: Table, passes: int) -> tuple[Callable[[], object], dict[str, float]]:
     """One more pass of scikit-learn's SGD over scaled rows, and the loss after `passes` of them."""
     from sklearn.linear_model import SGDClassifier
     from sklearn.preprocessing import StandardScaler
 
-    features, labels = whole(table)
+    features, labels = table.train
     dense = isinstance(features, np.ndarray)
     scaler = StandardScaler(with_mean=dense).fit(features)
     scaled = scaler.transform(features)
@@ -33,10 +43,11 @@ def sgd(table: Table, passes: int) -> tuple[Callable[[], object], float]:
 
     for _ in range(passes):
         run()
-    return run, log_loss(table.test[1], model.predict_proba(scaler.transform(table.test[0]))[:, 1])
+    parts = (table.validation[0], table.test[0])
+    return run, held_out(table, *(model.predict_proba(scaler.transform(part))[:, 1] for part in parts))
 
 
-def vowpal(table: Table, passes: int) -> tuple[Callable[[], object], float] | None:
+def vowpal(table: Table, passes: int) -> tuple[Callable[[], object], dict[str, float]] | None:
     """`passes` passes of Vowpal Wabbit over its cache, and the loss after them; None where it is missing."""
     try:
         from vowpalwabbit import Workspace
@@ -44,7 +55,11 @@ def vowpal(table: Table, passes: int) -> tuple[Callable[[], object], float] | No
         print("vowpalwabbit is not installed: left out")
         return None
     folder = Path(tempfile.mkdtemp())
-    for name, (features, labels) in (("train", whole(table)), ("test", table.test)):
+    for name, (features, labels) in (
+        ("train", table.train),
+        ("validation", table.validation),
+        ("test", table.test),
+    ):
         with (folder / name).open("w") as file:
             for row, label in zip(features, labels.tolist(), strict=True):
                 row = row if isinstance(row, np.ndarray) else row.toarray().ravel()
@@ -60,9 +75,12 @@ def vowpal(table: Table, passes: int) -> tuple[Callable[[], object], float] | No
         Workspace(f"-d {folder}/train {arguments} -f {folder}/model").finish()
 
     run()
-    given = f"-t -i {folder}/model -d {folder}/test -p {folder}/answers --link logistic --quiet"
-    Workspace(given).finish()
-    return run, log_loss(table.test[1], np.loadtxt(folder / "answers"))
+    answers = []
+    for name in ("validation", "test"):
+        given = f"-t -i {folder}/model -d {folder}/{name} -p {folder}/answers --link logistic --quiet"
+        Workspace(given).finish()
+        answers.append(np.loadtxt(folder / "answers"))
+    return run, held_out(table, *answers)
 
 
 def exact(table: Table) -> tuple[str, dict[str, float]]:

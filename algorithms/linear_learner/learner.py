@@ -24,7 +24,7 @@ from algorithms.linear_learner.losses import Loss
 from algorithms.linear_learner.model import Model
 from algorithms.linear_learner.progress import Epochs
 from algorithms.linear_learner.scaler import Scaler
-from algorithms.linear_learner.scores import Scores
+from algorithms.linear_learner.scores import SCORED, Scores
 from algorithms.linear_learner.stack import Stack
 from algorithms.linear_learner.waiting import Waiting, arrays, records
 from algorithms.records import Records
@@ -322,7 +322,15 @@ class Learner:
         assert self._final is not None
         model, weights = self._final
         classes = self.hyperparameters.outputs
-        found = Scores(self.hyperparameters, 1, classes, weights=weights, unit=self._label[1], seed=self.seed)
+        found = Scores(
+            self.hyperparameters,
+            1,
+            classes,
+            weights=weights,
+            unit=self._label[1],
+            kept=max(self.hyperparameters.calibration_rows, SCORED),
+            seed=self.seed,
+        )
         for batch, y in self._labelled(batches, channel):
             found.add(model.raw(batch.features).reshape(-1, 1, classes), y)
         found.merge(self.cluster)

@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, logsumexp
 
 from algorithms.linear_learner.hyperparameters import Hyperparameters
 
@@ -90,7 +89,8 @@ class Loss:
         """Gradient of `value` with respect to the scores: (n, M, C) float64."""
         z = z.astype(np.float64)
         if self.name == "softmax_loss":
-            slopes = np.exp(z - logsumexp(z, axis=2, keepdims=True))
+            powers = np.exp(z - z.max(axis=2, keepdims=True))
+            slopes = powers / powers.sum(axis=2, keepdims=True)
             slopes[np.arange(len(y)), :, y.astype(np.intp)] -= 1
         else:
             slopes = self._slope_of_one_score(z[:, :, 0], y[:, None].astype(np.float64))[:, :, None]
@@ -122,7 +122,8 @@ class Loss:
         outside = np.abs(e) > p
         match self.name:
             case "logistic":
-                return expit(z) - y
+                small = np.exp(-np.abs(z))
+                return np.where(z >= 0, 1, small) / (1 + small) - y
             case "hinge_loss":
                 return (1 - y) * (z > (1 - p) / 2) - y * (z < (1 + p) / 2)
             case "squared_loss":

@@ -20,6 +20,9 @@ from algorithms.linear_learner.hyperparameters import Hyperparameters
 from algorithms.linear_learner.losses import Loss
 from algorithms.linear_learner.model import served
 
+SCORED = (
+    10_000_000  # rows of a final binary model whose scores are kept: beyond them its metrics are a sample's
+)
 LEAST_PROBABILITY = 1e-15  # in multiclass_log_loss
 
 
