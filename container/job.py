@@ -220,8 +220,8 @@ def _channels(
         wrong = _misdescribed(channel)
         if not wrong and hosts.size > 1 and channel.distribution not in spec.distribution:
             wrong.append(
-                f"channel '{spec.name}' has S3DistributionType '{channel.distribution}', but on several hosts "
-                f"{algorithm.title} takes {' or '.join(spec.distribution)}"
+                f"channel '{spec.name}' has S3DistributionType '{channel.distribution}', but on several "
+                f"hosts {algorithm.title} takes {' or '.join(spec.distribution)}"
             )
         problems += wrong
         problem = None if wrong else channel.problem()
