@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import fields
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +23,7 @@ log = logging.getLogger("optml")
 
 SMALLEST = 1 << 10  # rows that are made room for
 WHOLE = 1 << 30  # bytes up to which a model holds all features, those that never occurred among them
+ALIGNED = 4  # values: kernels are compiled anew for arrays that begin off 16 bytes
 ARRAYS = ("rows", "means", "squares")
 
 
@@ -69,12 +69,20 @@ class Parameters:
         if self._device == "cpu":
             return view
         parts = [getattr(view, field.name) for field in fields(View)]
-        there = self.stage(np.concatenate([part.view(np.float32) for part in parts]))  # one copy, not seven
-        found = [there[a:b] for a, b in pairwise(np.cumsum([0, *map(len, parts)]).tolist())]
-        integers = [part.dtype == np.int32 for part in parts]
+        starts = np.cumsum([0, *(-(-len(part) // ALIGNED) * ALIGNED for part in parts)]).tolist()
+        packed = np.empty(starts[-1], np.float32)
+        for start, part in zip(starts, parts, strict=False):
+            packed[start : start + len(part)] = part.view(np.float32)
         import torch
 
-        return View(*(p.view(torch.int32) if i else p for p, i in zip(found, integers, strict=True)))
+        there = self.stage(packed)  # one copy, not seven
+        found = [there[start : start + len(part)] for start, part in zip(starts, parts, strict=False)]
+        return View(
+            *(
+                place.view(torch.int32) if part.dtype == np.int32 else place
+                for place, part in zip(found, parts, strict=True)
+            )
+        )
 
     def find(self, ids: np.ndarray) -> Array:
         """The places (m,) int32 of features, on the device, rows made for those never met."""

@@ -122,7 +122,7 @@ def _tell(tallies, slopes, at, score, pair, label, inside, CLASSIFIER: tl.conste
     tl.store(to + 8, pair * pair, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"])
 def _judge(
     scores, pairs, labels, slopes, tallies, n, CLASSIFIER: tl.constexpr, ROWS: tl.constexpr
 ):  # fmt: skip
@@ -211,7 +211,7 @@ def _learn_bias(bias, slope, rate, decay, rescale, clip, epsilon):
     _adam(bias, bias + 1, bias + 2, one, slope, one == 0, rate, decay, rescale, clip, epsilon)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count", "n"])
 def _learn(
     touched, bounds, rows, column, sums, slopes, table, means, squares, bias, count, n, k,
     rate, weight_rate, bias_rate, decay, weight_decay, bias_decay, rescale, clip, epsilon,
@@ -257,7 +257,7 @@ def _gradient(
     tl.store(found + u * (k + 1) + k, weight)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def _apply(
     touched, gradients, slope, table, means, squares, bias, count, k,
     rate, weight_rate, bias_rate, decay, weight_decay, bias_decay, rescale, clip, epsilon,
