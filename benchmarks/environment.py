@@ -15,7 +15,8 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = (
     "numpy", "scipy", "numba", "pyarrow", "protobuf", "safetensors", "torch", "triton",
-    "scikit-learn", "faiss-cpu", "flash-kmeans", "flask", "gunicorn",
+    "scikit-learn", "faiss-cpu", "flash-kmeans", "flask", "gunicorn", "xgboost-cpu", "xgboost",
+    "treelite", "pandas",
 )  # fmt: skip
 
 

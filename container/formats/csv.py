@@ -4,10 +4,10 @@ Dialect: UTF-8 unless `encoding=` or `charset=` says otherwise, a byte order mar
 the first line has none, tab, semicolon, bar or blanks; LF, CRLF or CR; quotes allowed; blank lines skipped;
 blanks around a number stripped; an empty cell is NaN, for the check of finite values to name.
 
-Small texts are parsed as JSON numbers, large ones by pyarrow. Whatever those refuse is read again by
-`_exact`, a cell at a time: it alone knows the whole dialect, and it tells what is wrong and where. All three
-round to float64 and then to float32, so a result does not depend on who read it. Rows are numbered as an
-editor shows them: header and blank lines count.
+Small texts are parsed as JSON numbers, large ones by pyarrow, in long files by compiled code. Whatever those
+refuse is read again by `_exact`, a cell at a time: it alone knows the whole dialect, and it tells what is
+wrong and where. All four round to float64 and then to float32, so a result does not depend on who read it.
+Rows are numbered as an editor shows them: header and blank lines count.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import codecs
 import csv
 import math
 import re
+import sys
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,6 +34,7 @@ from container.formats.layout import Layout
 from container.formats.vectors import float32
 
 _SMALL = 64 << 10  # bytes up to which pyarrow's own overhead and import are not worth it
+_LONG = 64 << 20  # bytes of a file from which compiled code repays the half second that it takes to import
 _PLAIN = b"0123456789+-.eE, \r\n"  # with these alone a line of numbers is a line of JSON numbers
 _PARSERS = 4  # texts parsed at once, at most: each takes memory, and few jobs read faster than that
 _DELIMITERS = (",", "\t", ";", "|", " ")
@@ -52,6 +54,7 @@ class _Reader:
         self._columns = 0
         self._labels = 0
         self._carriage_returns = False  # lines end in CR alone
+        self.compiled = False  # read large texts by compiled code
 
     def read(self, text: bytes) -> Records | None:
         """The rows of some whole lines; None if there are none."""
@@ -78,7 +81,11 @@ class _Reader:
 
     def parse(self, text: bytes, number: int, count: int, threads: bool = True) -> Records | None:
         """The rows of prepared lines, on any thread; `threads`: pyarrow may use more of its own."""
-        parts = self._small(text) if len(text) <= _SMALL else self._large(text, threads)
+        if len(text) <= _SMALL:
+            parts = self._small(text)
+        else:
+            parts = self._compiled(text, count) if self.compiled else None
+            parts = self._large(text, threads) if parts is None else parts
         numbers: list[int] | None = None
         if parts is not None and len(parts[0]) != count:
             numbers = [number + at for at, line in enumerate(text.splitlines()) if line.strip()]
@@ -144,6 +151,13 @@ class _Reader:
             return None
         features = float32(np.ascontiguousarray(table[:, self._labels :]))
         return features, table[:, : self._labels].copy() if self._labels else None
+
+    def _compiled(self, text: bytes, count: int) -> _Parts | None:
+        """The rows by compiled code; None if they are not all plain numbers."""
+        from container.formats import csv_cells
+
+        found = csv_cells.parse(text, self._delimiter, count, self._columns, self._labels)
+        return found and (found[0], found[1] if self._labels else None)
 
     def _large(self, text: bytes, threads: bool) -> _Parts | None:
         """The rows by pyarrow; None if it cannot make sense of them."""
@@ -243,10 +257,13 @@ def read(
     if encoding is not None:
         stream = cast(BinaryIO, _Recoded(stream, encoding, source))
     reader = _Reader(content_type, layout, source)
+    seen = 0
     pending: deque[Future[Records | None]] = deque()
     threads = min(cpus.count(), _PARSERS)
     with ThreadPoolExecutor(threads) as parsers:  # some texts are parsed while the next is read
         for text in lines(stream, block_bytes, source=source):
+            seen += len(text)
+            reader.compiled = seen > _LONG or "numba" in sys.modules
             prepared = reader.prepare(text)
             if prepared:
                 pending.append(parsers.submit(reader.parse, *prepared, threads=False))

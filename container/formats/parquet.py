@@ -30,7 +30,7 @@ def read(
     try:
         file = parquet.ParquetFile(whole)
         rows = max(1024, block_bytes // (4 * max(1, file.metadata.num_columns)))
-        for batch in file.iter_batches(batch_size=rows):
+        for batch in file.iter_batches(batch_size=rows, columns=_columns(file.schema_arrow)):
             if batch.num_rows:
                 block = _records(batch, layout, Origin(source, record))
                 record += len(block)
@@ -47,6 +47,12 @@ def decode(body: bytes, layout: Layout, *, source: str = "the request") -> Recor
     if not blocks:
         raise UserError(f"{source} holds no records")
     return concatenate(blocks)
+
+
+def _columns(schema: Any) -> list[str]:
+    """All but those in which pandas and Dask keep the index of a frame."""
+    index = (schema.pandas_metadata or {}).get("index_columns", [])
+    return [name for name in schema.names if name not in index]
 
 
 def _records(batch: Any, layout: Layout, origin: Origin) -> Records:
