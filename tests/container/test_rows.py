@@ -239,3 +239,67 @@ def test_dense_batches_within_a_block_are_views(tmp_path: Path) -> None:
     put(tmp_path, a=text(matrix(8)))
     first, second = rows(channel(tmp_path)).epoch(0)
     assert first.features.base is second.features.base is not None
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def whole(data: Path, host: Host, content_type: ContentType = CSV, **more: object) -> Rows:
+    return Rows(
+        channel(data, content_type=content_type, **more),
+        width=None,
+        batch_size=None,
+        cluster=host,
+        sparse=True,
+        label_size=None,
+        missing=True,
+        ragged=True,
+        spill=Spill(data),
+    )
+
+
+def test_blocks_as_they_come_are_dealt_out_in_runs_of_rows(tmp_path: Path) -> None:
+    features = matrix(2500)
+    write(tmp_path / "train/a.csv", text(features))
+    hosts = [list(whole(tmp_path, Host(rank, 2)).epoch(0)) for rank in range(2)]
+    first, second = (np.concatenate([block.features for block in blocks]) for blocks in hosts)
+    np.testing.assert_array_equal(first, np.concatenate([features[:1000], features[2000:]]))
+    np.testing.assert_array_equal(second, features[1000:2000])
+
+
+def test_rows_of_a_query_go_to_one_host(tmp_path: Path) -> None:
+    queries = [7, 7, 3, 5, 5, 5, 1]
+    lines = "".join(f"{row} qid:{query} 0:{row}\n" for row, query in enumerate(queries))
+    write(tmp_path / "train/a.svm", lines.encode())
+    seen: list[list[int]] = []
+    for rank in range(2):
+        rows = whole(tmp_path, Host(rank, 2), ContentType("text/libsvm"))
+        seen.append([group for block in rows.epoch(0) for group in block.groups.tolist()])  # type: ignore[union-attr]
+    assert seen == [[7, 7, 5, 5, 5], [3, 1]]
+
+
+def test_a_pipe_of_blocks_is_read_once_and_kept(tmp_path: Path) -> None:
+    features = matrix(300)
+    Platform(tmp_path, [text(features)])
+    rows = whole(tmp_path, Host(), mode="Pipe")
+    for _ in range(3):
+        np.testing.assert_array_equal(np.concatenate([block.features for block in rows.epoch(0)]), features)
+
+
+def test_missing_values_pass_where_they_are_allowed_and_infinity_does_not(tmp_path: Path) -> None:
+    path = write(tmp_path / "train/a.csv", b"1,,3\n")
+    (block,) = whole(tmp_path, Host()).epoch(0)
+    assert np.isnan(block.features[0, 1])
+    path.write_bytes(b"1,inf,3\n")
+    with pytest.raises(UserError, match="row 1 of train/a"):
+        list(whole(tmp_path, Host()).epoch(0))
+
+
+def test_libsvm_files_may_differ_in_width(tmp_path: Path) -> None:
+    write(tmp_path / "train/a.svm", b"1 0:1\n")
+    write(tmp_path / "train/b.svm", b"1 4:1\n")
+    rows = whole(tmp_path, Host(), ContentType("text/libsvm"))
+    assert [block.width for block in rows.epoch(0)] == [1, 5]

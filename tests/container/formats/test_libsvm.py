@@ -93,3 +93,14 @@ def test_any_bytes_give_records_or_a_user_error(body: bytes) -> None:
             decode(body)
         except UserError:
             continue
+
+
+def test_rows_keep_their_queries_and_a_value_may_be_missing() -> None:
+    block = read(b"1 qid:7 0:1 2:\n0 1:5\n")
+    assert block.groups is not None
+    assert block.groups.tolist() == [7, -1]
+    assert np.isnan(block.features.toarray()[0, 2])
+    assert concatenate([block, block]).groups.tolist() == [7, -1, 7, -1]  # type: ignore[union-attr]
+    assert block[1:].groups.tolist() == [-1]  # type: ignore[union-attr]
+    with pytest.raises(UserError, match="expected a whole number, as in qid:1"):
+        read(b"1 qid:x 0:1\n")

@@ -1,5 +1,6 @@
 import gzip
 import io
+import json
 import os
 import threading
 from pathlib import Path
@@ -166,3 +167,17 @@ def test_values_that_are_not_finite_are_named() -> None:
 
 def test_mutated_bodies_give_records_or_user_errors() -> None:
     assert fuzz.fuzz(seconds=2, seed=int.from_bytes(os.urandom(4))) > 50
+
+
+def test_the_index_of_a_frame_is_no_column() -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    pandas = json.dumps({"index_columns": ["__index__"], "columns": []}).encode()
+    table = pa.table({"y": [1.0], "x": [2.0], "__index__": [3]}).replace_schema_metadata({b"pandas": pandas})
+    file = io.BytesIO()
+    parquet.write_table(table, file)
+    (block,) = tabular.read(
+        io.BytesIO(file.getvalue()), ContentType("application/x-parquet"), tabular.Layout(None, 1), source="a"
+    )
+    assert (block.labels.tolist(), block.features.tolist()) == ([[1.0]], [[2.0]])
