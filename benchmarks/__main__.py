@@ -14,7 +14,18 @@ from pathlib import Path
 from benchmarks.environment import RESULTS
 
 # serving needs wrk
-CPU = ("formats", "kmeans", "knn", "pca", "factorization_machines", "randomcutforest", "job", "serving")
+CPU = (
+    "formats",
+    "kmeans",
+    "knn",
+    "linear_learner",
+    "pca",
+    "factorization_machines",
+    "randomcutforest",
+    "xgboost",
+    "job",
+    "serving",
+)
 
 
 def main() -> int:
@@ -44,7 +55,14 @@ def cuda(folder: Path) -> int:
     if not torch.cuda.is_available():
         print("--device cuda needs a GPU, and torch sees none here", file=sys.stderr)
         return 2
-    from benchmarks import factorization_machines_cuda, kmeans_cuda, knn_cuda, pca_cuda, randomcutforest_cuda
+    from benchmarks import (
+        factorization_machines_cuda,
+        kmeans_cuda,
+        knn_cuda,
+        linear_learner_cuda,
+        pca_cuda,
+        randomcutforest_cuda,
+    )
 
     root = Path(__file__).resolve().parents[1]
     tests = sorted(str(path) for path in (root / "tests" / "algorithms").rglob("test_*_triton.py"))
@@ -54,6 +72,7 @@ def cuda(folder: Path) -> int:
     kmeans_cuda.cuda(folder)
     factorization_machines_cuda.cuda(folder)
     knn_cuda.cuda(folder)
+    linear_learner_cuda.cuda(folder)
     pca_cuda.cuda(folder)
     randomcutforest_cuda.cuda(folder)
     return tested.returncode

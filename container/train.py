@@ -297,7 +297,7 @@ def _seed(job: Job) -> int:
     """The seed of the algorithm's own hyperparameter where it has one and it was given, else OPTML_SEED."""
     for name in ("seed", "random_seed"):
         value = getattr(job.hyperparameters, name, None)
-        if isinstance(value, int):
+        if isinstance(value, int) and name in job.hyperparameters.model_fields_set:
             return value
     return job.seed
 

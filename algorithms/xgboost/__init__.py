@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
 from pathlib import Path
 
 from algorithms.base import Algorithm, Answer, ChannelSpec, Columns, Compute, MetricSpec, Model, Response, Run
@@ -48,14 +50,29 @@ def _channel(name: str) -> ChannelSpec:
     )
 
 
-# The library takes a second to import: only a job or a server does.
+# The library takes its time to import: only a job or a server does.
+def _import() -> None:
+    """Import the library without scikit-learn, which would take two thirds of a second more: its wrappers are
+    not used here, and it leaves them out where scikit-learn is not installed."""
+    hidden = not {"xgboost", "sklearn"} & set(sys.modules)
+    if hidden:
+        sys.modules["sklearn"] = None  # type: ignore[assignment]  # so that importing it fails
+    try:
+        import_module("xgboost")
+    finally:
+        if hidden:
+            del sys.modules["sklearn"]
+
+
 def _fit(run: Run) -> Model | None:
+    _import()
     from algorithms.xgboost.training import fit
 
     return fit(run)
 
 
 def _load(folder: Path, device: str) -> Model:
+    _import()
     from algorithms.xgboost.model import load
 
     return load(folder, device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -41,10 +42,15 @@ class Native:
         self._linear = learner["gradient_booster"]["name"] == "gblinear"
         best = booster.attr("best_iteration")
         self._rounds = (0, int(best) + 1) if best is not None and not self._linear else (0, 0)
-        self._alone = booster.copy()
-        self._alone.set_param({"nthread": 1, "device": "cpu"})
         if device != "cpu":
             booster.set_param({"device": device})
+
+    @cached_property
+    def _alone(self) -> xgboost.Booster:
+        """For few rows: they wake no other threads, and go to no GPU."""
+        booster = self.booster.copy()
+        booster.set_param({"nthread": 1, "device": "cpu"})
+        return booster
 
     def predict(self, features: Features) -> np.ndarray:
         if isinstance(features, csr_array):

@@ -81,11 +81,19 @@ class Channel:
                 )
 
     def blocks(self, width: int) -> Iterator[Rows]:
-        """The rows with `width` columns, in blocks as they were read; an empty one where there are none."""
+        """The rows with `width` columns, in blocks as they were read; an empty one where there are none.
+        Raises InterruptedError where the job was told to stop meanwhile."""
         if not self.rows:
             yield Rows(np.empty((0, width), np.float32), np.empty(0))
-        wide = (replace(block, features=widened(block.features, width)) for _, block in self._pass())
-        yield from _whole_queries(wide)
+        yield from _whole_queries(self._wide(width))
+
+    def _wide(self, width: int) -> Iterator[Rows]:
+        left = self.rows
+        for _, block in self._pass():
+            left -= len(block)
+            yield replace(block, features=widened(block.features, width))
+        if left:
+            raise InterruptedError("the job was told to stop while its data were read")
 
     def _pass(self, checked: bool = False) -> Iterator[tuple[Records, Rows]]:
         queries = Queries()

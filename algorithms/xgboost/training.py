@@ -93,6 +93,8 @@ def fit(run: Run) -> Model | None:
     channels = {name: Channel(name, table, h) for name, table in run.data.items()}
     _check(run, channels)
     width = _agree(run, channels)
+    if not width:
+        return None
     if cluster.size == 1:
         log.info("Single node training.")
     else:
@@ -109,6 +111,8 @@ def fit(run: Run) -> Model | None:
             return _one(plan, channels, width)
     except XGBoostError as error:
         raise explained(error) from error
+    except InterruptedError:
+        return None
 
 
 def _one(plan: Plan, channels: dict[str, Channel], width: int) -> Model | None:
@@ -268,10 +272,13 @@ def _check(run: Run, channels: dict[str, Channel]) -> None:
 
 
 def _agree(run: Run, channels: dict[str, Channel]) -> int:
-    """The number of features on all hosts. Raises UserError where channels differ, or no host has a row."""
+    """The number of features on all hosts; 0 if any was told to stop while it read. Raises UserError where
+    channels differ, or no host has a row."""
     cluster = run.setting.cluster
-    mine = [[channel.width, channel.rows] for channel in channels.values()]
-    facts = np.stack(cluster.gather(np.array(mine, np.int64)))  # (hosts, channels, 2)
+    mine = [[channel.width, channel.rows, run.stopped()] for channel in channels.values()]
+    facts = np.stack(cluster.gather(np.array(mine, np.int64)))  # (hosts, channels, 3)
+    if facts[:, :, 2].any():
+        return 0
     widths = facts[:, :, 0].max(axis=0)
     if not facts[:, 0, 1].any():
         raise UserError("No hosts received training data.")

@@ -268,7 +268,7 @@ class Pair:
         self.width = width
 
     def gather(self, array: np.ndarray) -> list[np.ndarray]:
-        return [array, np.array([[self.width, 3 * bool(self.width)]])]
+        return [array, np.array([[self.width, 3 * bool(self.width), 0]])]
 
 
 @pytest.mark.parametrize(("media", "width", "agreed"), [("text/libsvm", 9, 9), ("text/csv", 0, 5)])
