@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, TypeVar
 
 ALONE = 1 << 20  # multiply-adds that are not worth waking another thread for
@@ -18,12 +18,9 @@ Part = TypeVar("Part")
 def in_parts(work: Callable[[int, int], Part], rows: int, size: int) -> list[Part]:
     """Do `work(start, stop)` over runs of the rows, on as many threads as BLAS would have used itself; what
     each returns, in the order of the rows. `size`: multiply-adds of one row."""
-    libraries = _blas()
-    before = [library.get_num_threads() for library in libraries]
-    threads = max(before, default=1)
-    for library in libraries:
-        library.set_num_threads(1)
+    _hold()
     try:
+        threads = count()
         if threads == 1 or rows * size < ALONE:
             return [work(0, rows)]
         edges = [rows * thread // threads for thread in range(threads + 1)]
@@ -40,13 +37,43 @@ def in_parts(work: Callable[[int, int], Part], rows: int, size: int) -> list[Par
             parts[place] = part
         return parts
     finally:
-        for library, number in zip(libraries, before, strict=True):
-            library.set_num_threads(number)
+        _release()
 
 
 def count() -> int:
     """The threads that BLAS would use itself."""
-    return max((library.get_num_threads() for library in _blas()), default=1)
+    with _turn:
+        return max(_before if _holders else _threads(), default=1)
+
+
+# Several threads may be at it at once, and the last one leaves BLAS as the first one found it.
+_turn = Lock()
+_holders = 0
+_before: list[int] = []
+
+
+def _hold() -> None:
+    """Hold BLAS to one thread."""
+    global _holders, _before
+    with _turn:
+        if not _holders:
+            _before = _threads()
+            for library in _blas():
+                library.set_num_threads(1)
+        _holders += 1
+
+
+def _release() -> None:
+    global _holders
+    with _turn:
+        _holders -= 1
+        if not _holders:
+            for library, number in zip(_blas(), _before, strict=True):
+                library.set_num_threads(number)
+
+
+def _threads() -> list[int]:
+    return [library.get_num_threads() for library in _blas()]
 
 
 @cache
