@@ -4,9 +4,11 @@
     inner product:  the k points with the largest x.y, largest first          ties: the lowest place first
 
 Both are the points with the highest scores x'.y + b: x' = x - m and b = -|y - m|^2 / 2 for L2, m the mean of
-the points, which costs no more digits than the points have themselves; x' = x and b = 0 for products. Scores
-are float32 and choose k + SPARE candidates, whose distances are then summed up from differences in float64:
-an answer does not depend on the other queries of its batch.
+the points; x' = x and b = 0 for products. Scores are float32 and choose k + SPARE candidates, whose distances
+are then summed up from differences in float64. Points much nearer to each other than to m (places on a map, a
+single feature) are lost in the rounding of such scores: `in_doubt` tells, and those queries are compared with
+every point by differences, as a few queries are at once. So distances are right to their own last digits, and
+an answer does not depend on the other queries of its batch. Products are right to the digits of |x| |y|.
 
 NumPy arrays take the CPU path (`topk_cpu.py`), CUDA tensors the Triton kernels (`topk_triton.py`).
 """
@@ -51,6 +53,24 @@ def search(queries: Array, points: Points, k: int, inner: bool) -> tuple[Array, 
 
     distances, places = topk_triton.search(queries, points.values, points.mean, points.bias, k, inner)
     return distances, places
+
+
+def in_doubt(queries: Array, mean: Array, distances: Array, worst: Array, rounding: float) -> Array:
+    """Of queries (q, d) float64: may one of the k nearest by L2 be missing from the candidates? (q,) bool.
+
+    distances: (q,) float64 to the kth of them.   worst: (q,) the lowest score of a candidate, which no other
+    point surpasses.   rounding: u, the relative error of one product of a score.
+
+    A point within sqrt(D) of x has the score (|x'|^2 - D) / 2 + x'.m or more, up to an error of at most
+    (d + 3) u |x'| |y| + u |y - m|^2 (N. Higham, "Accuracy and Stability of Numerical Algorithms", 2002,
+    section 3.1), where |y| <= |x| + sqrt(D) and |y - m| <= |x'| + sqrt(D).
+    """
+    moved = queries - mean
+    length, reach = (moved * moved).sum(1) ** 0.5, distances**0.5
+    least = (length**2 - distances) / 2 + moved @ mean
+    far = (queries * queries).sum(1) ** 0.5 + reach
+    error = (queries.shape[1] + 3) * length * far + (length + reach) ** 2
+    return least - rounding * error <= worst
 
 
 def reference(queries: np.ndarray, values: np.ndarray, k: int, inner: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -3,18 +3,21 @@
 A few queries are compared with every point as the points stream by, at the speed of memory. Many go through
 matrix products of blocks whose scores stay in a core's cache; a scan then holds the best of 32 scores against
 the worst that a query has kept so far, and nearly always goes on. The points are shared out among threads, so
-that each packs its own for BLAS once.
+that each packs its own for BLAS once. Queries whose products leave a doubt are compared like a few.
 
 What is kept is a heap per query, the worst at its root: lower scores are worse, of equal ones the later.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 from numba import boolean, float32, float64, int64, njit, types, void
 
 from algorithms.kernels.threads import in_parts
-from algorithms.kernels.topk import SPARE
+from algorithms.kernels.topk import SPARE, in_doubt
 
 # Points are mapped from a file that lies as FAISS lays it: at any byte.
 _points = types.Array(float32, 2, "C", readonly=True, aligned=False)
@@ -30,7 +33,11 @@ LONG_ROWS = 2048
 RUN = 32  # scores that are held against the worst kept at once
 TILE = 1 << 13  # values of the points that a few queries pass over together
 
+ROOM = 1 << 23  # candidates of the queries that are searched at once
+ROUNDING = 2.0**-24  # of a product
+
 LOWEST = np.float32(-np.inf)
+Compare: TypeAlias = Callable[[int, int, np.ndarray, np.ndarray], None]  # points from, to; what is kept
 FAST = {"reassoc", "contract", "nsz", "nnan"}
 
 
@@ -48,27 +55,66 @@ def search(
 ) -> tuple[np.ndarray, np.ndarray]:
     """See `topk.search`."""
     count = min(k + SPARE, len(points))
+    height = max(FEW, ROOM // count)
+    parts = [
+        _search(queries[start : start + height], points, mean, bias, k, inner)
+        for start in range(0, max(len(queries), 1), height)
+    ]
+    exact, found = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return (-exact if inner else exact).astype(np.float32), found
+
+
+def _search(
+    queries: np.ndarray, points: np.ndarray, mean: np.ndarray, bias: np.ndarray, k: int, inner: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances (q, m) float64, of products with the sign changed, and places (q, m)."""
+    count = min(k + SPARE, len(points))
+
+    def differences(start: int, stop: int, best: np.ndarray, found: np.ndarray) -> None:
+        _pass(asked, points[start:stop], start, inner, best, found)
+
+    def products(start: int, stop: int, best: np.ndarray, found: np.ndarray) -> None:
+        _multiply(moved, points[start:stop], shift[start:stop], start, best, found)
+
+    asked = queries
     if len(queries) < FEW:
+        return _nearest(queries, points, _candidates(differences, queries, points, count)[1], k, inner)
+    moved = queries if inner else (queries - mean).astype(np.float32)
+    shift = np.zeros_like(bias) if inner else bias
+    scores, found = _candidates(products, queries, points, count)
+    exact, found = _nearest(queries, points, found, k, inner)
+    if not inner and count < len(points):
+        doubt = in_doubt(queries.astype(np.float64), mean, exact[:, -1], scores.min(axis=1), ROUNDING)
+        if doubt.any():
+            asked = queries[doubt]
+            again = _candidates(differences, asked, points, count)[1]
+            exact[doubt], found[doubt] = _nearest(asked, points, again, k, inner)
+    return exact, found
 
-        def part(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-            best, found = _nothing(len(queries), count)
-            _pass(queries, points[start:stop], start, inner, best, found)
-            return best, found
-    else:
-        moved = queries if inner else (queries - mean).astype(np.float32)
-        shift = np.zeros_like(bias) if inner else bias
 
-        def part(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-            best, found = _nothing(len(queries), count)
-            _multiply(moved, points[start:stop], shift[start:stop], start, best, found)
-            return best, found
+def _candidates(
+    compare: Compare, queries: np.ndarray, points: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The scores (q, count) and places of the best points, in any order; the points are shared out."""
+
+    def part(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        best = np.full((len(queries), count), LOWEST)
+        found = np.full((len(queries), count), np.iinfo(np.int64).max)
+        compare(start, stop, best, found)
+        return best, found
 
     parts = in_parts(part, len(points), queries.size)
-    found = np.concatenate([places for _, places in parts], axis=1)
-    if len(parts) > 1:  # the best of all parts
-        best = np.concatenate([scores for scores, _ in parts], axis=1)
+    best, found = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))
+    if len(parts) > 1:
         order = np.lexsort((found, -best))[:, :count]
-        found = np.take_along_axis(found, order, axis=1)
+        best, found = np.take_along_axis(best, order, axis=1), np.take_along_axis(found, order, axis=1)
+    return best, np.minimum(found, len(points) - 1)  # scores beyond float32 were not kept
+
+
+def _nearest(
+    queries: np.ndarray, points: np.ndarray, found: np.ndarray, k: int, inner: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of candidates (q, c) the k nearest, nearest first, by distances in float64."""
     exact = np.empty(found.shape)
     in_parts(
         lambda start, stop: _measure(
@@ -78,12 +124,7 @@ def search(
         found.shape[1] * points.shape[1],
     )
     order = np.lexsort((found, exact))[:, :k]
-    exact = np.take_along_axis(exact, order, axis=1)
-    return (-exact if inner else exact).astype(np.float32), np.take_along_axis(found, order, axis=1)
-
-
-def _nothing(queries: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.full((queries, count), LOWEST), np.full((queries, count), np.iinfo(np.int64).max)
+    return np.take_along_axis(exact, order, axis=1), np.take_along_axis(found, order, axis=1)
 
 
 @njit(float64[::1](_points), nogil=True, cache=True, fastmath=FAST)

@@ -16,19 +16,23 @@ Johnson, M. Douze and H. Jegou, "Billion-scale similarity search with GPUs", IEE
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import torch
 import triton
 import triton.language as tl
 
-from algorithms.kernels.topk import SPARE
+from algorithms.kernels.topk import SPARE, in_doubt
 
 Tensor = Any  # a torch tensor; torch's own name would bring torch's types into mypy
+
+Score: TypeAlias = Callable[[Tensor, int, int], Tensor]  # queries, points from, to: (q, points)
 
 MOST = 128  # candidates that registers hold
 PROGRAMS = 512  # that keep a large GPU busy
 TILE = 128  # points
+ROUNDING = 2.0**-21  # of a product in three of TF32, which has 11 bits
 VALUES = 1 << 26  # of a block of scores, or of candidates that are measured
 
 
@@ -39,28 +43,49 @@ def search(
     count = min(k + SPARE, len(points))
     moved = queries if inner else (queries.double() - mean).float()
     shift = torch.zeros_like(bias) if inner else bias
-    choose = candidates if count <= MOST else _by_torch
-    found = choose(moved.contiguous(), points, shift, count)
-    distances, places = [], []
-    height = max(1, VALUES // (count * points.shape[1]))
+    if count <= MOST:
+        found, worst = candidates(moved.contiguous(), points, shift, count)
+    else:
+
+        def scores(part: Tensor, start: int, stop: int) -> Tensor:
+            return torch.addmm(shift[start:stop], part, points[start:stop].T)
+
+        found, worst = _by_torch(scores, moved, len(points), count)
+    exact, places = _nearest(queries, points, found, k, inner)
+    if not inner and count < len(points) and len(queries):
+        doubt = in_doubt(queries.double(), mean, exact[:, -1], worst, ROUNDING)
+        again = torch.nonzero(doubt)[:, 0]
+        if len(again):
+
+            def differences(part: Tensor, start: int, stop: int) -> Tensor:
+                return -torch.cdist(part, points[start:stop], compute_mode="donot_use_mm_for_euclid_dist")
+
+            near, _ = _by_torch(differences, queries[again], len(points), count)
+            exact[again], places[again] = _nearest(queries[again], points, near, k, inner)
+    return (-exact if inner else exact).float(), places
+
+
+def _nearest(queries: Tensor, points: Tensor, found: Tensor, k: int, inner: bool) -> tuple[Tensor, Tensor]:
+    """Of candidates (q, c) the k nearest: distances (float64; products with the sign changed) and places."""
+    distances, places = [queries.new_empty((0, min(k, found.shape[1])), dtype=torch.float64)], [found[:0, :k]]
+    height = max(1, VALUES // found.shape[1] // points.shape[1])
     for part, near in zip(queries.split(height), found.split(height), strict=True):
         chosen = points[near].double()
         exact = part.double()[:, None]
         measured = -(exact * chosen).sum(dim=2) if inner else torch.square(exact - chosen).sum(dim=2)
         near, order = torch.sort(near, dim=1)
         measured, nearest = torch.sort(measured.gather(1, order), dim=1, stable=True)
-        distances.append((-measured if inner else measured)[:, :k].float())
+        distances.append(measured[:, :k])
         places.append(near.gather(1, nearest)[:, :k])
-    if not distances:
-        return queries.new_empty((0, min(k, len(points)))), found[:, :k]
     return torch.cat(distances), torch.cat(places)
 
 
-def candidates(queries: Tensor, points: Tensor, bias: Tensor, count: int) -> Tensor:
-    """Places (q, count) int64 of the highest scores x.y + bias, in any order; count <= min(MOST, n)."""
+def candidates(queries: Tensor, points: Tensor, bias: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Places (q, count) int64 of the highest scores x.y + bias, in any order, and the lowest (q,) of those
+    scores; count <= min(MOST, n)."""
     (q, d), n = queries.shape, len(points)
     if not q:
-        return torch.empty((0, count), dtype=torch.int64, device=points.device)
+        return torch.empty((0, count), dtype=torch.int64, device=points.device), bias[:0]
     rows = 16 if q <= 16 else 64
     keep = triton.next_power_of_2(count)
     across = triton.cdiv(q, rows)
@@ -74,19 +99,19 @@ def candidates(queries: Tensor, points: Tensor, bias: Tensor, count: int) -> Ten
         queries, points, bias, scores, places, q, n, d, length,
         ROWS=rows, POINTS=TILE, FEATURES=32, KEEP=keep, num_warps=8 if rows > 16 else 4, num_stages=3,
     )  # fmt: skip
-    best = torch.topk(scores.reshape(q, -1), count, dim=1).indices
-    return places.reshape(q, -1).gather(1, best)
+    best, order = torch.topk(scores.reshape(q, -1), count, dim=1)
+    return places.reshape(q, -1).gather(1, order), best[:, -1]
 
 
-def _by_torch(queries: Tensor, points: Tensor, bias: Tensor, count: int) -> Tensor:
+def _by_torch(score: Score, queries: Tensor, n: int, count: int) -> tuple[Tensor, Tensor]:
     """As `candidates`, for any count: blocks of scores, and the best of each with the best so far."""
-    found = []
+    found, worst = [], []
     width = max(count, VALUES // 1024)
     for part in queries.split(1024):
         scores: Tensor = None
         places: Tensor = None
-        for start in range(0, len(points), width):
-            block = torch.addmm(bias[start : start + width], part, points[start : start + width].T)
+        for start in range(0, n, width):
+            block = score(part, start, min(start + width, n))
             high, at = torch.topk(block, min(count, block.shape[1]), dim=1)
             at = at + start
             if scores is not None:
@@ -95,7 +120,8 @@ def _by_torch(queries: Tensor, points: Tensor, bias: Tensor, count: int) -> Tens
                 at = at.gather(1, order)
             scores, places = high, at
         found.append(places)
-    return torch.cat(found) if found else candidates(queries, points, bias, count)
+        worst.append(scores[:, -1])
+    return torch.cat(found), torch.cat(worst)
 
 
 @triton.jit

@@ -39,6 +39,10 @@ def test_points_far_from_the_origin_keep_their_order() -> None:
     agreement.finds_neighbours_far_from_the_origin(by_cpu)
 
 
+def test_points_close_together_are_told_apart() -> None:
+    agreement.tells_points_apart_that_are_close_together_far_from_the_mean(by_cpu)
+
+
 @pytest.mark.parametrize("queries", [1, 50])
 def test_ties_go_to_the_first_places(queries: int) -> None:
     agreement.gives_ties_to_the_first_places(by_cpu, queries)
@@ -52,3 +56,16 @@ def test_an_answer_does_not_depend_on_its_batch(count: int, features: int) -> No
         alone, place = by_cpu(queries[i : i + 1], points, 10, False)
         np.testing.assert_array_equal(alone[0], together[i])
         np.testing.assert_array_equal(place[0], places[i])
+
+
+def test_many_queries_are_searched_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("algorithms.kernels.topk_cpu.ROOM", 600)
+    agree(by_cpu, *normal(70, 300, 5), 10, False)
+    agree(by_cpu, *normal(70, 300, 5), 10, True)
+
+
+def test_many_equal_points_are_ties_in_any_batch() -> None:
+    rng = np.random.default_rng(5)
+    points = rng.integers(0, 2, (3000, 5)).astype(np.float32)
+    agree(by_cpu, points[:40], points, 10, False)
+    agree(by_cpu, points[:4], points, 10, False)

@@ -42,6 +42,18 @@ def finds_neighbours_far_from_the_origin(way: Way) -> None:
     np.testing.assert_array_equal(way(queries[:2], points, 10, False)[1], nearest[:2])
 
 
+def tells_points_apart_that_are_close_together_far_from_the_mean(way: Way) -> None:
+    """Towns on a map, whose distances are some 1e-14 of the square of those to the mean of all; and two stray
+    queries between them whose neighbours the scores tell apart."""
+    rng = np.random.default_rng(3)
+    towns = rng.uniform(-100, 100, (40, 2))
+    points = (towns[np.arange(2000) % 40] + rng.normal(0, 0.01, (2000, 2))).astype(np.float32)
+    queries = points[:60] + rng.normal(0, 0.001, (60, 2)).astype(np.float32)
+    queries[7:9] *= 0.5
+    agree(way, queries, points, 5, False)
+    agree(way, queries[:3], points, 5, False)
+
+
 def gives_ties_to_the_first_places(way: Way, queries: int) -> None:
     points = np.ones((1100, 4), np.float32)
     points[7::3] = 0
