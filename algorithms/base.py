@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, BinaryIO, ClassVar, Literal, Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -173,6 +173,34 @@ class Data(Protocol):
     def epoch(self, number: int) -> Iterator[Any]: ...
 
 
+class Source(Protocol):
+    """One channel as it comes, for an algorithm with `data` of its own: it reads other than tables."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def media(self) -> str | None:
+        """The content type without parameters, at the latest when the first bytes have come."""
+
+    @property
+    def mode(self) -> str:
+        """File, FastFile or Pipe."""
+
+    @property
+    def wrapper(self) -> str:
+        """RecordIO: `streams` are the records of a Pipe, one each."""
+
+    def stopped(self) -> bool:
+        """Was the job told to stop? What the channel yields may then have ended early."""
+
+    def streams(self) -> Iterator[tuple[str, BinaryIO]]:
+        """One pass: pairs (name for messages, bytes without gzip), to be read one by one. A Pipe can be
+        passed once."""
+
+    def examples(self, size: int) -> Iterator[tuple[bytes, ...]]:
+        """One pass over an augmented manifest's records: `size` attributes an example."""
+
+
 class Table(Data, Protocol):
     """The rows of one channel on this host as `Records`, in blocks as they come, for a library that owns its
     loop. May be read again and again, a Pipe too: what was decoded is kept on the disk."""
@@ -291,7 +319,7 @@ class Algorithm:
     recognises: Callable[[Path], bool]  # is this folder an artifact of AWS's image of this algorithm?
     compute: Compute = Compute()
     fit: Callable[[Run], Model | None] | None = None  # None of it: stopped before there was a model to keep
-    data: Callable[[Any, Setting], Data] | None = None  # of a channel; None: rows of a table
+    data: Callable[[Source, Setting], Data] | None = None  # of a channel; None: rows of a table
     batch_rows: Callable[[Any], int] | None = None  # of a batch, by hyperparameters; None: mini_batch_size
     sparse: bool = False  # True: the learner and the model take csr_array; False: they are handed dense rows
     label_size: int = 0  # label columns that a CSV request has where it names none
@@ -299,6 +327,8 @@ class Algorithm:
     scored_on_validation: bool = False  # the final model is scored on the validation channels once more
     missing: bool = False  # NaN among the features is a missing value; False: a mistake
     refusals: tuple[int, int] = (400, 400)  # HTTP status of a body that does not parse, and of an empty one
+    decode: Callable[[bytes, str, Any], Any] | None = None  # (body, media, model) -> batch; None: of a table
+    follows_request: bool = False  # answers come in the request's content type, whatever Accept says
     encode: Callable[[Columns, str, Answer], bytes | None] | None = None  # (.., media, ..) None: as others do
     logged_as: str = ""  # the name of AWS's implementation in `#metrics` lines; "": the title
     picture: Callable[[Any, np.ndarray, Path], str] | None = None  # draws rows as a model sees them: a PNG

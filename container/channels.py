@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from algorithms.base import ChannelSpec
 from algorithms.errors import PlatformError, UserError
-from container.fifo import Fifo, is_fifo
+from container.fifo import Fifo, Flag, is_fifo
 from container.formats.compression import MAGIC as GZIP
 from container.formats.compression import decompressed
 from container.formats.content_type import CSV, PARQUET, RECORDIO_PROTOBUF, ContentType, sniff
@@ -100,7 +100,7 @@ class Channel:
         skipped = [f"{key} ({reason})" for key, reason in sorted(self._entries.items())]
         return f"{text}; skipped {', '.join(skipped[:5])}{', ...' * (len(skipped) > 5)}" if skipped else text
 
-    def streams(self, stop: threading.Event | None = None) -> Iterator[tuple[str, BinaryIO]]:
+    def streams(self, stop: Flag | None = None) -> Iterator[tuple[str, BinaryIO]]:
         """One pass over the channel: pairs (name for messages, bytes without gzip), to be read one by one.
 
         A stream is closed when the next is asked for. `content_type` is set before the first bytes come.
@@ -129,7 +129,7 @@ class Channel:
                 self._find_out(source, content[:HEAD])
                 yield source, decompressed(io.BytesIO(content), source=source)
 
-    def examples(self, size: int, stop: threading.Event | None = None) -> Iterator[tuple[bytes, ...]]:
+    def examples(self, size: int, stop: Flag | None = None) -> Iterator[tuple[bytes, ...]]:
         """One pass over an augmented manifest's stream: `size` wrapped records (image, label...) an example.
 
         Raises UserError if the last example is incomplete.

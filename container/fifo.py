@@ -8,10 +8,9 @@ import logging
 import os
 import select
 import stat
-import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from algorithms.errors import UserError
 
@@ -20,6 +19,12 @@ log = logging.getLogger(__name__)
 POLL_S = 0.05
 WARN_AFTER_S = 60.0
 CAPACITY = 1 << 20  # bytes; Linux lets an ordinary process enlarge a pipe up to here
+
+
+class Flag(Protocol):
+    """What a reader is told to stop by: a `threading.Event`, or what waits like one."""
+
+    def wait(self, timeout: float | None = None) -> bool: ...
 
 
 class StoppedError(Exception):
@@ -34,7 +39,7 @@ class Fifo(io.RawIOBase):
     take at most `timeout` seconds, else UserError; a writer that has begun may pause for as long as it likes.
     """
 
-    def __init__(self, path: Path, *, timeout: float, stop: threading.Event) -> None:
+    def __init__(self, path: Path, *, timeout: float, stop: Flag) -> None:
         self._path = path
         self._timeout = timeout
         self._stop = stop

@@ -208,7 +208,7 @@ class Report:
                 now = time.time()
                 where = {"epoch": epoch, "model": metric.model}
                 self._metrics({f"{channel}_{_word(line)}": value}, now, now, **where)
-            if metric.score:
+            if metric.score and " <" in line:  # the form of the tabular algorithms
                 log.info("#%s_score (%s) : %r", channel, self._host, (_word(line), value))
             if not metric.model:
                 lines.append(line)

@@ -220,7 +220,12 @@ class Training:
         """The given channels of a role."""
         given = {name: channel for name, channel in job.channels.items() if channel.spec.role == role}
         if job.algorithm.data is not None:
-            return {name: job.algorithm.data(channel, setting) for name, channel in given.items()}
+            from container.sources import Source
+
+            return {
+                name: job.algorithm.data(Source(channel, lambda: self.stop.requested), setting)
+                for name, channel in given.items()
+            }
         from container.rows import Rows
         from container.spill import Spill
 

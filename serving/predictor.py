@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -46,16 +47,17 @@ class Predictor:
         form = negotiation.of_request(content_type, body, algorithm)
         start = time.perf_counter()
         failed: dict[int, str] = {}
-        records: Records | None
+        records: Any
         try:
             records = self._decode(body, form)
         except UserError as error:
-            if self._settings.bad_record == "error":
+            if self._settings.bad_record == "error" or algorithm.decode is not None:
                 raise unreadable(str(error), unparsable) from None
             records, failed = self._decode_apart(body, form)
         decoded = time.perf_counter()
         metrics.DECODED.observe(decoded - start)
-        media, options = negotiation.of_answer(accept or self._settings.accept or "", self._accepts)
+        wanted = form.media if algorithm.follows_request else accept or self._settings.accept or ""
+        media, options = negotiation.of_answer(wanted, self._accepts)
         try:
             columns = self._predict(records, options, deadline)
         except UserError as error:  # the model's own opinion of a record
@@ -69,15 +71,18 @@ class Predictor:
                 columns,
                 media,
                 algorithm.response,
-                uids=None if records is None else records.uids,
-                metadata=None if records is None else records.metadata,
+                uids=getattr(records, "uids", None),
+                metadata=getattr(records, "metadata", None),
                 failed=failed,
                 final_newline=not self._settings.batch,
             )
         metrics.ENCODED.observe(time.perf_counter() - start)
         return answer, media
 
-    def _decode(self, body: bytes, form: ContentType) -> Records:
+    def _decode(self, body: bytes, form: ContentType) -> Any:
+        """The records of a table, or what the algorithm makes of a body."""
+        if self.served.algorithm.decode is not None:
+            return self.served.algorithm.decode(body, form.media, self.served.model)
         records = tabular.decode(body, form, self._layout)
         check_finite(records, missing=self.served.algorithm.missing)
         return records
@@ -97,7 +102,7 @@ class Predictor:
                 failed[place] = str(error)
         return (concatenate(good) if good else None), failed
 
-    def _predict(self, records: Records | None, options: Mapping[str, str], deadline: float) -> Columns:
+    def _predict(self, records: Any, options: Mapping[str, str], deadline: float) -> Columns:
         if records is None or not len(records):
             return {name: np.empty(0, np.float32) for name in self.served.algorithm.response.fields}
         return self._queue.predict(self.served, records, options, deadline)

@@ -1,0 +1,63 @@
+"""A channel as it is handed to an algorithm that reads its own kind of data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, TypeVar
+
+from container.channels import Channel
+from container.fifo import StoppedError
+
+T = TypeVar("T")
+
+
+class Source:
+    """One channel (`algorithms.base.Source`); what it yields ends early once the job is told to stop."""
+
+    def __init__(self, channel: Channel, stopped: Callable[[], bool]) -> None:
+        self._channel = channel
+        self.stopped = stopped
+
+    @property
+    def name(self) -> str:
+        return self._channel.name
+
+    @property
+    def media(self) -> str | None:
+        return self._channel.content_type.media if self._channel.content_type else None
+
+    @property
+    def mode(self) -> str:
+        return "Pipe" if self._channel.piped else self._channel.mode
+
+    @property
+    def wrapper(self) -> str:
+        return self._channel.wrapper
+
+    def streams(self) -> Iterator[tuple[str, BinaryIO]]:
+        """One pass over the channel: pairs (name for messages, bytes)."""
+        return _until_stopped(self._channel.streams(_Flag(self.stopped)))
+
+    def examples(self, size: int) -> Iterator[tuple[bytes, ...]]:
+        """One pass over an augmented manifest's stream: `size` wrapped records an example."""
+        return _until_stopped(self._channel.examples(size, _Flag(self.stopped)))
+
+
+def _until_stopped(items: Iterator[T]) -> Iterator[T]:
+    try:
+        yield from items
+    except StoppedError:
+        return
+
+
+class _Flag:
+    """The part of `threading.Event` that a waiting FIFO looks at, asked of the job."""
+
+    def __init__(self, stopped: Callable[[], bool]) -> None:
+        self._stopped = stopped
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if timeout and not self._stopped():
+            time.sleep(timeout)
+        return self._stopped()

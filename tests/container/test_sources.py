@@ -1,0 +1,30 @@
+"""A channel as algorithms with data of their own are handed it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from algorithms.base import ChannelSpec
+from container.channels import Channel
+from container.feeder import Feeder
+from container.sources import Source
+
+SPEC = ChannelSpec("train", "train", content_types=("text/plain",), default_content_type="text/plain")
+
+
+def test_what_is_known_of_a_channel_of_files(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "a.txt").write_text("one line\n")
+    source = Source(Channel("train", SPEC, tmp_path / "train"), lambda: False)
+    assert [(name, stream.read()) for name, stream in source.streams()] == [("train/a.txt", b"one line\n")]
+    assert (source.name, source.media, source.mode, source.wrapper) == ("train", "text/plain", "File", "None")
+
+
+def test_a_stop_ends_the_wait_for_a_silent_fifo(tmp_path: Path) -> None:
+    stopped = threading.Event()
+    with Feeder(tmp_path, "train", []):
+        channel = Channel("train", SPEC, tmp_path / "train", mode="Pipe", pipe_timeout=60)
+        (tmp_path / "train_0").unlink()  # nobody will ever write to the one that is waited for
+        threading.Timer(0.2, stopped.set).start()
+        assert list(Source(channel, stopped.is_set).streams()) == []
