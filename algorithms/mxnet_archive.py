@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ def read(path: Path) -> Archive:
                     }
                 elif member.filename.endswith(".json"):
                     documents[member.filename] = _document(data, source)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise UserError(f"{path} is no sound ZIP archive of a model: {error}") from None
     if lists != 1:
         held = ", ".join(sorted(documents)) or "nothing"

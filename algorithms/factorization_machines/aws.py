@@ -59,7 +59,8 @@ def read(path: Path) -> Parameters:
     if isinstance(factors, RowSparse) and 4 * width * (k + 1) > WHOLE:
         ids = np.union1d(factors.rows, _rows_of(held.get(of["weight"]))).astype(np.int64)
     factors = _at(factors, ids)
-    weights = held.get(of["weight"], np.zeros((width, 1), np.float32))
+    nothing = RowSparse(np.empty((0, 1), np.float32), np.empty(0, np.int64), (width, 1))
+    weights = held.get(of["weight"], nothing)
     if weights.shape not in ((width, 1), (1, width)):
         raise UserError(f"{path}: {of['weight']} has shape {weights.shape}; with v it must be ({width}, 1)")
     weights = _at(weights, ids).reshape(-1)
@@ -126,8 +127,9 @@ def _predictor_type(archive: Archive, path: Path) -> str:
     """From the training parameters, else from the network's last node."""
     meta = archive.documents.get("meta.json")
     given = meta.get("training_parameters") if isinstance(meta, dict) else None
-    if isinstance(given, dict) and given.get("predictor_type") in OUTPUTS:
-        return str(given["predictor_type"])
+    told = given.get("predictor_type") if isinstance(given, dict) else None
+    if isinstance(told, str) and told in OUTPUTS:
+        return told
     graph = json.dumps(archive.documents.get("symbol.json"))
     found = [kind for kind, output in OUTPUTS.items() if output in graph]
     if len(found) != 1:

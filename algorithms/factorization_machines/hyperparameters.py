@@ -15,6 +15,7 @@ WIDE: dict[str, Any] = {"tunable": {"scale": None, "min": 1e-8, "max": 512}}
 METHODS = {"sigma": "normal", "scale": "uniform", "value": "constant"}  # parameter -> what it belongs to
 GROUPS = ("bias", "linear", "factors")
 WIDEST = 1 << 40  # of sparse records, in any format
+SMALLEST = 2.0**-126  # of float32, in which Adam computes, at full precision
 
 Method = Literal["normal", "uniform", "constant"]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -113,7 +114,7 @@ class Hyperparameters(base.Hyperparameters):
     def _check(self) -> Hyperparameters:
         if self.feature_dim > WIDEST:
             raise ValueError(f"feature_dim is {self.feature_dim}; records are at most {WIDEST} features wide")
-        if self.eps is not None and self.eps <= 0:
+        if self.eps is not None and self.eps < SMALLEST:
             raise ValueError(
                 f"eps is {self.eps:g}: it keeps Adam from dividing by 0; give more, or leave it out for 1e-8"
             )

@@ -36,6 +36,7 @@ from algorithms.stopping import Patience
 log = logging.getLogger("optml")
 
 EPSILON = 1e-8
+LARGEST = float(np.finfo(np.float32).max)
 MOVED = 0.01  # share of the pair terms in the variance of scores, below which factors have hardly moved
 
 
@@ -61,12 +62,13 @@ class Learner:
         self.updates = 0
         self.epoch = 0
         self.batch = 0  # of the epoch
-        self.scored_validation = False
         self.totals: Array = None  # tallies of the epoch, over all hosts
         self.variances = (0.0, 0.0)  # of pair terms and of scores, in the last whole epoch
         self._begin()
         if self.cluster.rank == 0:
             self._warn_of_idle_values()
+            if self.stopping() and "validation" not in setting.channels:
+                log.warning("early_stopping_patience has no effect without the channel 'validation'")
             self.parameters.announce()
 
     def _begin(self) -> None:
@@ -82,10 +84,11 @@ class Learner:
             self._choose(batch)
         features, labels = self._form(batch)
         self.updates += 1
-        if self.dense:
-            self._learn_dense(features, labels)
-        else:
-            self._learn_sparse(features, labels)
+        with np.errstate(over="ignore", invalid="ignore"):  # `_require_finite` says it better
+            if self.dense:
+                self._learn_dense(features, labels)
+            else:
+                self._learn_sparse(features, labels)
         due = self.batch % self.hyperparameters.batch_metrics_publish_interval == 0
         if due or self.device == "cpu":  # elsewhere a look at the loss would wait for the device
             self._require_finite()
@@ -95,7 +98,9 @@ class Learner:
     def end_round(self) -> Iterable[Metric]:
         self._require_finite()
         totals = host(self.totals)
-        rows = max(totals[ROWS], 1)
+        rows = totals[ROWS]
+        if not rows:
+            raise UserError("channel 'train' is empty: there are no records in its data")
         self.variances = (
             max(totals[PAIR_SQUARED] / rows - (totals[PAIR] / rows) ** 2, 0.0),
             max(totals[SCORE_SQUARED] / rows - (totals[SCORE] / rows) ** 2, 0.0),
@@ -114,7 +119,6 @@ class Learner:
             features, labels = self._form(batch)
             totals += host(self._score(features, labels)[1].tallies)
         self.cluster.all_sum(totals)
-        self.scored_validation |= channel == "validation"
         return metrics(channel, totals, self.hyperparameters.predictor_type)
 
     def stopping(self) -> tuple[Patience, str] | None:
@@ -146,6 +150,8 @@ class Learner:
             return None
         ids, rows = self.parameters.table()
         bias = float(host(self.parameters.state.bias)[0])
+        if not (np.isfinite(rows).all() and math.isfinite(bias)):  # no loss tells of the last update
+            raise self._diverged(f"parameters are not finite after update {self.updates}")
         given = self.hyperparameters
         return Model(
             np.ascontiguousarray(rows[:, :-1]),
@@ -167,8 +173,6 @@ class Learner:
                 "or 0.01, factors_init_sigma, or epochs (%d)",
                 100 * pairs / scores, self.hyperparameters.factors_lr, self.hyperparameters.epochs,
             )  # fmt: skip
-        if self.stopping() and not self.scored_validation:
-            log.warning("early_stopping_patience has no effect without the channel 'validation'")
         model = self.model()
         assert model is not None
         return model, ()
@@ -275,12 +279,15 @@ class Learner:
 
     def _require_finite(self) -> None:
         if not math.isfinite(float(self.totals[LOSS])):
-            given = self.hyperparameters
-            raise UserError(
-                f"training diverged: the loss is not finite in epoch {self.epoch}, batch {self.batch}. Lower "
-                f"factors_lr ({given.factors_lr:g}), linear_lr ({given.linear_lr:g}) or bias_lr "
-                f"({given.bias_lr:g}), give clip_gradient (1, say), or scale features and labels down"
-            )
+            raise self._diverged(f"the loss is not finite in epoch {self.epoch}, batch {self.batch}")
+
+    def _diverged(self, what: str) -> UserError:
+        given = self.hyperparameters
+        return UserError(
+            f"training diverged: {what}. Lower factors_lr ({given.factors_lr:g}), linear_lr "
+            f"({given.linear_lr:g}) or bias_lr ({given.bias_lr:g}), give clip_gradient (1, say), or scale "
+            "features and labels down"
+        )
 
     def _check(self, batch: Records, channel: str) -> None:
         """Raises UserError for labels that cannot be learned from."""
@@ -291,11 +298,12 @@ class Learner:
                 "with one number in every record (a CSV its label in the first column)"
             )
         labels = batch.labels[:, 0]
-        if not np.isfinite(labels).all():
-            row = int(np.argmin(np.isfinite(labels)))
-            what = "no label" if np.isnan(labels[row]) else f"the label {labels[row]}"
+        usable = np.abs(labels) <= LARGEST  # False of NaN
+        if not usable.all():
+            row = int(np.argmin(usable))
+            what = "no label" if np.isnan(labels[row]) else f"the label {labels[row]:g}"
             raise UserError(
-                f"{batch.where(row)} has {what}; channel '{channel}' needs a finite number as "
+                f"{batch.where(row)} has {what}; channel '{channel}' needs a finite number (of 32 bits) as "
                 "label['values'] of every record"
             )
         if self.classifier and not ((labels == 0) | (labels == 1)).all():

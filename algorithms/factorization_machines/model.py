@@ -172,10 +172,14 @@ def _ours(folder: Path) -> Model:
             f"{folder / artifact.DESCRIPTION}: the hyperparameters need predictor_type and feature_dim, "
             f"found {predictor_type} and {width}"
         )
+    if given.get("num_factors") not in (None, factors.shape[1]):
+        raise UserError(f"{path} holds {factors.shape[1]} factors, but num_factors is {given['num_factors']}")
     if ids is None and len(factors) != width:
         raise UserError(f"{path} holds {len(factors)} features, but feature_dim is {width}")
     initial = None
     if ids is not None and seed is not None:
+        if seed.shape != (1,) or seed.dtype.kind not in "iu":
+            raise UserError(f"{path}: seed must be one integer, found shape {seed.shape} of {seed.dtype}")
         try:
             initial = Initial(Hyperparameters.model_validate(given), int(seed[0]))
         except ValidationError as error:

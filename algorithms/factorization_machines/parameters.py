@@ -23,6 +23,7 @@ log = logging.getLogger("optml")
 
 SMALLEST = 1 << 10  # rows that are made room for
 WHOLE = 1 << 30  # bytes up to which a model holds all features, those that never occurred among them
+MOST = 2**31 - 1  # values of a batch, which a View numbers by int32
 ALIGNED = 4  # values: kernels are compiled anew for arrays that begin off 16 bytes
 ARRAYS = ("rows", "means", "squares")
 
@@ -42,6 +43,11 @@ class Parameters:
         self._places = _no_places()
         self._filled = 0  # places that have their rows
         self._staging: Staging | None = None
+        if self._bytes(1) > self._memory():
+            raise UserError(
+                f"num_factors={factors}: the parameters of a single feature and Adam's moments take "
+                f"{size(self._bytes(1))}, but this machine has {size(self._memory())}: lower num_factors"
+            )
         empty = np.empty((0, factors + 1), np.float32)
         bias = np.array([initial.bias, 0.0, 0.0])
         self.state = State(self.put(empty), self.put(empty), self.put(empty), self.put(bias))
@@ -64,6 +70,10 @@ class Parameters:
 
     def view(self, features: csr_array) -> View:
         """The batch by row and by feature, on the device; features that were never met get their rows."""
+        if features.nnz > MOST:
+            raise UserError(
+                f"a mini-batch holds {features.nnz} values, more than {MOST}: lower mini_batch_size"
+            )
         view = self._places.view(features.indptr, features.indices, features.data)
         self._fill()
         if self._device == "cpu":

@@ -54,6 +54,17 @@ def test_a_truncated_archive_is_told(tmp_path: Path, keep: float) -> None:
         mxnet_archive.read(path)
 
 
+def test_a_damaged_stream_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "model_algo-1"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("params", b"some values" * 20)
+    data = bytearray(path.read_bytes())
+    data[30 + len("params")] ^= 6  # the kind of the first block, behind the member's header: now none
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="no sound ZIP archive of a model: .*decompressing"):
+        mxnet_archive.read(path)
+
+
 def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "model_algo-1"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -26,6 +26,7 @@ def test_what_is_required_is_listed_at_once() -> None:
     [
         ({"epoch": "3"}, "did you mean 'epochs'"),
         ({"eps": "0"}, "eps is 0: it keeps Adam from dividing by 0"),
+        ({"eps": "1e-50"}, "eps is 1e-50: it keeps"),  # 0 in float32
         ({"rescale_grad": "0"}, "nothing is learned"),
         ({"feature_dim": str(2**41)}, "at most 1099511627776 features wide"),
         ({"factors_lr": "-1"}, "factors_lr"),

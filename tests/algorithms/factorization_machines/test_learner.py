@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array, random_array
 
 from algorithms.errors import UserError
+from algorithms.factorization_machines import parameters
 from algorithms.factorization_machines.learner import Learner
 from algorithms.factorization_machines.parameters import Parameters
 from algorithms.kernels.factorized import BETA1, BETA2, reference
@@ -261,6 +262,8 @@ def test_what_does_not_fit_is_said_in_numbers_first(monkeypatch: pytest.MonkeyPa
         UserError, match=r"30 features occur.* 22.9 KiB, but this machine has 9.77 KiB: lower num_f"
     ):
         state.update(Records(wide, labels[:, None]))
+    with pytest.raises(UserError, match=r"num_factors=1000: .* a single feature .* 11\.7 KiB, but this"):
+        learner(3, num_factors=1000)
     with pytest.raises(UserError, match=r"machine has 9\.77 KiB"):
         learner(1000).update(Records(np.ones((2, 1000), np.float32), np.ones((2, 1))))
 
@@ -275,6 +278,27 @@ def test_divergence_names_the_epoch_the_batch_and_the_rates() -> None:
         absorb(state, features, labels)
 
 
+@pytest.mark.parametrize("dense", [False, True])
+def test_divergence_in_the_last_update_is_no_model(dense: bool) -> None:
+    features = np.full((10, 3), 1e18, np.float32)  # scores and losses are finite, gradients are not
+    state = learner(3, mini_batch_size=10)
+    absorb(state, features if dense else csr_array(features), np.ones(10))
+    with pytest.raises(UserError, match="parameters are not finite after update 1"):
+        state.finish()
+
+
+def test_a_channel_that_is_empty_on_all_hosts_is_said() -> None:
+    with pytest.raises(UserError, match="channel 'train' is empty"):
+        learner(3).end_round()
+
+
+def test_batches_of_more_values_than_can_be_numbered_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parameters, "MOST", 100)
+    features, labels = sparse()
+    with pytest.raises(UserError, match=r"holds 360 values, more than 100: lower mini_batch_size"):
+        learner(30).update(Records(features, labels[:, None]))
+
+
 ORIGINS = ((0, Origin("train/a.pbr", 11)),)
 
 
@@ -284,6 +308,7 @@ ORIGINS = ((0, Origin("train/a.pbr", 11)),)
         ("regressor", None, "record 11 of train/a.pbr has no labels; channel 'train' needs label['values']"),
         ("regressor", [[1.0], [math.nan]], "record 12 of train/a.pbr has no label"),
         ("regressor", [[1.0], [math.inf]], "the label inf"),
+        ("regressor", [[1.0], [1e39]], "the label 1e+39"),
         ("regressor", [[1.0, 2.0], [1.0, 2.0]], "has 2 labels"),
         (
             "binary_classifier",
@@ -294,7 +319,7 @@ ORIGINS = ((0, Origin("train/a.pbr", 11)),)
 )
 def test_labels_that_cannot_be_learned_are_named(kind: str, labels: Any, said: str) -> None:
     records = Records(sparse(2)[0], None if labels is None else np.array(labels), origins=ORIGINS)
-    with pytest.raises(UserError, match=said.replace("[", r"\[").replace("]", r"\]")):
+    with pytest.raises(UserError, match=said.translate({ord(mark): rf"\{mark}" for mark in "[]+"})):
         learner(30, predictor_type=kind).update(records)
 
 
@@ -322,11 +347,12 @@ def test_early_stopping_watches_the_validation_channel(caplog: Any) -> None:
     rule = state.stopping()
     assert rule is not None
     assert (rule[0].patience, rule[1]) == (2, "validation:rmse")
-    features, labels = sparse()
-    absorb(state, features, labels)
-    state.finish()
     assert "no effect without the channel 'validation'" in caplog.text
-    state = learner(30, early_stopping_patience=2, predictor_type="binary_classifier")
+    caplog.clear()
+    channels = ("train", "validation")
+    state = learner(30, channels=channels, early_stopping_patience=2, predictor_type="binary_classifier")
+    assert "no effect" not in caplog.text
+    features, labels = sparse()
     names = values(list(state.evaluate("validation", batches(features, (labels > 0).astype(float), 60))))
     assert state.stopping()[1] in names  # type: ignore[index]
 

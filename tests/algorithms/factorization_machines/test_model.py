@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tarfile
 import zipfile
 from collections.abc import Mapping
@@ -187,6 +188,7 @@ def test_what_is_wrong_with_an_archive_is_said(
     [
         ({"predictor_type": "ranker"}, "need predictor_type and feature_dim, found ranker and 12"),
         ({"feature_dim": 13}, "holds 12 features, but feature_dim is 13"),
+        ({"num_factors": 5}, "holds 4 factors, but num_factors is 5"),
     ],
 )
 def test_what_is_wrong_with_our_own_files_is_said(tmp_path: Path, damage: dict[str, Any], said: str) -> None:
@@ -197,6 +199,29 @@ def test_what_is_wrong_with_our_own_files_is_said(tmp_path: Path, damage: dict[s
     path.write_text(json.dumps(description))
     with pytest.raises(UserError, match=said):
         load(tmp_path, "cpu")
+
+
+@pytest.mark.parametrize("seed", [np.empty(0, np.uint64), np.array([math.nan])])
+def test_a_seed_that_is_no_number_is_said(tmp_path: Path, seed: np.ndarray) -> None:
+    given = {"predictor_type": "regressor", "feature_dim": 9, "num_factors": 2}
+    arrays = {"v": V, "w1_weight": W, "w0_weight": B, "ids": np.arange(3), "seed": seed}
+    artifact.write(tmp_path, ALGORITHM.slug, arrays, given)
+    with pytest.raises(UserError, match="seed must be one integer"):
+        load(tmp_path, "cpu")
+
+
+@pytest.mark.parametrize("kind", [[], {}, 3])
+def test_training_parameters_of_another_kind_do_not_tell_either(tmp_path: Path, kind: object) -> None:
+    arrays = {"v": V, "w1_weight": W, "w0_weight": B}
+    meta = {"training_parameters": {"predictor_type": kind}}
+    mxnet_archive.write(tmp_path / "model_algo-1", "params", arrays, {"meta.json": meta})
+    with pytest.raises(UserError, match="does not tell whether"):
+        load(tmp_path, "cpu")
+
+
+def test_a_huge_width_without_weights_allocates_none(tmp_path: Path) -> None:
+    v = RowSparse(V[:2], np.array([0, 2]), (10**15, 2))
+    assert load(archived(tmp_path, v=v, w0_weight=B), "cpu").weights.tolist() == [0, 0]
 
 
 def test_an_empty_folder_is_no_model(tmp_path: Path) -> None:

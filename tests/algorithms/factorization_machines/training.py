@@ -16,10 +16,17 @@ from algorithms.records import Features, Records
 from container.cluster import Alone
 
 
-def learner(width: int, *, seed: int = 0, cluster: Cluster | None = None, **given: Any) -> Learner:
+def learner(
+    width: int,
+    *,
+    seed: int = 0,
+    cluster: Cluster | None = None,
+    channels: tuple[str, ...] = ("train",),
+    **given: Any,
+) -> Learner:
     settings = {"num_factors": 4, "predictor_type": "regressor"} | given
     hyperparameters = ALGORITHM.hyperparameters(feature_dim=width, **settings)
-    return Learner(Setting(hyperparameters, cluster or Alone(), "cpu", seed))
+    return Learner(Setting(hyperparameters, cluster or Alone(), "cpu", seed, channels=channels))
 
 
 def batches(features: Features, labels: np.ndarray, size: int) -> Iterator[Records]:
