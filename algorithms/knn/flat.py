@@ -24,6 +24,7 @@ from algorithms.kernels.topk import Points, fold, search
 L2, INNER = b"IxF2", b"IxFI"
 HEADER = struct.Struct("<4siqqq?iq")
 UNUSED = 1 << 20  # what FAISS writes there
+VALUES = 1 << 20  # of a block that is looked at
 
 
 class Flat:
@@ -111,5 +112,9 @@ def load(path: Path, device: str, folded: Mapping[str, np.ndarray]) -> Flat:
         )
     points: Any = np.memmap(path, np.uint8, "r")[HEADER.size :].view(np.ndarray)
     points = np.frombuffer(points, "<f4").reshape(count, width)
+    height = max(1, VALUES // width)
+    blocks = (points[start : start + height] for start in range(0, count, height))
+    if not all(np.isfinite(block).all() for block in blocks):  # reads what the first query would
+        raise UserError(f"{path} is damaged: it holds numbers that are not finite")
     sound = {"mean": (width,), "bias": (count,)} == {name: array.shape for name, array in folded.items()}
     return Flat(points, inner=code == INNER, device=device, folded=folded if sound else None)

@@ -163,12 +163,31 @@ def load(path: Path, kind: str, nprobe: int | None) -> Inverted:
     faiss = _faiss()
     try:
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         said = str(error).rpartition("Error: ")[2].strip() or "unknown"
         raise UserError(f"{path} cannot be read by FAISS ({said}): truncated, or no index") from None
     if not index.ntotal:
         raise UserError(f"{path} holds no vectors")
+    _require_places(index, path)
     return Inverted(index, kind, nprobe or int(index.nprobe))
+
+
+def _require_places(index: Any, path: Path) -> None:
+    """FAISS believes whatever the lists say of their vectors' places."""
+    lists = index.invlists
+    count = 0
+    for number in range(index.nlist):
+        size = lists.list_size(number)
+        count += size
+        if not size:
+            continue
+        places = _faiss().rev_swig_ptr(lists.get_ids(number), size)
+        if places.min() < 0 or places.max() >= index.ntotal:
+            raise UserError(
+                f"{path} is damaged: list {number} names a vector beyond the {index.ntotal} of it"
+            )
+    if count != index.ntotal:
+        raise UserError(f"{path} is damaged: its lists hold {count} vectors, but it has {index.ntotal}")
 
 
 def _prepare(clustering: Any, seed: int) -> None:

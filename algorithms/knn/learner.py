@@ -52,8 +52,6 @@ class Learner:
         self.seed = setting.seed
         self.batches = 0
         self.missing = 0  # rows left out for a NaN
-        width = self.hyperparameters.feature_dim
-        self.width = width if isinstance(width, int) else None
         self.reservoir = Reservoir(self.hyperparameters.sample_size, self.seed, self.cluster.rank)
         self._space: Space | None = None
         self._model: Model | None = None

@@ -55,7 +55,8 @@ class Model:
         self.hyperparameters = dict(hyperparameters or {})
         reduction = settings.reduction
         self.width = settings.feature_dim or (reduction.input_dim if reduction else found.width)
-        self._metric = settings.index_metric or ("INNER_PRODUCT" if found.inner else "L2")
+        # Products of unit vectors are cosines; AWS's files do not name the metric.
+        self._metric = ("COSINE" if settings.normalize else "INNER_PRODUCT") if found.inner else "L2"
         self._space = Space(self.width, found.width, reduction, settings.normalize)
 
     def predict(self, batch: Records, options: Mapping[str, str]) -> Columns:
@@ -124,6 +125,10 @@ def load(folder: Path, device: str) -> Model:
     labels = np.fromfile(folder / LABELS, "<f4")
     if len(labels) != len(found):
         raise UserError(f"{folder / LABELS} holds {len(labels)} labels, but the index {len(found)} points")
+    if not np.isfinite(labels).all():
+        raise UserError(
+            f"{folder / LABELS} is damaged: label {int(np.isfinite(labels).argmin())} is no number"
+        )
     _check(settings, found, folder / SETTINGS)
     return Model(found, labels, settings, hyperparameters)
 
@@ -151,6 +156,10 @@ def _check(settings: Settings, found: Index, path: Path) -> None:
         raise UserError(
             f"{path}: key 'index_metric' is \"{metric}\", but {INDEX} is an index of "
             f"{'inner products' if found.inner else 'L2 distances'}"
+        )
+    if metric is not None and (metric == "COSINE") != settings.normalize:
+        raise UserError(
+            f"{path}: keys 'index_metric' and 'normalize' do not fit: COSINE, and no other, normalizes"
         )
 
 

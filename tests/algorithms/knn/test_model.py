@@ -138,10 +138,47 @@ def test_labels_of_another_number_are_refused(tmp_path: Path) -> None:
         load(tmp_path, "cpu")
 
 
+def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
+    line(3).save(tmp_path)
+    labels, index = tmp_path / "model_algo-1.labels", tmp_path / "model_algo-1"
+    sound = labels.read_bytes()
+    labels.write_bytes(sound[:8] + b"\0\0\xc0\x7f" + sound[12:])
+    with pytest.raises(UserError, match="label 2 is no number"):
+        load(tmp_path, "cpu")
+    labels.write_bytes(sound)
+    index.write_bytes(index.read_bytes()[:-4] + b"\0\0\x80\x7f")
+    with pytest.raises(UserError, match="model_algo-1 is damaged: it holds numbers that are not finite"):
+        load(tmp_path, "cpu")
+
+
+def test_a_list_that_names_a_vector_beyond_the_last_is_refused(tmp_path: Path) -> None:
+    rows, labels = blobs(600)
+    fit(rows, labels, index_type="faiss.IVFFlat").save(tmp_path)
+    path = tmp_path / "model_algo-1"
+    content = path.read_bytes()
+    assert content.count((599).to_bytes(8, "little")) == 1
+    path.write_bytes(content.replace((599).to_bytes(8, "little"), (600).to_bytes(8, "little")))
+    with pytest.raises(UserError, match="names a vector beyond the 600 of it"):
+        load(tmp_path, "cpu")
+
+
+def test_cosines_of_aws_are_told_by_normalize(tmp_path: Path) -> None:
+    rows, labels = blobs(50)
+    ours = fit(rows, labels, index_metric="COSINE")
+    ours.save(tmp_path)
+    (tmp_path / "model.json").unlink()
+    content = {"k": 3, "predictor_type": "classifier", "dimension_reduction": None, "normalize": True}
+    (tmp_path / "model_algo-1.json").write_text(json.dumps(content))
+    theirs = load(tmp_path, "cpu")
+    distances = [m.predict(Records(rows), {"verbose": "true"})["distances"] for m in (ours, theirs)]
+    np.testing.assert_array_equal(*distances)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
         ('"index_metric": null', '"index_metric": "COSINE"', "is an index of L2 distances"),
+        ('"index_metric": null', '"index_metric": "L2", "normalize": true', "'normalize' do not fit"),
         ('"pad_dim": null', '"pad_dim": 4', "but the points of model_algo-1 have 1"),
         ('"feature_dim": null', '"feature_dim": 4', "4 dimensions, but the points of model_algo-1 have 1"),
     ],
