@@ -240,7 +240,7 @@ class Hyperparameters(base.Hyperparameters):
     early_stopping_tolerance: float = Field(
         0.001, gt=0, description="A relative improvement below this counts as none."
     )
-    seed: Annotated[int, Field(ge=0)] | None = Field(
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = Field(
         None, description="Of first weights and of models beyond the grid; not given: OPTML_SEED."
     )
 

@@ -8,6 +8,8 @@ from algorithms.errors import UserError
 from algorithms.linear_learner.hyperparameters import Hyperparameters
 from algorithms.records import Records
 
+LARGEST = float(np.finfo(np.float32).max)  # in which scores are computed and served
+
 
 def checked(batch: Records, hyperparameters: Hyperparameters) -> np.ndarray:
     """The labels (n,) float64 of a batch. Raises UserError naming the first that cannot be one."""
@@ -20,6 +22,13 @@ def checked(batch: Records, hyperparameters: Hyperparameters) -> np.ndarray:
         )
     y: np.ndarray = labels[:, 0]
     if hyperparameters.predictor_type == "regressor":
+        good = np.abs(y) <= LARGEST  # NaN is not
+        if not good.all():
+            row = int(good.argmin())
+            raise UserError(
+                f"{batch.where(row)} has the label {y[row]:g}, expected a finite number of at most "
+                f"{LARGEST:.2g} either side of 0"
+            )
         return y
     classes = _classes(hyperparameters)
     good = (y >= 0) & (y == np.floor(y))

@@ -32,6 +32,7 @@ from algorithms.records import Records
 log = logging.getLogger("optml")
 
 CRITERIA = "early_stopping:criteria"
+SCORES_BYTES = 32 << 20  # of all models' scores of the rows that are evaluated at a time
 SAMPLE_BYTES = 64 << 20  # of training rows, for choosing a model where there is no validation channel
 
 
@@ -339,8 +340,13 @@ class Learner:
         return metrics
 
     def _labelled(self, batches: Iterable[Records], channel: str) -> Iterator[tuple[Records, np.ndarray]]:
+        """Rows and their labels, so few at a time that their scores take SCORES_BYTES at most."""
+        assert self.stack is not None
+        size = max(1, SCORES_BYTES // (4 * self.stack.models * self.stack.classes))
         for batch in batches:
-            yield batch, self._checked(batch, channel)
+            y = self._checked(batch, channel)
+            for start in range(0, len(batch), size):
+                yield batch[start : start + size], y[start : start + size]
 
     def _model_of(self, place: int, threshold: float) -> Model:
         """One of the models, for raw features and labels."""
@@ -348,6 +354,12 @@ class Learner:
         assert self.scaler is not None
         error = float(self.error[place]) if self.validated else None
         weight, bias = fold(*self.stack.model(place), self.scaler, self.hyperparameters, error)
+        largest = max(np.abs(weight).max(), np.abs(bias).max())
+        if largest > labels.LARGEST:
+            raise UserError(
+                f"weights of up to {largest:.2g} for features as they are given are beyond float32: multiply "
+                "features of very small values, or divide the labels, by a power of ten"
+            )
         point = self.points[place]
         chosen = point.described()
         if self.stack.class_weights is not None and len(self.stack.class_weights) == 2:

@@ -51,7 +51,8 @@ class Scaler:
             label_squares += np.square(_labels(batch) - label_mean).sum()
         cluster.all_sum(squares, label_squares)
         stdev, label_stdev = np.sqrt(squares / rows), np.sqrt(label_squares / rows)
-        constant = stdev <= 1e-12 * np.abs(mean)  # rounding of a mean of equal numbers
+        rounding = 1e-12 * np.abs(mean)  # of a mean of equal numbers
+        constant = stdev <= np.maximum(rounding, np.finfo(np.float32).tiny)  # below, 1 / stdev overflows
         stdev[constant] = 1
         spread = label_stdev if label_stdev > 0 else np.ones(1)
         return cls(mean, stdev, np.concatenate([label_mean, spread]), counts, constant & (mean != 0))

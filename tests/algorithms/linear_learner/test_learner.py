@@ -247,6 +247,38 @@ def test_an_earlier_model_is_gone_on_from(tmp_path: Path) -> None:
     assert loss.value == pytest.approx(np.square(errors).mean(), rel=1e-3)
 
 
+def test_weights_beyond_float32_leave_no_model_that_nobody_can_load() -> None:
+    state = learner()
+    epochs(state, batches(ROWS * np.float32(1e-20), TARGET * 1e20))
+    with pytest.raises(
+        UserError, match=r"weights of up to \S+ for features as they are given are beyond float32"
+    ):
+        state.finish()
+
+
+def test_features_too_small_for_float32_count_as_constant() -> None:
+    rows = ROWS.copy()
+    rows[:, 0] *= np.float32(1e-39)
+    state = learner()
+    epochs(state, batches(rows))
+    assert np.isfinite(weights(state)[0]).all()
+
+
+def test_scores_of_many_classes_are_computed_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"predictor_type": "multiclass_classifier", "num_classes": 40}
+    labels = np.arange(600) % 40.0
+    state = learner(channels=("train", "validation"), **given)
+    epochs(state, batches(labels=labels))
+    at_once = [metric.value for metric in state.evaluate("validation", batches(labels=labels, size=600))]
+    assert state.stack is not None
+    most, scores = [], state.stack.scores
+    monkeypatch.setattr(state.stack, "scores", lambda rows: most.append(len(rows)) or scores(rows))
+    monkeypatch.setattr("algorithms.linear_learner.learner.SCORES_BYTES", 4 * 32 * 40 * 7)
+    in_pieces = [metric.value for metric in state.evaluate("validation", batches(labels=labels, size=600))]
+    assert max(most) == 7
+    np.testing.assert_allclose(in_pieces, at_once, rtol=1e-6)  # sums of float32 losses in another order
+
+
 def test_without_bias_there_is_none() -> None:
     state = learner(use_bias=False)
     epochs(state, batches())
@@ -268,6 +300,13 @@ BAD = [
     ("binary_classifier", {}, [0, 1, 0.5], r"row 3 .*0.5.*regressor"),
     ("multiclass_classifier", {"num_classes": 3}, [1, 2, 3.0], r"label 3.*0 to 2.*subtract 1"),
     ("multiclass_classifier", {"num_classes": 3}, [1, 2, 17.2], r"17.2.*regressor"),
+    ("regressor", {}, [1, np.nan, 2.0], r"row 2 of train/a.csv has the label nan, expected a finite number"),
+    (
+        "regressor",
+        {},
+        [1, 2.0, -1e200],
+        r"row 3 .*label -1e\+200, expected a finite number of at most 3.4e\+38",
+    ),
 ]
 
 
