@@ -31,7 +31,7 @@ class Components:
     def explained(self) -> float:
         """The share of the total variance that the components hold; of none at all, they hold all."""
         kept = float(np.square(self.singular_values).sum())
-        return kept / self.total_variance if self.total_variance > 0 else 1.0
+        return min(kept / self.total_variance, 1.0) if self.total_variance > 0 else 1.0
 
 
 def require_finite(matrix: np.ndarray) -> None:

@@ -57,7 +57,7 @@ class Learner:
                 self._require_memory(4 * 3 * (rows + piece_rows(rows)) * width)
                 return Sketch(width, rows, device, centered=parameters.subtract_mean)
             log.info("%d features are few: randomized mode finds the exact components", width)
-        elif "extra_components" in parameters.model_fields_set:
+        elif parameters.extra_components >= 0:
             log.warning("extra_components has no effect in algorithm_mode regular, whose result is exact")
         self._require_memory(8 * MATRICES * width**2)
         return Covariance(width, device, centered=parameters.subtract_mean)
@@ -123,6 +123,12 @@ class Learner:
                 needed,
             )
         components = state.components(parameters.num_components)
+        values = state.rows * parameters.feature_dim
+        if needed and components.total_variance < values * np.finfo(np.float32).tiny:
+            log.warning(
+                "the rows of channel 'train' do not vary, or by so little (1e-19) that float32 does not hold "
+                "its square: the components have no meaning; multiply small features by a power of ten"
+            )
         self._final = self._model(components)
         return self._final, [Metric("train:explained_variance_ratio", components.explained)]
 

@@ -263,6 +263,25 @@ def test_extra_components_of_regular_mode_are_told_to_be_idle(lines: pytest.LogC
     assert "extra_components has no effect in algorithm_mode regular, whose result is exact" in lines.messages
 
 
+def test_the_default_of_extra_components_may_be_given(lines: pytest.LogCaptureFixture) -> None:
+    learner(5, num_components=2, extra_components=-1)
+    assert not lines.messages
+
+
+@pytest.mark.parametrize("scale", [0, 1e-25])
+def test_rows_that_do_not_vary_in_float32_are_warned_of(
+    scale: float, lines: pytest.LogCaptureFixture
+) -> None:
+    fit(spread(500, 5) * np.float32(scale), num_components=2)
+    assert any("the components have no meaning; multiply small features" in line for line in lines.messages)
+
+
+def test_no_more_than_all_of_the_variance_is_explained() -> None:
+    for rows in (2, 3, 4, 5, 6):
+        _, metrics = fit(spread(rows, 4), num_components=4)
+        assert metrics["train:explained_variance_ratio"] <= 1
+
+
 def test_the_log_names_what_aws_names(lines: pytest.LogCaptureFixture) -> None:
     fit(spread(1500, 5), num_components=2)
     assert lines.messages == [
