@@ -128,13 +128,30 @@ class Loop:
             self._position = replace(self._position, evaluating=True, rounded=self._position.updates)
         metrics: list[Metric] = []
         for name, data in self._plan.validation.items():
-            metrics += self._learner.evaluate(name, data.epoch(self._position.evaluations))
-        if self._plan.validation:
-            (self._stopping,) = self._agree(self._stop.requested)
+            metrics += self._scores(name, data, self._position.evaluations)
         if not self._stopping:
             evaluations = self._position.evaluations + 1
             self._position = replace(self._position, evaluating=False, evaluations=evaluations)
             self._note(metrics)
+
+    def _scores(self, name: str, data: Data, number: int) -> list[Metric]:
+        """Score a channel; nothing where no host has a batch of it, since no rows have no mean. Told to stop
+        meanwhile, all hosts agree to."""
+        seen = 0
+
+        def counted() -> Iterator[Any]:
+            nonlocal seen
+            for batch in data.epoch(number):
+                seen += 1
+                yield batch
+
+        metrics = list(self._learner.evaluate(name, counted()))
+        stop = self._stopping or self._stop.requested
+        self._stopping, some = self._agree(stop, seen > 0)
+        if some or self._stopping:
+            return metrics
+        log.warning("Channel '%s' is empty on every host: nothing is scored on it", name)
+        return []
 
     def _note(self, metrics: Iterable[Metric]) -> None:
         """Print a round's values, and ask the rule of early stopping about the one that it watches."""
@@ -158,8 +175,8 @@ class Loop:
         passes = [(name, data, self._position.evaluations) for name, data in self._plan.final.items()]
         passes += [(name, data, 0) for name, data in self._plan.test.items()]
         for name, data, number in passes:
-            scores = list(self._learner.evaluate(name, data.epoch(number)))
-            if self._agree(self._stop.requested)[0]:
+            scores = self._scores(name, data, number)
+            if self._stopping:
                 break
             self._report.metrics(replace(metric, score=True) for metric in scores)
         if self._plan.tests and not self._plan.test:

@@ -61,7 +61,7 @@ def test_a_damaged_stream_is_told(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[30 + len("params")] ^= 6  # the kind of the first block, behind the member's header: now none
     path.write_bytes(data)
-    with pytest.raises(UserError, match="no sound ZIP archive of a model: .*decompressing"):
+    with pytest.raises(UserError, match=r"no sound ZIP archive of a model: .*decompressing"):
         mxnet_archive.read(path)
 
 

@@ -125,3 +125,18 @@ def test_a_long_epoch_gives_a_sign_of_life(
     Run(tmp_path).go()
     assert "Epoch 1 of 3: 4 records so far" in caplog.text
     assert "\r" not in caplog.text
+
+
+class Nothing:
+    """A channel that may be empty: a sharded one of which no host got a file."""
+
+    def epoch(self, number: int) -> Iterator[np.ndarray]:
+        yield from ()
+
+
+def test_a_channel_without_rows_has_no_score(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = Run(tmp_path, validation=Nothing(), patience=1).go()  # a score of nothing would end it early
+    assert "validation:loss" not in run.report.last
+    assert "Channel 'validation' is empty on every host: nothing is scored on it" in caplog.text
+    assert "Early stopping" not in caplog.text
+    assert run.report.batches == 9
