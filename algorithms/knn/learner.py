@@ -107,7 +107,11 @@ class Learner:
 
     def model(self) -> Model | None:
         sample = self.reservoir.sample()
-        return None if sample is None else self._index(sample)
+        try:
+            return None if sample is None else self._index(sample)
+        except UserError as error:  # too few rows so far
+            log.warning("%s", error)
+            return None
 
     def finish(self) -> tuple[Model, Iterable[Metric]]:
         host = self.cluster.host
@@ -156,16 +160,16 @@ class Learner:
                 f"{batch.where(0)} has {batch.labels.shape[1]} labels, but a row has one: use label_size=1"
             )
         labels = batch.labels[:, 0]
-        finite = np.isfinite(labels)
+        finite = np.abs(labels) <= np.finfo(np.float32).max
         if not finite.all():
             row = int(finite.argmin())
             raise UserError(
                 f"{batch.where(row)} has no label, or {labels[row]:g} for one: every row needs a finite "
-                "number (text/csv;label_size=1, or a label 'values')"
+                "float32 (text/csv;label_size=1, or a label 'values')"
             )
         features = batch.dense()
         places = np.arange(len(batch))
-        if np.isnan(features.sum()):
+        if np.isnan(features).any():
             places = np.flatnonzero(~np.isnan(features).any(axis=1))
             features, labels = features[places], labels[places]
         require_moderate(features, lambda row: batch.where(int(places[row])))

@@ -17,6 +17,7 @@ from algorithms.errors import UserError
 
 # Streams of random numbers, made from the seed when they are needed: a checkpoint holds no generator.
 ABSORB, SHARE, CHOOSE = range(3)
+MOST = 10**9  # rows of all hosts that NumPy's hypergeometric distribution takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class Reservoir:
         seen = np.array([int(host[0]) for host in cluster.gather(np.array([self.seen]))])
         urn = np.random.default_rng((self.seed, SHARE))
         total = int(seen.sum())
-        shares = urn.multivariate_hypergeometric(seen, min(self.capacity, total), method="marginals")
+        shares = _shares(urn, seen, min(self.capacity, total))
         mine = np.random.default_rng((self.seed, CHOOSE, self.rank))
         chosen = np.sort(mine.choice(self._size, int(shares[self.rank]), replace=False))
         found = [
@@ -128,6 +129,14 @@ class Reservoir:
         self._rows = _enlarged(self._rows.reshape(-1, width), room)
         self._labels = _enlarged(self._labels, room)
         self._positions = _enlarged(self._positions, room)
+
+
+def _shares(urn: np.random.Generator, seen: np.ndarray, count: int) -> np.ndarray:
+    """How many of `count` rows, drawn from all without replacement, come from each host."""
+    if seen.sum() < MOST:
+        return urn.multivariate_hypergeometric(seen, count, method="marginals")
+    drawn = urn.choice(seen.sum(), count, replace=False, shuffle=False)
+    return np.bincount(np.searchsorted(np.cumsum(seen), drawn, side="right"), minlength=len(seen))
 
 
 def _enlarged(array: np.ndarray, rows: int) -> np.ndarray:

@@ -245,6 +245,7 @@ def test_hosts_with_rows_of_different_widths_are_told() -> None:
         (None, r"row 1 of train/a\.csv has no label: CSV needs the label first .*label_size=1"),
         (np.zeros((3, 2)), r"row 1 of train/a\.csv has 2 labels, but a row has one: use label_size=1"),
         (np.array([[0], [np.nan], [1]]), r"row 2 of train/a\.csv has no label, or nan for one"),
+        (np.array([[0], [1], [-1e39]]), r"row 3 of train/a\.csv has no label, or -1e\+39 for one"),
     ],
 )
 def test_missing_labels_are_the_users_to_add(labels: np.ndarray | None, said: str) -> None:
@@ -258,6 +259,13 @@ def test_numbers_beyond_squares_are_named_past_rows_that_are_left_out() -> None:
     rows[2], rows[5, 1] = np.nan, -3e18
     with pytest.raises(UserError, match=r"record 6 holds -3e\+18 in feature 2; beyond 1e\+15"):
         fit(rows, labels)
+
+
+def test_stopped_before_there_are_rows_enough_there_is_no_model(caplog: pytest.LogCaptureFixture) -> None:
+    state = learner(index_type="faiss.IVFPQ")
+    state.update(next(batches(*blobs(200), 100)))
+    assert state.model() is None
+    assert "codebooks of 8 bits need at least 256 points" in caplog.text
 
 
 def test_no_rows_but_those_with_nan_are_no_training_data() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from algorithms.errors import UserError
-from algorithms.knn.sample import Reservoir, Sample
+from algorithms.knn.sample import Reservoir, Sample, _shares
 from tests.algorithms.hosts import _Thread, on_hosts
 
 
@@ -107,3 +107,11 @@ def test_what_no_memory_holds_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("os.sysconf", lambda name: 100)  # 100 pages of 100 bytes
     with pytest.raises(UserError, match=r"sample_size is 5000: its first 800 rows of 1 numbers take"):
         stream(Reservoir(5000, 0, 0), np.arange(800), 800)
+
+
+def test_more_rows_than_numpy_draws_from_are_shared_by_their_numbers() -> None:
+    seen = np.array([3 * 10**9, 0, 10**9])
+    shares = _shares(np.random.default_rng(0), seen, 10_000)
+    assert shares.sum() == 10_000
+    assert shares[1] == 0
+    assert shares[0] == pytest.approx(7500, abs=4 * np.sqrt(10_000 * 3 / 16))  # standard deviations
