@@ -11,7 +11,10 @@ import pytest
 from algorithms.kernels.forest import Forest, reference
 from algorithms.kernels.forest_growth import grow, join
 
-SHAPES = [(1, 1, 1, 1), (7, 1, 3, 5), (37, 3, 4, 20), (130, 70, 2, 9), (5, 33, 50, 3), (20, 9, 3, 60)]
+SHAPES = [
+    (1, 1, 1, 1), (7, 1, 3, 5), (37, 3, 4, 20), (130, 70, 2, 9), (5, 33, 50, 3), (20, 9, 3, 60),
+    (9, 16, 2, 30),
+]  # fmt: skip
 
 Way: TypeAlias = Callable[[np.ndarray, Forest], np.ndarray]
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from algorithms.kernels import forest_cpu, threads
-from algorithms.kernels.forest import score
+from algorithms.kernels.forest import reference, score
 from algorithms.kernels.forest_growth import grow
 from tests.algorithms.kernels import forest_agreement
 from tests.algorithms.kernels.forest_agreement import SHAPES, agree, forest, sample
@@ -33,6 +35,22 @@ def test_blocks_and_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(threads, "ALONE", 0)
     monkeypatch.setattr(forest_cpu, "ROWS", 7)
     np.testing.assert_array_equal(score(rows, grown), alone)
+
+
+def test_a_large_mean_costs_no_digit() -> None:
+    rng = np.random.default_rng(0)
+    rows = (1e4 + rng.normal(size=(200, 12))).astype(np.float32)
+    grown = forest(rows[:120], 3)
+    np.testing.assert_allclose(score(rows, grown), reference(rows, grown), rtol=1e-6)
+
+
+def test_a_node_with_two_parents_is_no_tree() -> None:
+    rows, grown = sample(400, 3, 1, 20)
+    below = np.arange(1, len(grown.children), dtype=np.int32)
+    children = grown.children.copy()
+    children[:-1] = below[:, None]
+    with pytest.raises(ValueError, match="two parents"):
+        score(rows, replace(grown, children=children))
 
 
 def test_no_rows_have_no_scores() -> None:
