@@ -22,7 +22,7 @@ COLUMNS = 16
 DONE, FULL, STUCK = range(3)  # why `scan` stopped: no more whole frames, table full, no plain frame
 
 _MAGIC = 0xCED7230A
-_FLOAT32, _FLOAT64, _INT32 = 2, 3, 7
+FLOAT32, _FLOAT64, _INT32 = 2, 3, 7
 _MAX_WIDTH = 1 << 40
 _VALUES_KEY = np.frombuffer(b"values", np.uint8)  # compiled in, as the constants above
 _WEIGHTS_KEY = np.frombuffer(b"weights", np.uint8)
@@ -96,7 +96,7 @@ def _measure(data, at, end, kind):
     values = 0
     keys = 0
     width = -1
-    element = 4 if kind == _FLOAT32 else 8
+    element = 4 if kind == FLOAT32 else 8
     while at < end:
         tag, start, stop = _skip(data, at, end)
         if stop < 0:
@@ -176,7 +176,7 @@ def _entry(data, at, end):
         return 0, 0, 0, 0
     tag, begin, finish = _skip(data, start, stop)
     kind = tag >> 3
-    if finish != stop or tag & 7 != 2 or (kind != _FLOAT32 and kind != _FLOAT64 and kind != _INT32):
+    if finish != stop or tag & 7 != 2 or (kind != FLOAT32 and kind != _FLOAT64 and kind != _INT32):
         return 0, 0, 0, 0
     return key, kind, begin, finish
 
@@ -270,7 +270,7 @@ def _fill_small(data, at, end, kind, out):
         if tag >> 3 != 1:
             continue
         while start < stop:
-            if kind == _FLOAT32:
+            if kind == FLOAT32:
                 four_bytes[:] = data[start : start + 4]
                 out[n] = four[0]
                 start += 4
@@ -318,7 +318,7 @@ def fill(data, table, indptr, values, keys, labels, weights):
         kind = row[FEATURES]
         at = row[FEATURES + 1]
         end = row[FEATURES + 2]
-        if kind == _FLOAT32:
+        if kind == FLOAT32:
             to = indptr[i] * 4
             position = at
             while position < end:

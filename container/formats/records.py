@@ -7,8 +7,10 @@ rare, or damaged, goes through the protobuf library (`record_message.py`). All t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import BinaryIO
 
 import numpy as np
@@ -23,6 +25,8 @@ from container.formats.record_layout import RecordLayout
 from container.formats.record_message import Record, Value, parse, tensor
 from container.formats.recordio import MAGIC_BYTES, Frames
 from container.formats.vectors import Vector, compressed_rows, float32, float64, stack, vector
+
+log = logging.getLogger(__name__)
 
 __all__ = ["decode", "encode", "encode_columns", "read"]
 
@@ -88,6 +92,8 @@ def _blocks(frames: Frames, layout: Layout, *, inference: bool) -> Iterator[Reco
     origin = Origin(frames.source, frames.record)
     regular = RecordLayout.of(frames.data, frames.at)
     if regular is not None and (frames.ended or len(frames.data) - frames.at >= regular.stride):
+        if regular.features.dtype != np.float32 and not inference:
+            _say_converted()
         layout.check(regular.width, origin.name(0))
         rows = regular.frames(frames.data, frames.at)
         features, labels = regular.decode(rows)
@@ -138,6 +144,8 @@ def _compiled(frames: Frames, layout: Layout, *, inference: bool) -> Iterator[Re
                 block = _by_library(payloads, layout, origin, inference=inference)
             else:
                 block = _by_wire(data, rows, layout, origin)
+                if not inference and (rows[:, wire.FEATURES] != wire.FLOAT32).any():
+                    _say_converted()
             layout = Layout(block.width, layout.label_size)
             yield block
         if why == wire.DONE:
@@ -225,15 +233,23 @@ def _row(record: Record, where: str, *, inference: bool) -> _Row:
     else:
         held = ", ".join(f"'{key}'" for key in sorted(features)) or "no features at all"
         raise UserError(f"{where} has no features map entry 'values' (it has {held})")
-    values = label.get("values")
+    read, labels = tensor(value, f"{where}, features entry 'values',"), label.get("values")
+    if read[0].dtype != np.float32 and not inference:
+        _say_converted()
     weight = next((side["weights"] for side in (features, label) if "weights" in side), None)
     return _Row(
-        vector(*tensor(value, f"{where}, features entry 'values',"), where),
-        None if values is None else _numbers(values, f"{where}, label entry 'values',"),
+        vector(*read, where),
+        None if labels is None else _numbers(labels, f"{where}, label entry 'values',"),
         None if weight is None else _weight(weight, f"{where}, entry 'weights',"),
         record.uid if record.HasField("uid") else None,
         record.metadata if record.HasField("metadata") else None,
     )
+
+
+@cache
+def _say_converted() -> None:
+    """Once, however many files and epochs there are."""
+    log.warning("Features come as float64_tensor or int32_tensor: they are converted to float32")
 
 
 def _numbers(value: Value, where: str) -> np.ndarray:

@@ -173,6 +173,21 @@ def test_wrong_record_is_named(record: bytes, problem: str, count: int) -> None:
         read(record * count, Layout(3))
 
 
+@pytest.mark.parametrize("shape", [{}, {"shape": [2]}])  # equal-sized ones as one view; by the library
+@pytest.mark.parametrize("count", [1, 100])  # ..., or by the compiled parser
+def test_conversion_to_float32_is_said_once_and_of_training_data_alone(
+    count: int, shape: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    protobuf._say_converted.cache_clear()
+    read(message(features={"values": {"values": [1, 2], **shape}}) * count)
+    double = message(features={"values": {"values": [1, 2], "kind": "float64_tensor", **shape}}) * count
+    protobuf.decode(double, Layout())
+    assert not caplog.text
+    for _ in range(2):
+        read(double)
+    assert caplog.text.count("they are converted to float32") == 1
+
+
 def test_bytes_are_no_tensor() -> None:
     record = record_class()()
     record.features["values"].bytes.value.append(b"png")
