@@ -242,6 +242,7 @@ class Training:
                 cluster=self.cluster,
                 sparse=job.algorithm.sparse,
                 label_size=channel.spec.label_size,
+                missing=job.algorithm.missing,
                 stopped=lambda: self.stop.requested,
                 spill=Spill(scratch) if repeated else None,
             )

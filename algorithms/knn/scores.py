@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from algorithms.base import Cluster, Metric
+from algorithms.errors import UserError
 from algorithms.knn.model import Model
 
 log = logging.getLogger("optml")
@@ -40,10 +41,13 @@ class Scores:
             self._table = _added([self._table, _table(answers, labels)])
 
     def metrics(self, channel: str, cluster: Cluster) -> Iterable[Metric]:
-        """Over the rows of all hosts; a line of the log has them for fewer neighbours."""
+        """Over the rows of all hosts; a line of the log has them for fewer neighbours. Raises UserError where
+        there were none."""
         sums = np.append(self._sums, self._count)
         cluster.all_sum(sums)
-        means = sums[:-1] / sums[-1] if sums[-1] else np.full(len(self._fewer), np.nan)
+        if not sums[-1]:
+            raise UserError(f"channel '{channel}' holds no row to score: each has a NaN (or nothing) in it")
+        means = sums[:-1] / sums[-1]
         name = "accuracy" if self._classifier else "mse"
         told = ", ".join(f"k={k}: {value:.6g}" for k, value in zip(self._fewer, means, strict=True))
         if cluster.rank == 0:
@@ -53,8 +57,8 @@ class Scores:
             return [Metric(f"{channel}:mse", value)]
         _, right, answered, real = _added(cluster.gather(self._table)).T
         f1 = 2 * right / (answered + real)
-        macro = float(f1.mean()) if len(f1) else float("nan")
-        return [Metric(f"{channel}:accuracy", value), Metric(f"{channel}:macro_f_beta", macro, token=BETA)]
+        macro = Metric(f"{channel}:macro_f_beta", float(f1.mean()), token=BETA)
+        return [Metric(f"{channel}:accuracy", value), macro]
 
 
 def _ladder(k: int) -> list[int]:

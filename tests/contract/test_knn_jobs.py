@@ -113,6 +113,19 @@ def test_published_regexes_read_every_metric_from_the_log(tmp_path: Path) -> Non
     assert '"Algorithm": "AWS/KNN"' in logs[0]
 
 
+def test_rows_with_nan_are_left_out_and_counted(tmp_path: Path) -> None:
+    tree = job(tmp_path)
+    tree.hyperparameters(k=1, predictor_type="classifier", sample_size=100)
+    config = {name: {"ContentType": CSV} for name in ("train", "test")}
+    tree.write("input/config/inputdataconfig.json", config)
+    tree.write("input/data/train/rows.csv", "1,nan,2\n1,,3\n0,4,5\n1,6,7\n")
+    tree.write("input/data/test/rows.csv", "0,nan,2\n0,4,5\n")
+    ended = tree.train(*KNN)
+    assert ended.code == 0, ended.log
+    assert "...Got reservoir sample from algo-1: data=(2, 2), labels=(2,), NaNs=2" in ended.messages
+    assert "#quality_metric: host=algo-1, test accuracy <score>=1.0" in ended.messages
+
+
 def test_told_to_stop_it_leaves_a_model_of_the_rows_so_far(tmp_path: Path) -> None:
     tree = job(tmp_path)
     (tmp_path / "input/data/train/rows.csv").unlink()

@@ -222,7 +222,8 @@ def test_a_host_without_rows_takes_part() -> None:
         for part in batches(rows, labels, 100) if cluster.rank else ():
             state.update(part)
         model, _ = state.finish()
-        state.evaluate("test", [])
+        metrics = state.evaluate("test", batches(rows, labels, 100) if cluster.rank else ())
+        assert values([*metrics])["test:accuracy"] > 0.9
         return len(model.labels)
 
     assert on_hosts(2, work) == [150, 150]
@@ -272,6 +273,12 @@ def test_no_rows_but_those_with_nan_are_no_training_data() -> None:
     rows, labels = blobs(10)
     with pytest.raises(UserError, match="no row to learn from: each of its 10 rows has a NaN"):
         fit(rows * np.nan, labels)
+
+
+def test_test_rows_that_all_have_a_nan_cannot_be_scored() -> None:
+    rows, labels = blobs(10)
+    with pytest.raises(UserError, match="channel 'test' holds no row to score: each has a NaN"):
+        scored(rows, labels, rows * np.nan, labels)
 
 
 def test_a_target_that_is_no_reduction_is_refused() -> None:
