@@ -39,7 +39,7 @@ def test_blocks_and_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_large_mean_costs_no_digit() -> None:
     rng = np.random.default_rng(0)
-    rows = (1e4 + rng.normal(size=(200, 12))).astype(np.float32)
+    rows = (1e4 + rng.normal(size=(200, 100))).astype(np.float32)
     grown = forest(rows[:120], 3)
     np.testing.assert_allclose(score(rows, grown), reference(rows, grown), rtol=1e-6)
 
