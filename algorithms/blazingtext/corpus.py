@@ -1,0 +1,111 @@
+"""The training text as numbers: read once, counted, and kept in memory as int32."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from algorithms.base import Source
+from algorithms.blazingtext.text import Text
+from algorithms.blazingtext.vocabulary import LABEL, LINE_END, Vocabulary, Words
+from algorithms.errors import UserError
+
+log = logging.getLogger("optml")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A run of tokens, and how many come before it in the corpus."""
+
+    tokens: np.ndarray  # (n,) int32
+    position: int
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """pieces: int32 arrays, of whole lines where the text is labelled. Tokens are words by their number,
+    LINE_END, and labels: LINE_END - 1 - l. Words that are not kept are left out of plain text; a labelled one
+    keeps them for its n-grams.   tokens: in all pieces."""
+
+    vocabulary: Vocabulary
+    pieces: list[np.ndarray]
+    tokens: int
+
+    def segments(self, size: int) -> Iterator[Segment]:
+        """The corpus in runs of about `size` tokens, of whole lines where there are lines."""
+        position = 0
+        for piece in self.pieces:
+            ends = np.flatnonzero(piece == LINE_END) + 1 if len(piece) > size else np.empty(0, np.int64)
+            start = 0
+            while start < len(piece):
+                stop = len(piece)
+                if stop - start > size and len(ends):
+                    after = int(np.searchsorted(ends, start + size))
+                    stop = int(ends[after]) if after < len(ends) else stop
+                yield Segment(piece[start:stop], position + start)
+                start = stop
+            position += len(piece)
+
+
+def read(source: Source, labelled: bool, min_count: int, ngrams: bool) -> Corpus | None:
+    """Read the training channel; None: the job was told to stop meanwhile.
+
+    labelled: words that begin with `__label__` are labels.   ngrams: keep rare words for the n-grams.
+    Raises UserError for text that nothing can be learnt from.
+    """
+    text = Text(source, whole=labelled)
+    words = Words()
+    pieces = [words.intern(block) for block in text.blocks()]
+    if source.stopped():
+        return None
+    if labelled:
+        _require_labels(words, text)
+    vocabulary, new = Vocabulary.count(words, text.lines, min_count, labelled)
+    log.info("Read %dM words", round(vocabulary.tokens / 1e6))
+    log.info("Number of words:  %d", vocabulary.words)
+    if vocabulary.words - (vocabulary.end >= 0) < 1:
+        most = int(np.delete(words.counts[: len(words)], _number_of_end(words)).max(initial=0))
+        raise UserError(
+            f"the vocabulary is empty: no word of channel '{source.name}' occurs min_count={min_count} times "
+            f"(the most frequent one does {most} times); lower min_count, or give more text"
+        )
+    kept, labels = vocabulary.words, vocabulary.labels
+    behind = new >= kept + labels  # not kept
+    code = new.copy()
+    code[(new >= kept) & ~behind] = LINE_END - 1 - (new[(new >= kept) & ~behind] - kept)
+    for place, piece in enumerate(pieces):
+        renumbered = np.where(piece == LINE_END, LINE_END, code[piece])
+        if not (labelled and ngrams):
+            dropped = (piece != LINE_END) & behind[piece]
+            renumbered = renumbered[~dropped]
+        pieces[place] = renumbered.astype(np.int32)
+    return Corpus(vocabulary, pieces, sum(map(len, pieces)))
+
+
+def _number_of_end(words: Words) -> int:
+    from algorithms.blazingtext.vocabulary import END
+
+    return int(words.look_up(END)[0][0])
+
+
+def _require_labels(words: Words, text: Text) -> None:
+    quoted = words.begins_with(b'"' + LABEL)
+    first = text.first.decode("utf-8", "replace")[:200]
+    if quoted.any():
+        raise UserError(
+            f"channel '{text.source.name}' has labels inside quotes; its first line is '{first}': "
+            "mode 'supervised' takes plain text, not CSV: one line '__label__name words ...' for each text"
+        )
+    found = words.begins_with(LABEL)
+    if not found.any():
+        raise UserError(
+            f"channel '{text.source.name}' has no label: mode 'supervised' needs tokens that begin with "
+            f"__label__, as in '__label__4 linux ready for prime time'; its first line is '{first}'"
+        )
+    if found.all():
+        raise UserError(
+            f"channel '{text.source.name}' holds labels and no words; its first line is '{first}'"
+        )

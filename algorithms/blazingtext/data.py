@@ -1,0 +1,103 @@
+"""The channels as batches: runs of the training text, the validation text, files of word pairs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from algorithms.base import Setting, Source
+from algorithms.blazingtext import corpus
+from algorithms.blazingtext.corpus import Corpus, Segment
+from algorithms.blazingtext.similarity import Pairs
+from algorithms.blazingtext.text import Text
+from algorithms.blazingtext.vocabulary import LINE_END
+
+log = logging.getLogger("optml")
+
+AGREE = 1 << 17  # tokens that the threads of a host learn from before they agree; more cost quality
+SHORTEST = 1 << 10  # tokens of one thread's run, however many threads there are
+ROUNDS = 32  # of an epoch, at least
+
+
+def data(source: Source, setting: Setting) -> Any:
+    """The data of one channel (`algorithms.base.Algorithm.data`)."""
+    if source.name == "train":
+        return Training(source, setting)
+    return WordPairs(source) if source.name == "evaluation" else Validation(source)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What the threads of a host learn from side by side: one segment each."""
+
+    corpus: Corpus
+    segments: list[Segment]
+    epoch: int
+
+    def __len__(self) -> int:
+        return sum(int(np.count_nonzero(segment.tokens == LINE_END)) for segment in self.segments)
+
+
+class Training:
+    """Reads the text once, whatever the mode and the number of epochs; on H hosts host r takes every H-th
+    block."""
+
+    def __init__(self, source: Source, setting: Setting) -> None:
+        self._source = source
+        self._parameters = setting.hyperparameters
+        self._rank, self._hosts = setting.cluster.rank, setting.cluster.size
+        self._corpus: Corpus | None = None
+
+    def epoch(self, number: int) -> Iterator[Block]:
+        from algorithms.kernels.threads import count
+
+        if self._corpus is None:
+            parameters = self._parameters
+            self._corpus = corpus.read(
+                self._source, parameters.supervised, parameters.min_count, parameters.word_ngrams > 1
+            )
+        if self._corpus is None:  # told to stop
+            return
+        if number == 0 and self._source.mode == "Pipe":
+            log.info(
+                "The FIFO is read once: %d tokens stay in memory as %.1f MB for %d epochs",
+                self._corpus.tokens, 4e-6 * self._corpus.tokens, self._parameters.epochs,
+            )  # fmt: skip
+        threads = count()
+        size = max(SHORTEST, min(AGREE, self._corpus.tokens // (self._hosts * ROUNDS)) // threads)
+        segments: list[Segment] = []
+        turn = 0
+        for segment in self._corpus.segments(size):
+            segments.append(segment)
+            if len(segments) == threads:
+                if turn % self._hosts == self._rank:
+                    yield Block(self._corpus, segments, number)
+                segments, turn = [], turn + 1
+        if segments and turn % self._hosts == self._rank:
+            yield Block(self._corpus, segments, number)
+
+
+class Validation:
+    """The text of a validation channel, in blocks of lines."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def epoch(self, number: int) -> Iterator[bytes]:
+        log.info("Loading validation data from channel '%s'", self._source.name)
+        yield from Text(self._source, whole=True).blocks()
+
+
+class WordPairs:
+    """The files of the evaluation channel."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def epoch(self, number: int) -> Iterator[Pairs]:
+        for name, stream in self._source.streams():
+            yield Pairs.parse(stream.read(), name)

@@ -1,0 +1,235 @@
+"""Learning word vectors: modes skipgram, cbow and batch_skipgram."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from algorithms.base import Metric, Setting
+from algorithms.blazingtext import fasttext_file
+from algorithms.blazingtext.hyperparameters import Hyperparameters
+from algorithms.blazingtext.limits import require_memory, require_one_host
+from algorithms.blazingtext.progress import Progress
+from algorithms.blazingtext.quantized import Dense
+from algorithms.blazingtext.similarity import evaluate
+from algorithms.blazingtext.vectors import WordVectors
+from algorithms.blazingtext.vocabulary import Vocabulary
+from algorithms.errors import UserError
+
+if TYPE_CHECKING:
+    from algorithms.blazingtext.data import Block
+    from algorithms.kernels.word2vec import Trainer
+
+log = logging.getLogger("optml")
+
+MODES = ("skipgram", "cbow", "batch_skipgram")  # in the order of the kernel's numbers
+POWER = 0.75  # of a word's count, in the distribution of negatives: Mikolov et al. 2013
+LINE = "Alpha: %.4f  Progress: %.2f%%  Million Words/sec: %.2f"
+
+
+class Embedding:
+    """State: the vocabulary; input rows of the words and of the buckets of their n-grams; output rows of the
+    words. Hosts start equal, and average the rows that changed after each block."""
+
+    round: int | None = None
+
+    def __init__(self, setting: Setting) -> None:
+        self.hyperparameters: Hyperparameters = setting.hyperparameters
+        self.cluster = setting.cluster
+        self.device = setting.device
+        self.seed = setting.seed
+        self.lockstep = self.cluster.size > 1
+        _require_fitting(setting)
+        self.hyperparameters.advise()
+        self.vocabulary: Vocabulary | None = None
+        self._rows = np.empty(0, np.int64)  # the buckets that have a row
+        self._trainer: Trainer | None = None
+        self._saved: Mapping[str, np.ndarray] = {}
+        self._agreed: list[np.ndarray] = []  # the tables as all hosts had them last
+        self._progress: Progress | None = None
+        self._final: WordVectors | None = None
+
+    def update(self, batch: Block | None) -> Iterable[Metric]:
+        if batch is not None:
+            self._learn(batch)
+        if self.cluster.size > 1:
+            self._agree()
+        return ()
+
+    def end_round(self) -> Iterable[Metric]:
+        return ()
+
+    def evaluate(self, channel: str, batches: Iterable[Any]) -> Iterable[Metric]:
+        """The mean rank correlation of the channel `evaluation`."""
+        if self._final is None or not self.hyperparameters.evaluation:
+            return ()
+        log.info("Evaluating word embeddings....")
+        found = evaluate(self._final, batches)
+        self._final.evaluation = found
+        log.info("%s", found)
+        return [Metric("train:mean_rho", found["mean_rho"])]
+
+    def stopping(self) -> None:
+        return None
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        state = {"seed": np.array(self.seed)}
+        if self.vocabulary is None:
+            return state
+        x, y = self._tables()
+        return state | self.vocabulary.state_dict() | {"rows": self._rows, "x": x.copy(), "y": y.copy()}
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        self.seed = int(state["seed"])
+        if "x" in state:
+            self.vocabulary = Vocabulary.of_state(state)
+            self._rows = np.array(state["rows"])
+            self._saved = {name: np.array(state[name]) for name in ("x", "y")}
+            self._trainer = None
+
+    def model(self) -> WordVectors | None:
+        if self.vocabulary is None:
+            return None
+        parameters = self.hyperparameters
+        x, y = self._tables()
+        grown = parameters.subwords
+        settings = fasttext_file.Settings(
+            dim=parameters.vector_dim,
+            window=parameters.window_size,
+            epoch=parameters.epochs,
+            min_count=parameters.min_count,
+            negatives=parameters.negative_samples,
+            model=fasttext_file.CBOW if parameters.mode == "cbow" else fasttext_file.SKIPGRAM,
+            buckets=parameters.buckets if grown else 0,
+            shortest=parameters.min_char if grown else 0,
+            longest=parameters.max_char if grown else 0,
+            threshold=parameters.sampling_threshold,
+        )
+        return WordVectors(
+            settings, self.vocabulary.compact(), Dense(x), Dense(y), self._rows if grown else None
+        )
+
+    def finish(self) -> tuple[WordVectors, Iterable[Metric]]:
+        if self._progress is not None:
+            self._progress.ended("!")
+        model = self.model()
+        if model is None:
+            raise UserError("channel 'train' is empty: there is no text in its data")
+        self._final = model
+        return model, ()
+
+    def _learn(self, block: Block) -> None:
+        corpus, parameters = block.corpus, self.hyperparameters
+        total = float(parameters.epochs * corpus.tokens)
+        if self._trainer is None:
+            self._start(corpus.vocabulary, total)
+        assert self._trainer is not None
+        if self._progress is None:
+            self._progress = Progress(total, parameters.learning_rate, LINE)
+        begin = block.epoch * corpus.tokens
+        self._trainer.learn([(segment.tokens, begin + segment.position) for segment in block.segments])
+        last = block.segments[-1]
+        self._progress.add(
+            sum(len(segment.tokens) for segment in block.segments), begin + last.position + len(last.tokens)
+        )
+
+    def _start(self, vocabulary: Vocabulary, total: float) -> None:
+        from algorithms.kernels import simd, word2vec
+        from algorithms.kernels.draws_cpu import uniform_rows
+
+        parameters = self.hyperparameters
+        width, words = parameters.vector_dim, vocabulary.words
+        starts, members = np.empty(0, np.int64), np.empty(0, np.int32)
+        if parameters.subwords:
+            starts, members = self._bags(vocabulary)
+        rows = (
+            words + len(self._rows) + parameters.subwords
+        )  # the last one for the buckets without a row: zeros
+        require_memory(4 * simd.stride(width) * (rows + words), f"{rows} rows of vector_dim={width}")
+        x, y = simd.empty(rows, width), simd.empty(words, width)
+        if self._saved:
+            x[:, :width], y[:, :width] = self._saved["x"], self._saved["y"]
+            self._saved = {}
+        else:
+            keys = np.concatenate([np.arange(words), words + self._rows])
+            uniform_rows(np.uint64(self.seed), keys, np.float32(1 / width), width, x)
+        counts = vocabulary.counts
+        share = counts / counts.sum()
+        ratio = parameters.sampling_threshold / share
+        plan = word2vec.Plan(
+            mode=MODES.index(parameters.mode),
+            keep=(np.minimum(np.sqrt(ratio) + ratio, 1.0) * 2**32).astype(np.int64),
+            noise=counts.astype(np.float64) ** POWER,
+            starts=starts,
+            members=members,
+            window=parameters.window_size,
+            negatives=parameters.negative_samples,
+            batch=parameters.batch_size,
+            end=vocabulary.end,
+            rate=parameters.learning_rate,
+            total=total,
+            seed=self.seed,
+        )
+        self.vocabulary = vocabulary
+        self._trainer = word2vec.trainer(x, y, plan, self.device)
+        if self.cluster.size > 1:
+            self._agreed = [x.copy(), y.copy()]
+
+    def _bags(self, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
+        """The input rows of each word: its own, then those of its n-grams' buckets."""
+        parameters = self.hyperparameters
+        ends, buckets = vocabulary.ngrams(parameters.min_char, parameters.max_char, parameters.buckets)
+        words = vocabulary.words
+        self._rows, places = np.unique(buckets.astype(np.int64), return_inverse=True)
+        starts = ends + np.arange(words + 1)
+        members = np.empty(starts[-1], np.int32)
+        own = np.zeros(len(members), bool)
+        own[starts[:-1]] = True
+        members[own] = np.arange(words)
+        members[~own] = words + places
+        return starts, members
+
+    def _tables(self) -> tuple[np.ndarray, np.ndarray]:
+        if self._trainer is None:
+            return self._saved["x"], self._saved["y"]
+        x, y = self._trainer.tables()
+        width = self.hyperparameters.vector_dim
+        return x[:, :width], y[:, :width]
+
+    def _agree(self) -> None:
+        """Average each row over the hosts that changed it since they last agreed."""
+        if self._trainer is None:  # a host without a block before the others have begun
+            raise UserError(
+                f"the text of channel 'train' is too short for {self.cluster.size} hosts: train it on one"
+            )
+        for table, agreed in zip(self._trainer.tables(), self._agreed, strict=True):
+            hosts = (table != agreed).any(axis=1).astype(np.int64)
+            self.cluster.all_sum(hosts)
+            rows = np.flatnonzero(hosts)
+            change = table[rows] - agreed[rows]
+            self.cluster.all_sum(change)
+            agreed[rows] += change / hosts[rows, None].astype(np.float32)
+            table[rows] = agreed[rows]
+
+
+def _require_fitting(setting: Setting) -> None:
+    """Raise UserError for channels and hosts that the mode has no use for."""
+    mode = setting.hyperparameters.mode
+    if "validation" in setting.channels:
+        raise UserError(
+            f"channel 'validation' does not go with mode '{mode}': word vectors take the channel 'train' "
+            "only; leave it out, or choose mode 'supervised'"
+        )
+    if setting.hyperparameters.early_stopping:
+        raise UserError(f"early_stopping=True does not go with mode '{mode}': only 'supervised' is validated")
+    require_one_host(setting, distributed=mode == "batch_skipgram")
+    where = "single machine GPU" if setting.device != "cpu" else "single machine CPU"
+    if setting.cluster.size > 1:
+        log.info(
+            "Running distributed CPU BlazingText training using %s on %d hosts.", mode, setting.cluster.size
+        )
+    else:
+        log.info("Running %s BlazingText training using %s mode.", where, mode)

@@ -1,0 +1,33 @@
+"""What a machine, or several, can be asked to do."""
+
+from __future__ import annotations
+
+import os
+
+from algorithms.base import Setting
+from algorithms.errors import UserError
+
+
+def require_memory(size: int, what: str) -> None:
+    """Raise UserError if `size` bytes for `what` are more than this machine has."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > there:
+        raise UserError(
+            f"{what} need {size:,} bytes of memory, this machine has {there:,}: lower vector_dim or buckets, "
+            "raise min_count, or take a larger machine"
+        )
+
+
+def require_one_host(setting: Setting, *, distributed: bool) -> None:
+    """Raise UserError for several hosts, unless the mode is `distributed` and they have no GPUs."""
+    if setting.cluster.size == 1:
+        return
+    if not distributed:
+        raise UserError(
+            f"mode '{setting.hyperparameters.mode}' trains on one host, not on {setting.cluster.size}: only "
+            "batch_skipgram does on several; set the number of instances to 1"
+        )
+    if setting.device != "cpu":
+        raise UserError(
+            f"BlazingText trains on GPUs of one host, not of {setting.cluster.size}: use one, or CPU hosts"
+        )

@@ -1,0 +1,31 @@
+"""Model folders: ours, those of AWS's image and fastText's own, told by their content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from algorithms.base import Model
+from algorithms.blazingtext import fasttext_file
+from algorithms.blazingtext.classifier import Classifier
+from algorithms.blazingtext.recognition import TEXT, binary
+from algorithms.blazingtext.vectors import WordVectors, read_text
+from algorithms.errors import UserError
+
+
+def load(folder: Path, device: str) -> Model:
+    """A classifier or word vectors; answers are looked up or a small product, on the CPU.
+
+    Raises UserError that says what is wrong with the files.
+    """
+    path = binary(folder)
+    if path is not None:
+        file = fasttext_file.read(path)
+        supervised = file.settings.model == fasttext_file.SUPERVISED
+        return Classifier.of_file(file) if supervised else WordVectors.of_file(file)
+    if (folder / TEXT).is_file():
+        return read_text(folder / TEXT)
+    held = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) if folder.is_dir() else ""
+    raise UserError(
+        f"{folder} holds no BlazingText model: expected model.bin, vectors.bin, vectors.txt or another .bin "
+        f"or .ftz of fastText; found {held or 'nothing'}"
+    )

@@ -1,0 +1,96 @@
+"""Requests as AWS's image takes them, and its answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import orjson
+
+from algorithms.base import Answer, Columns
+from algorithms.blazingtext.classifier import Classifier, Texts
+from algorithms.blazingtext.vectors import Lookup
+from algorithms.errors import UserError
+
+JSON = "application/json"
+REFUSED = "Unable to decode payload: Incorrect data format."
+
+
+def decode(body: bytes, media: str, model: Any) -> Texts | Lookup:
+    """Read `{"instances": ["...", ...], "configuration": {"k": 2}}`, or JSON lines of `{"source": "...",
+    "k": 2}`. Raises UserError, naming the instance or the line."""
+    texts, wanted = _document(body) if media == JSON else _lines(body)
+    lines = [text.encode("utf-8", "surrogatepass") for text in texts]
+    return Texts(lines, wanted) if isinstance(model, Classifier) else Lookup(lines)
+
+
+def encode(columns: Columns, media: str, answer: Answer) -> bytes:
+    """A bare list of objects, or one a line."""
+    names = list(columns)
+    rows = zip(*(_values(column) for column in columns.values()), strict=True)
+    texts = [
+        b"{" + b", ".join(b'"%s": %s' % (n.encode(), v) for n, v in zip(names, row, strict=True)) + b"}"
+        for row in rows
+    ]
+    if media == JSON:
+        return b"[" + b", ".join(texts) + b"]"
+    return b"\n".join(texts) + (b"" if answer.batch or not texts else b"\n")
+
+
+def _values(column: np.ndarray) -> list[bytes]:
+    if column.dtype == object:
+        return [_written(value) for value in column.tolist()]
+    return [_written(row) for row in np.asarray(column, np.float64).tolist()]
+
+
+def _written(value: Any) -> bytes:
+    """JSON, with a blank behind each comma of a list."""
+    if isinstance(value, list):
+        return b"[" + b", ".join(map(orjson.dumps, value)) + b"]"
+    return orjson.dumps(value)
+
+
+def _document(body: bytes) -> tuple[list[str], list[int]]:
+    document = _parsed(body, "the request")
+    instances = document.get("instances") if isinstance(document, dict) else None
+    if not isinstance(instances, list):
+        raise UserError(f'{REFUSED} The request must be an object with a list "instances" of strings')
+    for number, text in enumerate(instances, 1):
+        if not isinstance(text, str):
+            raise UserError(f"{REFUSED} Instance {number} is no string: {_shown(text)}")
+    configuration = document.get("configuration", {})
+    if not isinstance(configuration, dict):
+        raise UserError(f'{REFUSED} "configuration" must be an object such as {{"k": 2}}')
+    return instances, [_k(configuration.get("k", 1), '"configuration"')] * len(instances)
+
+
+def _lines(body: bytes) -> tuple[list[str], list[int]]:
+    texts, wanted = [], []
+    for number, line in enumerate(body.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        document = _parsed(line, f"line {number}")
+        text = document.get("source") if isinstance(document, dict) else None
+        if not isinstance(text, str):
+            raise UserError(f'{REFUSED} Line {number} must be an object such as {{"source": "text", "k": 2}}')
+        texts.append(text)
+        wanted.append(_k(document.get("k", 1), f"line {number}"))
+    return texts, wanted
+
+
+def _parsed(text: bytes, where: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise UserError(f"{REFUSED} {where[0].upper() + where[1:]} is no JSON: {error}") from None
+
+
+def _k(value: Any, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UserError(f"{REFUSED} k in {where} must be a whole number from 1 on, not {_shown(value)}")
+    return value
+
+
+def _shown(value: Any) -> str:
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from algorithms.kernels import simd
+from algorithms.kernels.replica_cpu import Replicas, claim, share
+
+
+def table() -> np.ndarray:
+    found = simd.empty(5, 20)
+    found[:] = np.arange(5)[:, None]
+    return found
+
+
+def test_one_thread_works_on_the_table_itself() -> None:
+    rows = table()
+    view = Replicas(rows, 1).view(0)
+    assert claim(*view, 3) == 3
+    assert view[1] is rows
+
+
+@pytest.mark.parametrize(("strength", "moved"), [(0.0, 3.0), (50.0, 1.5)])
+def test_changes_of_rare_rows_add_up_and_those_of_frequent_ones_are_averaged(
+    strength: float, moved: float
+) -> None:
+    rows = table()
+    replicas = Replicas(rows, 2)
+    for thread, change in ((0, 1.0), (1, 2.0)):
+        view = replicas.view(thread)
+        slot = claim(*view, 3)
+        view[1][slot] += change
+        view[3][slot] += strength
+    replicas.merge()
+    np.testing.assert_allclose(rows[3], 3 + moved, rtol=1e-6)
+    assert (rows[[0, 1, 2, 4]] == table()[[0, 1, 2, 4]]).all()
+
+
+def test_a_row_that_one_thread_touched_is_its_copy_and_is_copied_anew_afterwards() -> None:
+    rows = table()
+    replicas = Replicas(rows, 2)
+    for _ in range(2):
+        view = replicas.view(1)
+        slot = claim(*view, 2)
+        assert claim(*view, 2) == slot
+        view[1][slot] += 1
+        replicas.merge()
+    assert (rows[2] == 4).all()
+
+
+def test_the_share_is_that_of_one_thread_after_the_other() -> None:
+    left = np.exp(-0.7)
+    assert share(np.float32(0.7), 4) == pytest.approx((1 - left**4) / (4 * (1 - left)), rel=1e-6)
