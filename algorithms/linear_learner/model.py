@@ -64,13 +64,20 @@ class Model:
 
     def predict(self, batch: Records, options: Mapping[str, str]) -> Columns:
         """score: (n,) float32, or (n, C) of a multiclass classifier; predicted_label: (n,) int64, unless of
-        a regressor. The answer to a row does not depend on the others of its batch."""
+        a regressor. The answer to a row does not depend on the others of its batch. Raises UserError for
+        rows of another width, and for values so large that float32 does not hold their scores."""
         if batch.width != self.width:
             raise UserError(
                 f"{batch.where(0)} has {batch.width} values, but the model was trained with "
                 f"{self.width} features: send {self.width} values a record"
             )
-        score = served(self.raw(batch.features), self.loss)
+        with np.errstate(over="ignore", invalid="ignore"):  # told of right here
+            score = served(self.raw(batch.features), self.loss)
+        finite = np.isfinite(score).all(axis=1)
+        if not finite.all():
+            raise UserError(
+                f"{batch.where(int(finite.argmin()))} has values too large: its score is not finite"
+            )
         if self.predictor_type == "multiclass_classifier":
             return {"score": score, "predicted_label": score.argmax(axis=1)}
         score = score[:, 0]
@@ -167,6 +174,9 @@ def _ours(folder: Path) -> Model:
     threshold = facts.get("threshold")
     if threshold is not None and not isinstance(threshold, int | float):
         raise UserError(f"{folder / artifact.DESCRIPTION}: threshold is no number: {threshold!r}")
+    chosen, metrics = (facts.get(name, {}) for name in ("chosen", "metrics"))
+    if not isinstance(chosen, dict) or not isinstance(metrics, dict):
+        raise UserError(f"{folder / artifact.DESCRIPTION}: chosen and metrics must be objects")
     weight, bias = ours.arrays["weight"], ours.arrays["bias"]
     if weight.ndim != 2 or bias.shape != weight.shape[:1]:
         raise UserError(
@@ -180,10 +190,10 @@ def _ours(folder: Path) -> Model:
         loss=str(facts.get("loss")),
         threshold=0.5 if threshold is None else threshold,
         hyperparameters=ours.hyperparameters,
-        chosen=facts.get("chosen"),
+        chosen=chosen,
         mean=ours.arrays.get("mean"),
         stdev=ours.arrays.get("stdev"),
-        metrics=facts.get("metrics"),
+        metrics=metrics,
     )
     return _checked(model, folder)
 
@@ -201,7 +211,7 @@ def _checked(model: Model, path: Path) -> Model:
     outputs, width = model.weight.shape
     if not width or not outputs or (outputs > 1) != (model.predictor_type == "multiclass_classifier"):
         raise UserError(f"{path}: {outputs} outputs of {width} features are no {model.predictor_type}")
-    for name, array in (("weights", model.weight), ("bias", model.bias)):
-        if not np.isfinite(array).all():
-            raise UserError(f"{path}: the {name} of the model are not all finite: train it again")
+    for name, found in (("weight", model.weight), ("bias", model.bias), ("threshold", model.threshold)):
+        if not np.isfinite(found).all():
+            raise UserError(f"{path}: the {name} of the model is not finite: train it again")
     return model

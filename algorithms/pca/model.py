@@ -59,13 +59,20 @@ class Model:
         )
 
     def predict(self, batch: Records, options: Mapping[str, str]) -> Columns:
-        """`projection`, (n, r) float32: (x - mean) v, the leading component last."""
+        """`projection`, (n, r) float32: (x - mean) v, the leading component last. Raises UserError for rows
+        of another width, and for values so large that float32 does not hold their projections."""
         if batch.width != self.width:
             raise UserError(
                 f"{batch.where(0)} has {batch.width} values, but the model was trained with "
                 f"{self.width} features"
             )
-        return {"projection": self.project(batch.features)}
+        with np.errstate(over="ignore", invalid="ignore"):  # told of right here
+            projection = self.project(batch.features)
+        finite = np.isfinite(projection).all(axis=1)
+        if not finite.all():
+            where = batch.where(int(finite.argmin()))
+            raise UserError(f"{where} has values too large: its projection is not finite")
+        return {"projection": projection}
 
     def project(self, rows: Any) -> np.ndarray:
         """(n, r) float32 of (n, d) float32 rows, dense or `csr_array`, which stays sparse."""

@@ -203,7 +203,7 @@ def rewritten(folder: Path, **changes: Any) -> None:
         ({"fc0_weight": None}, "expected a dense matrix fc0_weight"),
         ({"fc0_weight": np.ones(3, np.float32)}, "expected a dense matrix fc0_weight"),
         ({"fc0_bias": np.ones((1, 2), np.float32)}, "fc0_weight has 1 outputs, but fc0_bias is of shape"),
-        ({"fc0_weight": np.full((3, 1), np.nan, np.float32)}, "the weights of the model are not all finite"),
+        ({"fc0_weight": np.full((3, 1), np.nan, np.float32)}, "the weight of the model is not finite"),
         ({"predictor_type": "clusterer"}, "predictor_type is 'clusterer', expected one of binary_classifier"),
         ({"loss_type": "squared_loss"}, "the loss 'squared_loss' is not one of a binary_classifier"),
         ({"predictor_type": "multiclass_classifier", "loss_type": "softmax_loss"}, "1 outputs of 3 features"),
@@ -223,12 +223,23 @@ def test_a_model_of_aws_without_bias_has_none(tmp_path: Path) -> None:
     assert load(tmp_path, "cpu").bias.tolist() == [0]
 
 
+@pytest.mark.parametrize("kind", list(LOSSES))
+def test_a_row_whose_score_is_beyond_float32_is_named(kind: str) -> None:
+    weight = np.array([[1e30, -1e30]] * (3 if kind == "multiclass_classifier" else 1))
+    large = Model(weight, np.zeros(len(weight)), predictor_type=kind, loss=LOSSES[kind])
+    with pytest.raises(UserError, match="record 2 of the request has values too large"):
+        large.predict(records([[1, 1], [1e20, 1e19]] if kind == "regressor" else [[1, 1], [1e20, 1e20]]), {})
+
+
 @pytest.mark.parametrize(
     ("facts", "sentence"),
     [
         ({"predictor_type": "ranker"}, "predictor_type is 'ranker'"),
         ({"loss": None}, "the loss 'None' is not one of"),
         ({"threshold": "high"}, "threshold is no number: 'high'"),
+        ({"threshold": float("nan")}, "the threshold of the model is not finite"),
+        ({"metrics": 3}, "chosen and metrics must be objects"),
+        ({"chosen": [1, 2]}, "chosen and metrics must be objects"),
     ],
 )
 def test_a_damaged_model_of_ours_says_what_is_wrong(

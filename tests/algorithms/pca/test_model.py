@@ -112,6 +112,14 @@ def test_the_width_of_a_request_is_checked() -> None:
         Model(S, V, MEAN).predict(request, {})
 
 
+def test_a_row_whose_projection_is_beyond_float32_is_named() -> None:
+    rows = np.zeros((3, 5), np.float32)
+    rows[1] = 3e38 * np.sign(V[:, 0])
+    request = Records(rows, origins=((0, Origin("the request")),))
+    with pytest.raises(UserError, match="record 2 of the request has values too large"):
+        Model(S, V, MEAN).predict(request, {})
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
