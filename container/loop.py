@@ -142,6 +142,8 @@ class Loop:
         def counted() -> Iterator[Any]:
             nonlocal seen
             for batch in data.epoch(number):
+                if self._stop.requested:  # whoever stops a job gives it seconds
+                    return
                 seen += 1
                 yield batch
 

@@ -127,6 +127,20 @@ def test_a_long_epoch_gives_a_sign_of_life(
     assert "\r" not in caplog.text
 
 
+def test_told_to_stop_a_channel_is_not_scored_to_its_end(tmp_path: Path) -> None:
+    run, scored = Run(tmp_path), []
+
+    def hook(*now: int) -> None:
+        scored.append(now)
+        if now == (0, 1):
+            run.stop.request()
+
+    run.validation = Batches(hook)
+    run.go()
+    assert scored == [(0, 0), (0, 1)]
+    assert len(run.published) == 1
+
+
 class Nothing:
     """A channel that may be empty: a sharded one of which no host got a file."""
 
