@@ -62,7 +62,14 @@ class Model:
                 f"{batch.where(0)} has {batch.width} values, but the model was trained with "
                 f"{self.width} features"
             )
-        scores = self.scores(batch.features)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scores = self.scores(batch.features)
+        if not np.isfinite(scores).all():
+            row = int(np.argmin(np.isfinite(scores)))
+            raise UserError(
+                f"{batch.where(row)} has values so large that its score is beyond float32; scale them as the "
+                "training data were"
+            )
         if self.predictor_type == "regressor":
             return {"score": scores}
         probabilities = np.exp(-np.logaddexp(0, -scores.astype(np.float64))).astype(np.float32)

@@ -79,6 +79,13 @@ def test_a_row_without_keys_scores_the_bias() -> None:
     assert answer(model(), csr_array((3, 12), dtype=np.float32))["score"].tolist() == [0.25] * 3
 
 
+@pytest.mark.parametrize("form", [csr_array, np.asarray])
+def test_a_score_that_is_no_number_is_refused(form: Any) -> None:
+    features = np.array([[0, 0, 1], [0, 1e30, 1e30]], np.float32)
+    with pytest.raises(UserError, match="record 2 has values so large"):
+        answer(model(3), form(features))
+
+
 def test_another_width_is_refused() -> None:
     with pytest.raises(UserError, match="has 11 values, but the model was trained with 12 features"):
         answer(model(), some(11))
