@@ -17,7 +17,7 @@ MODULES: dict[str, str | None] = {
     "xgboost": "algorithms.xgboost",
     "seq2seq": None,
     "forecasting-deepar": None,
-    "blazingtext": None,
+    "blazingtext": "algorithms.blazingtext",
     "object2vec": None,
     "object-detection": None,
     "image-classification": None,
