@@ -85,7 +85,7 @@ def _parse(text, delimiter, columns, features, targets):  # type: ignore[no-unty
                 value = mantissa * POWERS[power] if power >= 0 else mantissa / POWERS[-power]
                 if negative:
                     value = -value
-            elif at != start:  # a sign or a point alone
+            elif at != start or columns == 1:  # a sign or a point alone; a blank line, which is no row
                 return -1
             if column < labels:
                 targets[row, column] = value

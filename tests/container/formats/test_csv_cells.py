@@ -51,6 +51,12 @@ def test_what_is_not_plain_is_left_to_others(text: str) -> None:
     assert csv_cells.parse(text.encode(), ",", 1, 2, 1) is None
 
 
+@pytest.mark.parametrize("text", ["1\n\n2\n", "\n1", "1\r\n\r\n2\r\n"])
+def test_a_blank_line_is_no_row_of_a_single_column(text: str) -> None:
+    rows = text.count("\n") + (not text.endswith("\n"))
+    assert csv_cells.parse(text.encode(), ",", rows, 1, 0) is None
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=60), st.integers(1, 4))
 def test_any_bytes_are_parsed_or_left(text: bytes, columns: int) -> None:
