@@ -83,6 +83,8 @@ class Spill:
         self._blocks: list[_Kept] = []
         self._size = 0
         self._bytes: np.ndarray | None = None
+        if self._file is not None:  # of a pass that ended early
+            self._file.close()
         try:
             self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  # open as long as this lives
             weakref.finalize(self, self._file.close)
@@ -90,6 +92,7 @@ class Spill:
             self._refuse(error)
 
     def _write(self, block: Records) -> None:
+        assert self._file is not None
         features = block.features
         arrays = (
             (features.data, features.indices, features.indptr)
@@ -110,6 +113,7 @@ class Spill:
                     block.origins,
                 )
             )
+            self._file.flush()  # here a full disk is no misfortune yet
         except OSError as error:
             self._refuse(error)
 

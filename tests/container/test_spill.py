@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +48,12 @@ def test_a_pass_that_ends_early_is_forgotten(tmp_path: Path) -> None:
     for _ in kept.keep([DENSE, DENSE]):
         break
     assert not kept.complete
+    early = kept._file
     list(kept.keep([DENSE]))
     assert kept.complete
     assert len(list(kept.blocks())) == 1
+    assert early is not None
+    assert early.closed  # its space is free
 
 
 def test_a_full_disk_costs_a_warning_and_nothing_else(
@@ -60,3 +66,23 @@ def test_a_full_disk_costs_a_warning_and_nothing_else(
     assert len(caplog.records) == 1
     assert "every epoch parses them anew" in caplog.text
     assert len(list(kept.keep([DENSE]))) == 1
+
+
+class Full(io.BytesIO):
+    """A file whose disk has room for its buffer alone."""
+
+    def __init__(self, dir: Path) -> None:  # noqa: A002  # as tempfile calls it
+        super().__init__()
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_disk_that_turns_out_full_costs_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(spill.tempfile, "TemporaryFile", Full)
+    kept = Spill(tmp_path)
+    assert len(list(kept.keep([DENSE, SPARSE]))) == 2
+    assert not kept.complete
+    assert "No space left on device" in caplog.text
