@@ -33,12 +33,15 @@ log = logging.getLogger("optml")
 
 CRITERIA = "early_stopping:criteria"
 SCORES_BYTES = 32 << 20  # of all models' scores of the rows that are evaluated at a time
-SAMPLE_BYTES = 64 << 20  # of training rows, for choosing a model where there is no validation channel
+SAMPLE_ROWS, SAMPLE_BYTES = (
+    100_000,
+    64 << 20,
+)  # of train, to choose a model where there is no validation channel
 
 
 class Learner:
     """State: the first rows until the scaler has seen num_point_for_scaler of them; then the scaler and the
-    stack of models. Without a validation channel some of those rows are kept, to choose a model by."""
+    stack of models. Without a validation channel the first rows are kept, to choose a model by."""
 
     round: int | None = None
     lockstep = True
@@ -58,6 +61,7 @@ class Learner:
         self.scaler: Scaler | None = None
         self.stack: Stack | None = None
         self.sample: list[Records] = []
+        self._room = [min(self.hyperparameters.calibration_rows, SAMPLE_ROWS), SAMPLE_BYTES]  # left in it
         self.epoch = 0
         self.rows = 0  # of this epoch and host
         self.objective = np.full(len(self.points), np.nan)  # of the last whole epoch
@@ -135,6 +139,7 @@ class Learner:
             state["choice_values"], state["choice_thresholds"] = choice.values, choice.thresholds
             state["choice_best"] = np.array(choice.best)
             state["choice_warning"] = np.frombuffer(choice.warning.encode(), np.uint8)
+        state["sample_room"] = np.array(self._room)
         return state | self.scaler.state_dict() | self.stack.state_dict() | arrays(self.sample, "sample")
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
@@ -150,6 +155,7 @@ class Learner:
             values, thresholds = np.array(state["choice_values"]), np.array(state["choice_thresholds"])
             best = int(state["choice_best"])
             self.choice = Choice(values, thresholds, best, "", maximize=False, warning=warning)
+        self._room = state["sample_room"].tolist()
         sample = records(state, "sample")
         self.sample = [] if sample is None else [sample]
 
@@ -210,8 +216,6 @@ class Learner:
         stack = self._prepare(scaler)
         if self.warm is not None:
             stack.start_from(*unfold(self.warm, scaler, parameters))
-        if not self.validated:
-            self.sample = self._kept(first)
         for batch in self.waiting.steps():
             self._learn(batch, None if batch is None else self._checked(batch, "train"))
 
@@ -224,23 +228,15 @@ class Learner:
         self.stack = Stack(parameters, self.points, scaler, device=self.device, seed=self.seed)
         return self.stack
 
-    def _kept(self, rows: list[Records]) -> list[Records]:
-        """As many of the rows as SAMPLE_BYTES and num_calibration_samples allow."""
-        most = self.hyperparameters.calibration_rows
-        room = SAMPLE_BYTES
-        kept = []
-        for batch in rows:
-            sparse = not isinstance(batch.features, np.ndarray)
-            size = 8 * batch.features.nnz if sparse else batch.features.nbytes
-            fits = len(batch) if size <= room else len(batch) * room // size
-            fits = min(fits, most)
-            if fits:
-                kept.append(batch[:fits])
-            most -= fits
-            room -= size
-            if most <= 0 or room <= 0:
-                break
-        return kept
+    def _keep(self, batch: Records) -> None:
+        """Take rows into the sample, as many as it has room for."""
+        rows, room = self._room
+        sparse = not isinstance(batch.features, np.ndarray)
+        size = 8 * batch.features.nnz if sparse else batch.features.nbytes
+        fits = min(rows, len(batch) if size <= room else len(batch) * room // size)
+        if fits > 0:
+            self.sample.append(batch[:fits])
+        self._room = [rows - max(fits, 0), room - size]
 
     def _learn(self, batch: Records | None, y: np.ndarray | None) -> None:
         assert self.stack is not None
@@ -251,6 +247,8 @@ class Learner:
             shift, scale = self._label
             rows, targets = batch.features, (y - shift) / scale
             self.rows += len(batch)
+            if not self.validated and self.epoch == 0:
+                self._keep(batch)
         self.stack.step(rows, targets, self.cluster)
 
     def _bury(self, stack: Stack) -> None:

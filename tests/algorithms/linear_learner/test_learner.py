@@ -279,6 +279,24 @@ def test_scores_of_many_classes_are_computed_a_few_rows_at_a_time(monkeypatch: p
     np.testing.assert_allclose(in_pieces, at_once, rtol=1e-6)  # sums of float32 losses in another order
 
 
+def test_the_rows_to_choose_a_model_by_are_not_those_of_the_scaler_alone() -> None:
+    state = learner(num_point_for_scaler=1)
+    epochs(state, batches(), 2)
+    assert sum(map(len, state.sample)) == 600
+    state = learner(num_point_for_scaler=200, num_calibration_samples=130)
+    epochs(state, batches(), 2)
+    assert [len(part) for part in state.sample] == [50, 50, 30]
+
+
+def test_the_rows_to_choose_a_model_by_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("algorithms.linear_learner.learner.SAMPLE_BYTES", 4 * 6 * 120)
+    for rows in (ROWS, csr_array(ROWS)):
+        state = learner()
+        epochs(state, batches(rows), 2)
+        kept = sum(map(len, state.sample))
+        assert kept == (120 if rows is ROWS else 60)  # a sparse value takes 8 bytes, and its 6 are all there
+
+
 def test_without_bias_there_is_none() -> None:
     state = learner(use_bias=False)
     epochs(state, batches())
