@@ -223,7 +223,10 @@ class Report:
 
     def require_objective(self, tuned: str | None) -> None:
         """Raise UserError if the metric that the job was to optimise, or every one that could be, is NaN: a
-        tuning job would take it for a job that never said a word."""
+        tuning job would take it for a job that never said a word. One never measured gets a warning."""
+        if tuned in self._lines and tuned not in self.last:
+            measured = ", ".join(sorted(self._objectives & set(self.last))) or "none"
+            log.warning("Tuning objective '%s' was not measured; this job measured: %s", tuned, measured)
         names = [tuned] if tuned in self.last else sorted(self._objectives & set(self.last))
         if names and all(math.isnan(self.last[name]) for name in names):
             raise UserError(

@@ -154,3 +154,13 @@ def test_a_channel_without_rows_has_no_score(tmp_path: Path, caplog: pytest.LogC
     assert "Channel 'validation' is empty on every host: nothing is scored on it" in caplog.text
     assert "Early stopping" not in caplog.text
     assert run.report.batches == 9
+
+
+def test_an_objective_that_was_not_measured_is_warned_about(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Run(tmp_path).go()
+    run.report.require_objective("validation:loss")
+    assert "was not measured" not in caplog.text
+    run.report.require_objective("test:loss")
+    assert "'test:loss' was not measured; this job measured: train:final, validation:loss" in caplog.text
