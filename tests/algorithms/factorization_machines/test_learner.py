@@ -91,6 +91,44 @@ def test_one_update_is_adam_s_step_on_rows_that_occur_and_no_others() -> None:
     assert state.model().bias == pytest.approx(bias - 0.1 * np.sign(g), abs=1e-4)  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    ("given", "rescale", "clip"),
+    [
+        ({}, 1 / 50, math.inf),
+        ({"rescale_grad": 2.0}, 2.0, math.inf),
+        ({"clip_gradient": 0.02}, 1 / 50, 0.02),
+        ({"clip_gradient": -1.0}, 1 / 50, math.inf),
+    ],
+)
+def test_gradients_are_rescaled_decayed_and_clipped_in_turn(
+    given: dict[str, float], rescale: float, clip: float
+) -> None:
+    features, labels = sparse(50, 10, 0.5)
+    rates = {
+        "factors_lr": 1e4,
+        "linear_lr": 2e4,
+        "bias_lr": 3e4,
+        "eps": 100.0,
+    }  # steps follow gradients' sizes
+    decays = {"factors_wd": 0.1, "linear_wd": 0.2, "bias_wd": 0.3}
+    starts = {"factors_init_sigma": 0.5, "bias_init_sigma": 1.0}
+    state = learner(10, **rates, **decays, **starts, **given)
+    state.dense = False
+    before, bias = rows_of(state).astype(np.float64), state.model().bias  # type: ignore[union-attr]
+    state.update(Records(features, labels[:, None]))
+    _, _, slopes, gradient = reference(
+        before, bias, features.toarray().astype(float), labels, classifier=False
+    )
+    values = np.append(before.reshape(-1), bias)
+    decay = np.append(np.tile([*[0.1] * 4, 0.2], 10), 0.3)
+    rate = np.append(np.tile([*[1e4] * 4, 2e4], 10), 3e4)
+    g = np.clip(rescale * np.append(gradient.reshape(-1), slopes.sum()) + decay * values, -clip, clip)
+    mean, square = (1 - BETA1) * g, (1 - BETA2) * g * g
+    step = rate * math.sqrt(1 - BETA2) / (1 - BETA1) * mean / (np.sqrt(square) + 100)
+    found = np.append(rows_of(state).reshape(-1), state.model().bias)  # type: ignore[union-attr]
+    np.testing.assert_allclose(found, values - step, rtol=1e-4, atol=1e-4)  # sums of 50 rows in float32
+
+
 def test_dense_batches_move_all_rows_and_score_as_sparse_ones() -> None:
     features, labels = sparse(50, 40, 0.05)
     (dense, first), (_, second) = (
@@ -149,7 +187,11 @@ def test_values_of_an_epoch_are_means_of_what_each_batch_scored_before_its_updat
         (f"train:{name}", batch) for batch in (0, 2) for name in ("rmse", "mse", "absolute_loss")
     ]
     assert lines[4].value == pytest.approx((every[:60] ** 2).mean(), rel=1e-5)
-    assert [metric.batch for metric in state.update(next(batches(features, labels, 20)))] == [0, 0, 0]
+    batch = next(batches(features, labels, 20))
+    scores = state.model().scores(batch.features)  # type: ignore[union-attr]
+    second = list(state.update(batch))
+    assert [metric.batch for metric in second] == [0, 0, 0]
+    assert second[1].value == pytest.approx(((labels[:20] - scores) ** 2).mean(), rel=1e-5)
 
 
 def test_terms_can_be_dropped() -> None:
@@ -170,20 +212,23 @@ def test_the_order_of_features_changes_nothing_but_rounding() -> None:
 
 @pytest.mark.parametrize("dense", [False, True])
 def test_a_resumed_state_goes_on_as_if_undisturbed(dense: bool) -> None:
-    features, labels = sparse(100)
+    features, labels = sparse(100, 60, 0.02)  # some occur first after the resume
     x = features.toarray() if dense else features
     given: dict[str, Any] = {"factors_lr": 0.05, "mini_batch_size": 20, "seed": 5}
-    state = learner(30, **given)
+    state = learner(60, **given)
     parts = list(batches(x, labels, 20))
     for part in parts[:3]:
         state.update(part)
-    resumed = learner(30, **given | {"seed": 6})
+    resumed = learner(60, **given | {"seed": 6})
     resumed.load_state_dict({name: array.copy() for name, array in state.state_dict().items()})
     for part in parts[3:]:
         assert list(state.update(part)) == list(resumed.update(part))
     assert list(state.end_round()) == list(resumed.end_round())
     np.testing.assert_array_equal(rows_of(state), rows_of(resumed))
-    fresh = learner(30)
+    ended = learner(60, **given)
+    ended.load_state_dict(state.state_dict())
+    assert ended.variances == state.variances != (0.0, 0.0)
+    fresh = learner(60)
     fresh.load_state_dict(fresh.state_dict())
     assert fresh.model() is None
 
