@@ -8,30 +8,24 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.sparse import csr_array, random_array
+from scipy.sparse import csr_array
 
 from algorithms.errors import UserError
-from algorithms.factorization_machines import parameters
-from algorithms.factorization_machines.learner import Learner
-from algorithms.factorization_machines.parameters import Parameters
 from algorithms.kernels.factorized import BETA1, BETA2, reference
 from algorithms.records import Origin, Records
 from container.formats import records as recordio
 from container.formats.layout import Layout
-from tests.algorithms.factorization_machines.training import absorb, batches, fit, learner, planted, values
+from tests.algorithms.factorization_machines.training import (
+    absorb,
+    batches,
+    fit,
+    learner,
+    planted,
+    rows_of,
+    sparse,
+    values,
+)
 from tests.algorithms.hosts import on_hosts
-
-
-def sparse(n: int = 60, d: int = 30, share: float = 0.2, seed: int = 0) -> tuple[csr_array, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    features = csr_array(random_array((n, d), density=share, format="csr", rng=rng, dtype=np.float32))
-    return features, rng.normal(size=n)
-
-
-def rows_of(state: Learner) -> np.ndarray:
-    model = state.model()
-    assert model is not None
-    return np.column_stack([model.factors, model.weights])
 
 
 @pytest.mark.parametrize(
@@ -280,39 +274,6 @@ def rows_of_fit(features: Any, labels: np.ndarray) -> np.ndarray:
     return np.column_stack([model.factors, model.weights])
 
 
-def test_a_hundred_million_features_cost_what_occurs_of_them() -> None:
-    rng = np.random.default_rng(0)
-    indices = np.sort(rng.integers(0, 10**8, (1000, 3)), axis=1).astype(np.int32)
-    features = csr_array(
-        (np.ones(3000, np.float32), indices.ravel(), np.arange(0, 3001, 3)), shape=(1000, 10**8)
-    )
-    state = learner(10**8, num_factors=64)
-    state.update(Records(features, rng.normal(size=(1000, 1))))
-    assert state.parameters.state.rows.nbytes < 4 << 20
-    model = state.model()
-    assert model is not None
-    assert model.ids is not None
-    assert len(model.ids) == len(np.unique(indices))
-
-
-def test_what_does_not_fit_is_said_in_numbers_first(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
-    monkeypatch.setattr(Parameters, "_memory", lambda self: 10_000)
-    caplog.set_level(logging.INFO, "optml")
-    state = learner(10**8, num_factors=64)
-    assert "780 bytes" in caplog.text
-    assert "72.6 GiB if all 100000000" in caplog.text
-    features, labels = sparse(60, 30)
-    wide = csr_array((features.data, features.indices, features.indptr), shape=(60, 10**8))
-    with pytest.raises(
-        UserError, match=r"30 features occur.* 22.9 KiB, but this machine has 9.77 KiB: lower num_f"
-    ):
-        state.update(Records(wide, labels[:, None]))
-    with pytest.raises(UserError, match=r"num_factors=1000: .* a single feature .* 11\.7 KiB, but this"):
-        learner(3, num_factors=1000)
-    with pytest.raises(UserError, match=r"machine has 9\.77 KiB"):
-        learner(1000).update(Records(np.ones((2, 1000), np.float32), np.ones((2, 1))))
-
-
 def test_divergence_names_the_epoch_the_batch_and_the_rates() -> None:
     features, labels = sparse()
     state = learner(30, factors_lr=1e30, mini_batch_size=20, epochs=2)
@@ -335,13 +296,6 @@ def test_divergence_in_the_last_update_is_no_model(dense: bool) -> None:
 def test_a_channel_that_is_empty_on_all_hosts_is_said() -> None:
     with pytest.raises(UserError, match="channel 'train' is empty"):
         learner(3).end_round()
-
-
-def test_batches_of_more_values_than_can_be_numbered_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parameters, "MOST", 100)
-    features, labels = sparse()
-    with pytest.raises(UserError, match=r"holds 360 values, more than 100: lower mini_batch_size"):
-        learner(30).update(Records(features, labels[:, None]))
 
 
 ORIGINS = ((0, Origin("train/a.pbr", 11)),)

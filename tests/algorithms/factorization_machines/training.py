@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, random_array
 
 from algorithms.base import Cluster, Metric, Setting
 from algorithms.factorization_machines import ALGORITHM
@@ -72,3 +72,15 @@ def planted(n: int, users: int = 1000, items: int = 1500) -> tuple[csr_array, np
     user, item = random.randint(users, size=n), random.randint(items, size=n)
     labels = 3.5 + bias_user[user] + bias_item[item] + (factors_user[user] * factors_item[item]).sum(axis=1)
     return pairs_of_ids(user, item, users, items), labels + 0.8 * random.randn(n)
+
+
+def sparse(n: int = 60, d: int = 30, share: float = 0.2, seed: int = 0) -> tuple[csr_array, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    features = csr_array(random_array((n, d), density=share, format="csr", rng=rng, dtype=np.float32))
+    return features, rng.normal(size=n)
+
+
+def rows_of(state: Learner) -> np.ndarray:
+    model = state.model()
+    assert model is not None
+    return np.column_stack([model.factors, model.weights])
