@@ -90,7 +90,7 @@ def load(folder: Path, device: str) -> Model:
             f"{folder / artifact.DESCRIPTION}: samples_per_tree is {rows!r}; expected a number >= 1"
         )
     arrays = {held: ours.arrays[name] for name, held in ARRAYS.items()}
-    wrong = _wrong(**arrays)
+    wrong = _wrong(**arrays, rows=rows)
     if wrong:
         raise UserError(f"{folder / artifact.ARRAYS} holds no forest: {wrong}")
     from algorithms.kernels.forest_growth import assemble
@@ -110,6 +110,7 @@ def _wrong(
     children: np.ndarray,
     dimensions: np.ndarray,
     cuts: np.ndarray,
+    rows: int,
 ) -> str:
     """What keeps these arrays from being a forest, for compiled code trusts them; "" where nothing does."""
     found = [array.dtype for array in (first, points, masses, children, dimensions, cuts)]
@@ -134,8 +135,12 @@ def _wrong(
     node = (children > after) & (children < first[tree + 1] - tree - 1)
     if not np.where(children >= 0, node, (leaf >= first[tree]) & (leaf < first[tree + 1])).all():
         return "children are not those of their tree"
+    if np.bincount(np.where(children >= 0, children, leaf + nodes).ravel(), minlength=1).max() > 1:
+        return "a node or a leaf has two parents"
     if ((dimensions < 0) | (dimensions >= points.shape[1])).any() or (masses < 1).any():
         return "cut dimensions or masses out of range"
+    if (np.add.reduceat(masses, first[:-1], dtype=np.int64) != rows).any():
+        return f"the masses of a tree's leaves do not add up to its {rows} rows"
     if not (np.isfinite(points).all() and np.isfinite(cuts).all()):
         return "points or cuts that are not finite"
     return ""

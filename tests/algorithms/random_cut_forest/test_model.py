@@ -74,6 +74,8 @@ def put(place: object, value: object) -> object:
         ("children", put((0, 0), 0), "children are not those of their tree"),
         ("children", put((0, 0), 10**6), "children are not those of their tree"),
         ("children", put((0, 1), -(10**6)), "children are not those of their tree"),
+        ("children", lambda array: put((1, 0), array[1, 1])(array), "has two parents"),
+        ("leaf_masses", lambda array: put(3, array[3] + 1)(array), "do not add up to its 40 rows"),
         ("cut_dimensions", put(0, 2), "cut dimensions or masses out of range"),
         ("leaf_masses", put(0, 0), "cut dimensions or masses out of range"),
         ("points", put((0, 0), np.nan), "not finite"),
