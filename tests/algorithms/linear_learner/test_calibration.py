@@ -65,8 +65,8 @@ def test_recall_at_target_precision_is_the_best_of_those_that_hold_it() -> None:
 
 
 def test_of_equally_good_thresholds_the_one_closest_to_a_half_is_taken() -> None:
-    found = calibrate(sweep([0.1, 0.2, 0.3, 0.4, 0.9], [0, 1, 0, 0, 1]), parameters())
-    assert (found.threshold, found.value) == (pytest.approx(0.65), 0.8)  # as good as 0.15
+    found = calibrate(sweep([0.1, 0.3, 0.6, 0.9], [0, 1, 0, 1]), parameters())
+    assert (found.threshold, found.value) == (pytest.approx(0.75), 0.75)  # 0.2 is as good, but farther away
     found = calibrate(sweep([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1]), parameters())
     assert found.threshold == pytest.approx(0.25)  # 0.75 is as good and as close: the lower one
 
@@ -96,7 +96,7 @@ def test_scores_below_zero_are_sorted_too() -> None:
 
 def test_precision_that_cannot_be_reached_comes_as_close_as_it_can() -> None:
     found = calibrate(
-        sweep([0.9, 0.8, 0.7, 0.1], [0, 1, 1, 0]),
+        sweep([0.3, 0.2, 0.15, 0.1], [0, 1, 1, 0]),  # closest to 0.5 nothing is found at all
         parameters("recall_at_target_precision", target_precision=0.95),
     )
     assert not found.reached

@@ -193,6 +193,42 @@ def test_early_stopping_keeps_the_best_epoch(caplog: pytest.LogCaptureFixture) -
     ] + [f"Early stopping: {CRITERIA} has not improved any more"]
 
 
+@pytest.mark.parametrize("loss", ["squared_loss", "huber_loss"])
+def test_validation_is_in_units_of_the_label_and_its_criterion_that_of_the_best_model(loss: str) -> None:
+    state = learner(channels=("train", "validation"), loss=loss, huber_delta=0.2, num_models=8)
+    epochs(state, batches(), 2)
+    found = {metric.model: metric.value for metric in state.evaluate("validation", batches())}
+    assert state.stack is not None
+    measure = Loss(loss, 0.2 * TARGET.std())
+    rows = (ROWS - ROWS.mean(axis=0)) / ROWS.std(axis=0)
+    for place in range(8):
+        weight, bias = state.stack.model(place)
+        z = (rows @ weight.T + bias) * TARGET.std() + TARGET.mean()
+        assert found[place] == pytest.approx(measure.value(z[:, None], TARGET).mean(), rel=1e-4)
+    criterion = found.pop(None)
+    assert criterion == min(found.values()) < found[0]
+    model, _ = state.finish()
+    assert isinstance(model, Model)
+    (objective, *_) = state.evaluate("validation", batches())
+    expected = measure.value(model.raw(ROWS)[:, None], TARGET).mean()
+    assert objective.value == pytest.approx(expected, rel=1e-6)
+
+
+def test_training_loss_is_watched_for_its_minimum() -> None:
+    for channels, sign in ((("train",), 1), (("train", "validation"), -1)):
+        rule, _ = learner(predictor_type="binary_classifier", channels=channels).stopping()
+        assert rule.sign == sign
+
+
+def test_a_learning_rate_below_the_schedule_s_minimum_stays() -> None:
+    given = {"optimizer": "sgd", "num_models": 1, "learning_rate": 1e-12, "lr_scheduler_minimum_lr": 1.0}
+    state = learner(**given)
+    epochs(state, batches())
+    drawn = np.random.default_rng((0, 1, 0)).uniform(-0.07, 0.07, (6, 1))
+    assert state.stack is not None
+    np.testing.assert_allclose(state.stack.model(0)[0], drawn.T, atol=1e-8)
+
+
 def test_a_diverged_model_is_dropped_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     wild = ROWS * np.float32(1e15)
     state = learner(optimizer="sgd", num_models=3, normalize_data=False, unbias_data=False, wd=0.0, l1=0.0)
@@ -201,6 +237,7 @@ def test_a_diverged_model_is_dropped_with_a_warning(caplog: pytest.LogCaptureFix
     assert "model 0 (learning_rate=0.1) diverged in epoch 0 and is dropped" in caplog.messages
     assert np.isnan(metrics[0].value)
     assert np.isfinite([metric.value for metric in metrics[1:]]).all()
+    assert np.isnan(epochs(state, batches(wild))[0].value)  # for good
     assert np.isfinite(weights(state)[0]).all()
 
 

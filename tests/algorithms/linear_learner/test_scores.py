@@ -118,6 +118,13 @@ def test_an_equal_score_of_an_earlier_class_ranks_first() -> None:
     assert found["dcg"] == pytest.approx((1 + 1 / np.log2(3)) / 2)
 
 
+def test_log_loss_takes_no_probability_for_0() -> None:
+    z = np.array([[[100, 0, 0]]], np.float32)
+    found = scored(z, np.array([1.0]), hyperparameters("multiclass_classifier", num_classes=3))
+    assert values(found)["multiclass_log_loss"] == pytest.approx(-np.log(1e-15))
+    assert values(found)["objective_loss"] == pytest.approx(100)
+
+
 def test_one_class_alone_has_no_area_under_the_curve() -> None:
     found = values(scored(np.zeros((5, 1, 1), np.float32), np.ones(5), hyperparameters("binary_classifier")))
     assert np.isnan(found["roc_auc_score"])
