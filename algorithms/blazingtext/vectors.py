@@ -150,6 +150,8 @@ def read_text(path: Path) -> WordVectors:
     for number, line in enumerate(lines):
         word, *values = line.rstrip().split(b" ")
         try:
+            if len(values) != dim:
+                raise ValueError
             table[number] = np.array(values, dtype=np.float32)
         except ValueError:
             raise UserError(

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from algorithms.base import Cluster, Metric
+from algorithms.blazingtext import ALGORITHM
+from algorithms.blazingtext.classifier import Texts
+from algorithms.blazingtext.data import Training, Validation
+from algorithms.blazingtext.limits import require_memory
+from algorithms.blazingtext.similarity import Pairs
+from algorithms.blazingtext.vectors import Lookup
+from algorithms.errors import UserError
+from tests.algorithms.blazingtext.sample import channel, setting, topics
+from tests.algorithms.hosts import on_hosts
+
+VECTORS = {"vector_dim": 16, "min_count": 1, "sampling_threshold": 0.01, "learning_rate": 0.1, "epochs": 2}
+LABELS = {
+    "mode": "supervised", "vector_dim": 8, "min_count": 1, "buckets": 500, "learning_rate": 0.5, "epochs": 6,
+}  # fmt: skip
+
+
+def trained(text: str, cluster: Cluster | None = None, **given: Any) -> Any:
+    wanted = setting(cluster, **given)
+    assert ALGORITHM.learner is not None
+    learner: Any = ALGORITHM.learner(wanted)
+    data = Training(channel(text), wanted)
+    rounds = max(sum(1 for _ in data.epoch(0)), 1)
+    for epoch in range(wanted.hyperparameters.epochs):
+        blocks = list(data.epoch(epoch))
+        if wanted.cluster.size > 1:
+            rounds = int(max(part[0] for part in wanted.cluster.gather(np.array([len(blocks)]))))
+        for step in range(rounds):
+            block = blocks[step] if step < len(blocks) else None
+            if block is not None or learner.lockstep:
+                assert list(learner.update(block)) == []
+        learner.end_round()
+    return learner
+
+
+def likeness(model: Any) -> float:
+    """How much nearer words of one subject are to each other than to those of the other."""
+    names = [f"{kind}{number}".encode() for kind in ("cat", "sea") for number in range(12)]
+    vectors = np.asarray(model.predict(Lookup(names), {})["vector"], np.float64)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    near = vectors @ vectors.T
+    return float(near[:12, :12].mean() - near[:12, 12:].mean())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"mode": "skipgram"},
+        {"mode": "cbow"},
+        {"mode": "batch_skipgram"},
+        {"mode": "skipgram", "subwords": True, "buckets": 300},
+        {"mode": "cbow", "subwords": True, "buckets": 300},
+    ],
+)
+def test_words_of_a_subject_come_to_lie_together(given: dict[str, Any]) -> None:
+    model, _ = trained(topics(1500, False), **(VECTORS | given)).finish()
+    assert likeness(model) > 0.3
+
+
+def test_hosts_learn_one_model_together() -> None:
+    def work(cluster: Any) -> Any:
+        return trained(topics(4000, False), cluster, **(VECTORS | {"mode": "batch_skipgram"})).model()
+
+    one, two = on_hosts(2, work)
+    assert (one.input.values == two.input.values).all()
+    assert (one.output.values == two.output.values).all()
+    assert likeness(one) > 0.3
+
+
+def test_the_same_seed_leaves_the_same_model() -> None:
+    one, two = (trained(topics(800, False), mode="skipgram", **VECTORS).model() for _ in range(2))
+    assert (one.input.values == two.input.values).all()
+
+
+@pytest.mark.parametrize("given", [VECTORS | {"mode": "skipgram"}, LABELS])
+def test_a_resumed_job_goes_on_as_if_undisturbed(given: dict[str, Any]) -> None:
+    text = topics(400, True)
+    whole = trained(text, **given)
+    wanted = setting(**given)
+    assert ALGORITHM.learner is not None
+    half: Any = ALGORITHM.learner(wanted)
+    data = Training(channel(text), wanted)
+    blocks = [block for epoch in range(wanted.hyperparameters.epochs) for block in data.epoch(epoch)]
+    for block in blocks[: len(blocks) // 2]:
+        half.update(block)
+    resumed: Any = ALGORITHM.learner(wanted)
+    resumed.load_state_dict({name: np.array(array) for name, array in half.state_dict().items()})
+    assert (resumed.model().input.values == half.model().input.values).all()
+    for block in blocks[len(blocks) // 2 :]:
+        resumed.update(block)
+    one, two = whole.model(), resumed.model()
+    assert (one.input.values == two.input.values).all()
+    assert (one.output.values == two.output.values).all()
+
+
+def accuracy(metrics: Any) -> float:
+    (metric,) = metrics
+    assert isinstance(metric, Metric)
+    return metric.value
+
+
+def test_subjects_are_told_apart() -> None:
+    learner = trained(topics(600, True), **LABELS)
+    _, metrics = learner.finish()
+    assert accuracy(metrics) > 0.98
+    blocks = Validation(channel(topics(200, True, seed=1) + "__label__new a b\nno label\n", "validation"))
+    assert accuracy(learner.evaluate("validation", blocks.epoch(0))) > 0.98
+
+
+def test_accuracy_is_what_the_model_itself_predicts() -> None:
+    learner = trained(topics(60, True), **(LABELS | {"epochs": 1, "learning_rate": 0.4}))
+    lines = topics(100, True, seed=1).splitlines()
+    lines[0] += " unheard"
+    model, _ = learner.finish()
+    text = "\n".join(lines) + "\n"
+    found = accuracy(learner.evaluate("validation", Validation(channel(text, "validation")).epoch(0)))
+    answers = model.predict(Texts([line.encode() for line in lines], [1] * 100), {})["label"]
+    assert found == np.mean([answer[0] in line for answer, line in zip(answers, lines, strict=True)])
+
+
+def test_early_stopping_scores_from_its_first_epoch_on() -> None:
+    given = LABELS | {"early_stopping": True, "min_epochs": 3, "epochs": 3}
+    wanted = setting(channels=("train", "validation"), **given)
+    assert ALGORITHM.learner is not None
+    learner: Any = ALGORITHM.learner(wanted)
+    data, held_out = Training(channel(topics(200, True)), wanted), channel(topics(50, True, 1), "validation")
+    scored = []
+    for epoch in range(3):
+        for block in data.epoch(epoch):
+            learner.update(block)
+        learner.end_round()
+        scored.append(list(learner.evaluate("validation", Validation(held_out).epoch(epoch))))
+    assert [len(metrics) for metrics in scored] == [0, 0, 1]
+    rule, watched = learner.stopping()
+    assert (rule.patience, watched) == (4, "validation:accuracy")
+
+
+def test_word_pairs_are_scored_by_rank() -> None:
+    learner = trained(topics(1500, False), mode="skipgram", **VECTORS)
+    model, _ = learner.finish()
+    pairs = (
+        b"Word 1\tWord 2\tHuman\ncat1\tCAT2\t9\ncat3\tcat4\t9\ncat1\tsea1\t1\ncat2\tsea3\t2\ncat1\tdog\t5\n"
+    )
+    (metric,) = learner.evaluate("evaluation", [Pairs.parse(pairs, "evaluation/pairs.tsv")])
+    assert metric.name == "train:mean_rho"
+    assert metric.value > 0.7
+    assert model.evaluation["pairs.tsv"]["not_found"] == 1
+    assert model.evaluation["pairs.tsv"]["total_pairs"] == 5
+    (nothing,) = learner.evaluate("evaluation", [Pairs.parse(b"x y 1\n", "x")])
+    assert nothing.value == 0
+
+
+def test_a_broken_pair_names_its_line() -> None:
+    with pytest.raises(UserError, match=r"line 2 of evaluation/x must hold two words and a score"):
+        Pairs.parse(b"a b 1\na b\n", "evaluation/x")
+
+
+@pytest.mark.parametrize(
+    ("given", "channels", "message"),
+    [
+        ({"mode": "cbow"}, ("train", "validation"), "channel 'validation' does not go with mode 'cbow'"),
+        ({"mode": "supervised", "early_stopping": True}, ("train",), "needs the channel 'validation'"),
+        ({"mode": "cbow", "early_stopping": True}, ("train",), "only 'supervised' is validated"),
+    ],
+)
+def test_channels_that_do_not_fit_are_refused(
+    given: dict[str, Any], channels: tuple[str, ...], message: str
+) -> None:
+    assert ALGORITHM.learner is not None
+    with pytest.raises(UserError, match=message):
+        ALGORITHM.learner(setting(channels=channels, **given))
+
+
+@pytest.mark.parametrize("mode", ["skipgram", "cbow", "supervised"])
+def test_only_batch_skipgram_takes_several_hosts(mode: str) -> None:
+    def work(cluster: Any) -> Any:
+        assert ALGORITHM.learner is not None
+        return ALGORITHM.learner(setting(cluster, mode=mode))
+
+    with pytest.raises(UserError, match=f"mode '{mode}' trains on one host, not on 2"):
+        on_hosts(2, work)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"mode": "batch_skipgram", "subwords": True},
+            "subwords=True does not go with mode 'batch_skipgram'",
+        ),
+        (
+            {"mode": "cbow", "subwords": True, "min_char": 5, "max_char": 4},
+            "min_char=5 is larger than max_char=4",
+        ),
+        ({"mode": "cbow", "vector_dim": 2049}, "vector_dim"),
+        ({"mode": "cbow", "batch_size": 33}, "batch_size"),
+        ({"mode": "cbow", "sampling_threshold": 1}, "sampling_threshold"),
+        ({"mode": "cbow", "min_count": -1}, "min_count"),
+    ],
+)
+def test_hyperparameters_that_do_not_fit_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ALGORITHM.hyperparameters(**given)
+
+
+def test_a_table_that_does_not_fit_the_machine_is_refused_by_its_size() -> None:
+    with pytest.raises(UserError, match=r"9 rows of vector_dim=2048 need 1,152,921,504,606,846,976 bytes"):
+        require_memory(1 << 60, "9 rows of vector_dim=2048")

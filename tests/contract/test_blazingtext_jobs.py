@@ -1,0 +1,94 @@
+"""BlazingText through `train` and `serve`: stopped, through a FIFO, on two hosts, and asked."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from algorithms import registry
+from container.describe import metric_definitions
+from container.feeder import Feeder
+from tests.algorithms.blazingtext.sample import topics
+from tests.contract.server import serving
+from tests.contract.tree import Tree, end, free_port, read_until
+
+TRAIN = ("-m", "container", "train")
+SMALL = {"vector_dim": 8, "min_count": 1, "buckets": 1000, "epochs": 5, "learning_rate": 0.5}
+
+
+@pytest.fixture(autouse=True)
+def algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPTML_ALGORITHM", "blazingtext")
+
+
+def test_a_classifier_is_trained_scored_and_served(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    tree.write("input/data/train/a.txt", topics(400, True))
+    tree.write("input/data/validation/a.txt", topics(100, True, seed=1))
+    channels = {name: {"ContentType": "text/plain"} for name in ("train", "validation")}
+    tree.write("input/config/inputdataconfig.json", channels)
+    tree.hyperparameters(mode="supervised", early_stopping=True, min_epochs=2, patience=2, **SMALL)
+    ended = tree.train(*TRAIN)
+    assert ended.code == 0, ended.log
+    metrics = {m["Name"]: m["Regex"] for m in metric_definitions(registry.get("blazingtext"))}
+    for name in ("train:accuracy", "validation:accuracy"):
+        assert float(re.findall(metrics[name], ended.log)[-1]) > 0.95
+    assert "Validation accuracy improved! Storing best weights..." in ended.log
+    assert "Number of validation examples: 100" in ended.log
+    with serving(tmp_path) as server:
+        body = '{"instances": ["cat1 cat2 the", "sea4"], "configuration": {"k": 2}}'
+        answer = server.invoke(body, headers={"Content-Type": "application/json", "Accept": "text/csv"})
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["Content-Type"] == "application/json"
+        assert [row["label"][0] for row in answer.json()] == ["__label__0", "__label__1"]
+        lines = server.invoke('{"source": "cat1"}', headers={"Content-Type": "application/jsonlines"})
+        assert re.fullmatch(r'\{"prob": \[\S+\], "label": \["__label__0"\]\}\n', lines.text)
+        refused = server.invoke("x", headers={"Content-Type": "text/csv"})
+        assert (refused.status_code, "text/csv not supported" in refused.text) == (415, True)
+        broken = server.invoke('{"instances": 1}', headers={"Content-Type": "application/json"})
+        assert broken.status_code == 400
+        assert "Unable to decode payload: Incorrect data format." in broken.text
+
+
+def test_a_job_that_is_stopped_leaves_vectors(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    tree.write("input/data/train/a.txt", topics(20_000, False))
+    tree.hyperparameters(mode="batch_skipgram", **(SMALL | {"epochs": 100_000}))
+    process = tree.start(*TRAIN)
+    read_until(process, "Epoch 2 of")
+    process.send_signal(signal.SIGTERM)
+    ended = end(process)
+    assert ended.code == 0, ended.log
+    assert (tree.model / "vectors.txt").read_text().startswith("28 8\n")
+
+
+def test_text_comes_through_a_fifo_once(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    source = tree.write("source.txt", topics(400, True))
+    tree.write("input/config/inputdataconfig.json", {"train": {"TrainingInputMode": "Pipe"}})
+    tree.hyperparameters(mode="supervised", **SMALL)
+    with Feeder(tmp_path / "input/data", "train", [source]):
+        ended = tree.train(*TRAIN)
+    assert ended.code == 0, ended.log
+    assert "The FIFO is read once" in ended.log
+    assert (tree.model / "model.bin").is_file()
+
+
+def test_two_hosts_learn_vectors_and_the_first_leaves_them(tmp_path: Path) -> None:
+    names = ["127.0.0.1", "localhost"]
+    trees = [Tree(tmp_path / name) for name in names]
+    port = str(free_port())
+    for tree in trees:
+        tree.write("input/data/train/a.txt", topics(2000, False))
+        hosts = {"current_host": tree.root.name, "hosts": names}
+        tree.write("input/config/resourceconfig.json", hosts)
+        tree.hyperparameters(mode="batch_skipgram", **SMALL)
+    processes = [tree.start(*TRAIN, OPTML_PORT=port) for tree in trees]
+    ended = [end(process) for process in processes]
+    assert [one.code for one in ended] == [0, 0], ended[0].log + ended[1].log
+    assert "Running distributed CPU BlazingText training using batch_skipgram on 2 hosts." in ended[0].log
+    assert (trees[0].model / "vectors.bin").is_file()
+    assert not trees[1].model.exists()
