@@ -17,16 +17,16 @@ from algorithms.base import Metric, Setting
 from algorithms.errors import UserError
 from algorithms.linear_learner import labels
 from algorithms.linear_learner.calibration import NATURAL, Choice
+from algorithms.linear_learner.early_stopping import EarlyStopping
+from algorithms.linear_learner.first_rows import FirstRows, arrays, records
 from algorithms.linear_learner.folding import earlier, fold, unfold
 from algorithms.linear_learner.grid import points
 from algorithms.linear_learner.hyperparameters import Hyperparameters
 from algorithms.linear_learner.losses import Loss
 from algorithms.linear_learner.model import Model
-from algorithms.linear_learner.progress import Epochs
 from algorithms.linear_learner.scaler import Scaler
 from algorithms.linear_learner.scores import SCORED, Scores
 from algorithms.linear_learner.stack import Stack
-from algorithms.linear_learner.waiting import Waiting, arrays, records
 from algorithms.records import Records
 
 log = logging.getLogger("optml")
@@ -57,7 +57,7 @@ class Learner:
         width = self.hyperparameters.feature_dim
         self.width = None if width == "auto" else width
         self.warm = None if setting.warm_start is None else earlier(setting.warm_start, self.hyperparameters)
-        self.waiting = Waiting()
+        self.waiting = FirstRows()
         self.scaler: Scaler | None = None
         self.stack: Stack | None = None
         self.sample: list[Records] = []
@@ -116,12 +116,12 @@ class Learner:
         metrics = self._of_models(channel, scores.objective(), self.epoch - 1)
         return [*metrics, Metric(CRITERIA, self.choice.value, epoch=self.epoch - 1, token=self.choice.name)]
 
-    def stopping(self) -> tuple[Epochs, str]:
+    def stopping(self) -> tuple[EarlyStopping, str]:
         parameters = self.hyperparameters
         binary = parameters.predictor_type == "binary_classifier"
         maximize = binary and self.validated and parameters.criterion != "loss_function"
         patience, tolerance = parameters.early_stopping_patience, parameters.early_stopping_tolerance
-        return Epochs(patience, tolerance, maximize=maximize), CRITERIA
+        return EarlyStopping(patience, tolerance, maximize=maximize), CRITERIA
 
     def state_dict(self) -> dict[str, np.ndarray]:
         state = {

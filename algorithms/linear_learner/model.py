@@ -12,9 +12,9 @@ import numpy as np
 from algorithms import artifact, mxnet_archive
 from algorithms.base import Columns
 from algorithms.errors import UserError
-from algorithms.linear_learner import module
+from algorithms.linear_learner import aws
+from algorithms.linear_learner.aws import Module, recognises
 from algorithms.linear_learner.hyperparameters import LOSSES
-from algorithms.linear_learner.module import Module, recognises
 from algorithms.records import Features, Records
 
 __all__ = ["Model", "load", "recognises", "served"]
@@ -155,15 +155,15 @@ def load(folder: Path, device: str) -> Model:
             f"{folder} holds no model of Linear Learner: expected model.json with model.safetensors, or the "
             f"ZIP archive model_algo-1; found {held or 'nothing'}"
         )
-    aws = module.read(path)
-    threshold = 0.5 if aws.threshold is None else aws.threshold
+    theirs = aws.read(path)
+    threshold = 0.5 if theirs.threshold is None else theirs.threshold
     model = Model(
-        aws.weight,
-        aws.bias,
-        predictor_type=aws.predictor_type,
-        loss=aws.loss,
+        theirs.weight,
+        theirs.bias,
+        predictor_type=theirs.predictor_type,
+        loss=theirs.loss,
         threshold=threshold,
-        chosen={name: value for name, value in aws.metrics.items() if name != "threshold"},
+        chosen={name: value for name, value in theirs.metrics.items() if name != "threshold"},
     )
     return _checked(model, path)
 

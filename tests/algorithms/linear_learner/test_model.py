@@ -12,8 +12,8 @@ from scipy.sparse import csr_array
 
 from algorithms import artifact, mxnet_archive
 from algorithms.errors import UserError
+from algorithms.linear_learner.aws import ADDITIONAL, PARAMS, SYMBOL
 from algorithms.linear_learner.model import Model, load, recognises, served
-from algorithms.linear_learner.module import ADDITIONAL, PARAMS, SYMBOL
 from algorithms.records import Origin, Records
 from tests.shared import SHARED, needs_shared
 

@@ -13,7 +13,7 @@ from algorithms.stopping import Patience
 log = logging.getLogger("optml")
 
 
-class Epochs(Patience):
+class EarlyStopping(Patience):
     """Patience over one value an epoch, with a line in the log for each."""
 
     def __init__(self, patience: int, tolerance: float, *, maximize: bool) -> None:

@@ -11,7 +11,7 @@ from algorithms.base import Cluster
 from algorithms.records import Records, concatenate
 
 
-class Waiting:
+class FirstRows:
     """Batches of this host, one a step, and how many rows each host had in each step."""
 
     def __init__(self) -> None:
