@@ -57,12 +57,16 @@ class ContentType:
         parameters = {}
         for item in rest:
             name, _, value = item.partition("=")
-            if name.strip():
-                parameters[name.strip().lower()] = value.strip().strip('"')
+            name, value = name.strip().lower(), value.strip().strip('"')
+            if name in parameters:  # twice: shown as it is by whoever cannot read the value
+                value = f"{parameters[name]};{name}={value}"
+            if name:
+                parameters[name] = value
         return cls(ALIASES.get(media, media), parameters)
 
     def __str__(self) -> str:
-        return ";".join([self.media, *(f"{name}={value}" for name, value in self.parameters.items())])
+        given = (f"{name}={value}" if value else name for name, value in self.parameters.items())
+        return ";".join([self.media, *given])
 
     def number(self, name: str, default: int | None) -> int | None:
         """A parameter that is a whole number from 0 on. Raises UserError for any other value."""

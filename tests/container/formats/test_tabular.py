@@ -181,3 +181,14 @@ def test_the_index_of_a_frame_is_no_column() -> None:
         io.BytesIO(file.getvalue()), ContentType("application/x-parquet"), tabular.Layout(None, 1), source="a"
     )
     assert (block.labels.tolist(), block.features.tolist()) == ([[1.0]], [[2.0]])
+
+
+@pytest.mark.parametrize("text", ["text/csv;label_size=1;label_size=1", "text/csv;label_size=1=1"])
+def test_an_odd_label_size_is_refused_as_it_was_given(text: str) -> None:
+    with pytest.raises(UserError, match="expected a whole number") as error:
+        ContentType.parse(text).number("label_size", None)
+    assert f"'{text}'" in str(error.value)
+
+
+def test_a_content_type_is_shown_as_it_was_given() -> None:
+    assert str(ContentType.parse("label_size=1;text/csv")) == "label_size=1;text/csv"
