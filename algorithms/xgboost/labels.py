@@ -9,12 +9,13 @@ from algorithms.records import Records
 from algorithms.xgboost.hyperparameters import Hyperparameters
 
 _NAMED = 3  # rows that one message names
+_GRADES = 31  # of relevance: the gain of a grade is 2^grade - 1, in 32 bits
 
 
 def check(records: Records, labels: np.ndarray, h: Hyperparameters, channel: str) -> None:
     """Raises UserError that names the first rows whose labels (n,) the objective cannot take."""
     wrong = ~np.isfinite(labels)
-    expected, fix = "a number", "remove such rows or fill the label in"
+    expected, fix = "label must be a finite number", "remove such rows or fill the label in"
     if not wrong.any():
         wrong, expected, fix = _judge(labels, h)
     rows = np.flatnonzero(wrong)[:_NAMED].tolist()
@@ -51,6 +52,13 @@ def _judge(labels: np.ndarray, h: Hyperparameters) -> tuple[np.ndarray, str, str
         return labels <= 0, "GammaRegression: label must be positive", "use another objective"
     if objective == "reg:squaredlogerror":
         return labels <= -1, "label must be greater than -1 for rmsle", "use another objective"
+    if objective == "survival:aft":
+        return labels <= 0, "label must be a positive time", "leave out what took no time"
+    if objective == "rank:map":
+        wrong = (labels != 0) & (labels != 1)
+        return wrong, "relevance must be 0 or 1", "use these, or rank:ndcg for several grades"
     if objective.startswith("rank:"):
-        return labels < 0, "relevance must be nonnegative", "grade relevance from 0"
+        most = np.inf if "ndcg_exp_gain" in (h.model_extra or {}) else _GRADES
+        wrong = (labels < 0) | (labels > most) | (labels != np.floor(labels))
+        return wrong, f"relevance must be nonnegative, whole, and at most {most}", "grade relevance from 0"
     return np.zeros(len(labels), bool), "", ""

@@ -25,12 +25,17 @@ def problems(h: Hyperparameters) -> Iterator[str]:
         yield from metric_problems(h, metric)
     yield from _updaters(h)
     yield from _constraints(h)
+    yield from _exact(h)
     if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", h.device):
         yield f"Hyperparameter device: {h.device} is not in ['auto', 'cpu', 'cuda', 'cuda:N']"
     if h.max_bin < 2:
         yield f"Hyperparameter max_bin: {h.max_bin} is not in [2, +inf): a feature needs two bins at least"
     if h.max_depth == 0 and h.max_leaves == 0 and h.booster != "gblinear":
         yield "max_depth=0 sets no limit to trees: give max_leaves, or a depth"
+    if h.huber_slope == 0:
+        yield "Hyperparameter huber_slope: 0 leaves nothing of the loss; give any other number"
+    if h.multi_strategy == "multi_output_tree" and h.tree_method not in ("auto", "hist", "gpu_hist"):
+        yield f"multi_strategy=multi_output_tree needs tree_method hist, not {h.tree_method}"
     if h.objective == "reg:quantileerror" and not h.quantile_alpha:
         yield "objective reg:quantileerror needs quantile_alpha: the levels, as in quantile_alpha=0.1,0.5,0.9"
     if not all(0 < level < 1 for level in h.quantile_alpha or ()):
@@ -74,16 +79,35 @@ def metric_problems(h: Hyperparameters, metric: str) -> Iterator[str]:
             f"Metric '{name}' can only be applied for classification and ranking problems. "
             f"The objective is {h.objective}"
         )
-    if name == "aft-nloglik" and h.objective != "survival:aft":
-        yield f"Metric 'aft-nloglik' can only be applied with objective survival:aft, not with {h.objective}"
+    if name in ("aft-nloglik", "interval-regression-accuracy") and h.objective != "survival:aft":
+        yield f"Metric '{name}' can only be applied with objective survival:aft, not with {h.objective}"
     if name in CLASSIFICATION and not is_classifier(h.objective):
         yield f"Metric '{name}' needs an objective of classes (binary:*, multi:*), not {h.objective}"
     if name in BINARY_AVERAGE and h.objective.startswith("multi:"):
         yield f"Metric '{name}': Target is multiclass but average='binary'. Use {BINARY_AVERAGE[name]}"
 
 
+def _exact(h: Hyperparameters) -> Iterator[str]:
+    """What the exact search for splits cannot do."""
+    if h.booster == "gblinear" or not (h.tree_method == "exact" or "grow_colmaker" in (h.updater or ())):
+        return
+    for given, name in (
+        (h.max_depth == 0, "max_depth=0 (no limit)"),
+        (h.colsample_bynode < 1, f"colsample_bynode={h.colsample_bynode:g}"),
+        (h.sampling_method != "uniform", f"sampling_method={h.sampling_method}"),
+    ):
+        if given:
+            yield f"{name} does not go with tree_method=exact: use tree_method=hist, or leave it out"
+
+
 def _updaters(h: Hyperparameters) -> Iterator[str]:
+    if h.booster == "gblinear":
+        chain = h.updater or ("shotgun",)
+        if chain == ("shotgun",) and h.feature_selector not in (None, "cyclic", "shuffle"):
+            yield f"feature_selector={h.feature_selector} needs updater=coord_descent, not shotgun"
     if h.updater is None:
+        if h.process_type == "update" and h.booster != "gblinear":
+            yield "process_type=update needs to be told what to do: updater=refresh, prune, or both"
         return
     chain = ",".join(h.updater)
     if h.booster == "gblinear":
@@ -97,6 +121,11 @@ def _updaters(h: Hyperparameters) -> Iterator[str]:
             yield f"process_type=update can only be used with updater 'refresh' and 'prune'; found {chain}"
     elif len(GROWERS & set(h.updater)) > 1:
         yield f"Only one tree grow plugin can be selected; found {chain}"
+    elif h.updater[0] not in {*GROWERS, *GONE, "sync"} or set(h.updater) == {"sync"}:
+        yield (
+            f"updater {chain} grows no tree: begin with grow_histmaker, or to revise trees set "
+            "process_type=update"
+        )
     for name in h.updater:
         if name in GONE:
             yield f"updater {name} is gone from XGBoost {_engine()}; {GONE[name]} is the nearest that it has"

@@ -35,7 +35,9 @@ LEVELS = (logging.ERROR, logging.INFO, logging.INFO, logging.DEBUG)  # of the lo
 USERS = (
     "label must", "label and prediction size not match", "multiclass", "base_score", "greater than 0",
     "non-negative", "nonnegative", "Parameter ", "Invalid Input", "Unknown ", "ataset only contains",
-    "feature_names mismatch", "preds.size() == info.labels", "not supported", "n_features", "should be",
+    "feature_names mismatch", "preds.size() == info.labels", "preds.Size() == info.labels", "supported",
+    "n_features", "should be", "elevance deg", "doesn't support", "can only be used", "can not be used",
+    "cannot be 0", "must be in",
 )  # fmt: skip
 
 

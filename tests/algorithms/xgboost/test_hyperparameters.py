@@ -95,6 +95,23 @@ def test_aliases_are_the_same_hyperparameter() -> None:
         ({"max_depth": 0}, "max_depth=0 sets no limit"),
         ({"device": "gpu"}, "Hyperparameter device: gpu is not in"),
         ({"objective": "reg:quantileerror"}, "needs quantile_alpha"),
+        ({"updater": "refresh"}, "grows no tree"),
+        ({"updater": "prune,grow_colmaker"}, "grows no tree"),
+        ({"updater": "sync"}, "grows no tree"),
+        ({"process_type": "update"}, "updater=refresh, prune, or both"),
+        (
+            {"tree_method": "exact", "max_depth": 0, "max_leaves": 4},
+            "max_depth=0 (no limit) does not go",
+        ),
+        ({"updater": "grow_colmaker", "colsample_bynode": 0.5}, "colsample_bynode=0.5 does not go with"),
+        (
+            {"tree_method": "exact", "sampling_method": "gradient_based"},
+            "sampling_method=gradient_based",
+        ),
+        ({"booster": "gblinear", "feature_selector": "greedy"}, "needs updater=coord_descent"),
+        ({"multi_strategy": "multi_output_tree", "tree_method": "approx"}, "needs tree_method hist"),
+        ({"objective": "reg:pseudohubererror", "huber_slope": 0}, "Hyperparameter huber_slope: 0"),
+        ({"eval_metric": "interval-regression-accuracy"}, "can only be applied with objective survival:aft"),
     ],
 )
 def test_mistakes_are_told_in_the_words_that_users_grep_for(given: dict[str, object], said: str) -> None:

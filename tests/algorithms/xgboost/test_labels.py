@@ -26,8 +26,12 @@ def judge(labels: list[float], **given: object) -> None:
         ({"objective": "reg:tweedie"}, [-1], "TweedieRegression: label must be nonnegative"),
         ({"objective": "reg:gamma"}, [0], "GammaRegression: label must be positive"),
         ({"objective": "rank:pairwise"}, [-1], "relevance must be nonnegative"),
-        ({}, [1, float("nan")], "a number for objective reg:squarederror"),
-        ({}, [float("inf")], "a number for objective"),
+        ({"objective": "rank:ndcg"}, [32], "at most 31"),
+        ({"objective": "rank:ndcg"}, [0.5], "whole"),
+        ({"objective": "rank:map"}, [0, 2], "relevance must be 0 or 1"),
+        ({"objective": "survival:aft"}, [1, 0], "label must be a positive time"),
+        ({}, [1, float("nan")], "label must be a finite number for objective reg:squarederror"),
+        ({}, [float("inf")], "label must be a finite number"),
     ],
 )
 def test_labels_that_an_objective_cannot_take_are_named(

@@ -186,7 +186,11 @@ def test_queries_are_ranked_each_for_itself(tmp_path: Path) -> None:
             "row 3 of train/a.csv comes back to qid:1",
         ),
         (table(FEATURES, CLASSES, groups=np.full(400, -1)), {"objective": "rank:ndcg"}, "has no qid"),
-        (table(FEATURES, NUMBERS), {"process_type": "update"}, "give it in the channel 'model'"),
+        (
+            table(FEATURES, NUMBERS),
+            {"process_type": "update", "updater": "refresh"},
+            "give it in the channel 'model'",
+        ),
         (table(FEATURES[:0], NUMBERS[:0]), {}, "No hosts received training data"),
         (table(FEATURES, NUMBERS), {"monotone_constraints": "(1,0,0,0,0,0,1)"}, "refuses"),
     ],
