@@ -156,7 +156,8 @@ class Classification:
         if self._corpus is None:  # resumed behind the last epoch
             return model, ()
         hashes = self._corpus.vocabulary.hashes
-        pieces = [(piece, hashes[np.maximum(piece, 0)]) for piece in self._corpus.pieces]
+        runs = [segment.tokens for segment in self._corpus.segments(1 << 16)]
+        pieces = [(tokens, hashes[np.maximum(tokens, 0)]) for tokens in runs]
         hits, lines = self._ready().accuracy(pieces)
         log.info("Number of train examples: %d", lines)
         return model, [Metric("train:accuracy", round(hits / max(lines, 1), DIGITS))]

@@ -34,6 +34,23 @@ class Corpus:
     pieces: list[np.ndarray]
     tokens: int
 
+    def shuffled(self, size: int, seed: tuple[int, int]) -> Iterator[Segment]:
+        """The lines of a corpus of one piece, each once, in an order drawn by the seed: text that comes
+        sorted by its labels would be learnt one label after the other."""
+        (tokens,) = self.pieces
+        starts = np.concatenate([[0], np.flatnonzero(tokens == LINE_END) + 1])
+        order = np.random.default_rng(seed).permutation(len(starts) - 1)
+        lengths = np.diff(starts)[order]
+        ends = np.cumsum(lengths)
+        first, position = 0, 0
+        while first < len(order):
+            last = max(int(np.searchsorted(ends, position + size)), first + 1)
+            lines, sizes = order[first:last], lengths[first:last]
+            before = np.cumsum(sizes) - sizes
+            places = np.repeat(starts[lines] - before, sizes) + np.arange(sizes.sum())
+            yield Segment(tokens[places], position)
+            first, position = last, int(ends[last - 1])
+
     def segments(self, size: int) -> Iterator[Segment]:
         """The corpus in runs of about `size` tokens, of whole lines where there are lines."""
         position = 0
@@ -82,6 +99,8 @@ def read(source: Source, labelled: bool, min_count: int, ngrams: bool) -> Corpus
             dropped = (piece != LINE_END) & behind[piece]
             renumbered = renumbered[~dropped]
         pieces[place] = renumbered.astype(np.int32)
+    if labelled:
+        pieces = [np.concatenate(pieces)]
     return Corpus(vocabulary, pieces, sum(map(len, pieces)))
 
 

@@ -19,8 +19,10 @@ from algorithms.blazingtext.vocabulary import LINE_END
 log = logging.getLogger("optml")
 
 AGREE = 1 << 17  # tokens that the threads of a host learn from before they agree; more cost quality
+ROUNDS = 32  # of an epoch, at least: a small text is learnt from in shorter runs
 SHORTEST = 1 << 10  # tokens of one thread's run, however many threads there are
-ROUNDS = 32  # of an epoch, at least
+# Labelled texts are smaller and their learning rates larger.
+LABELLED_ROUNDS, LABELLED_SHORTEST = 256, 1 << 8
 
 
 def data(source: Source, setting: Setting) -> Any:
@@ -49,6 +51,7 @@ class Training:
     def __init__(self, source: Source, setting: Setting) -> None:
         self._source = source
         self._parameters = setting.hyperparameters
+        self._seed = setting.seed
         self._rank, self._hosts = setting.cluster.rank, setting.cluster.size
         self._corpus: Corpus | None = None
 
@@ -68,10 +71,14 @@ class Training:
                 self._corpus.tokens, 4e-6 * self._corpus.tokens, self._parameters.epochs,
             )  # fmt: skip
         threads = count()
-        size = max(SHORTEST, min(AGREE, self._corpus.tokens // (self._hosts * ROUNDS)) // threads)
+        labelled = self._parameters.supervised
+        rounds, shortest = (LABELLED_ROUNDS, LABELLED_SHORTEST) if labelled else (ROUNDS, SHORTEST)
+        size = max(shortest, min(AGREE, self._corpus.tokens // (self._hosts * rounds)) // threads)
+        text = self._corpus
+        found = text.shuffled(size, (self._seed, number)) if labelled else text.segments(size)
         segments: list[Segment] = []
         turn = 0
-        for segment in self._corpus.segments(size):
+        for segment in found:
             segments.append(segment)
             if len(segments) == threads:
                 if turn % self._hosts == self._rank:

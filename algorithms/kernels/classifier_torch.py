@@ -42,7 +42,6 @@ class Trainer:
         self._hashes, self._slots = hashes, slots
         self._words, self._end, self._longest = words, end, longest
         self._rate, self._total, self._seed = rate, total, seed
-        self._resident: dict[int, Any] = {}  # segments' features, by the memory of their tokens
 
     def tables(self) -> tuple[np.ndarray, np.ndarray]:
         return self._x.cpu().numpy(), self._y.cpu().numpy()
@@ -89,31 +88,26 @@ class Trainer:
 
     def _features(self, tokens: np.ndarray) -> tuple[Any, np.ndarray, list[list[int]], list[int]]:
         """Of each line that has a label and a feature: its rows (joined, on the device), how many, its labels
-        and its first token. Made when a segment is first met."""
-        key = tokens.ctypes.data
-        if key not in self._resident:
-            rows, sizes, labels, starts = [], [], [], []
-            start = 0
-            buckets = len(self._slots)
-            for stop in (np.flatnonzero(tokens == LINE_END) + 1).tolist():
-                line = tokens[start:stop]
-                given = (LINE_END - 1 - line[line < LINE_END]).tolist()
-                numbers = np.where(line == LINE_END, self._end, line)[line >= LINE_END]
-                found = [numbers[numbers < self._words].astype(np.int64)]
-                if self._longest > 1:
-                    out = np.empty(len(numbers) * self._longest, np.int32)
-                    hashed = np.ascontiguousarray(self._hashes[numbers])
-                    count = word_ngrams(hashed, 0, len(hashed), self._longest, buckets, out, 0)
-                    found.append(self._slots[out[:count]].astype(np.int64))
-                features = np.concatenate(found)
-                if given and len(features):
-                    rows.append(features)
-                    sizes.append(len(features))
-                    labels.append(given)
-                    starts.append(start)
-                start = stop
-            joined = np.concatenate(rows) if rows else np.empty(0, np.int64)
-            members = torch.from_numpy(joined).to(self._device)
-            self._resident[key] = (members, np.array(sizes, np.int64), labels, starts)
-        found_before: tuple[Any, np.ndarray, list[list[int]], list[int]] = self._resident[key]
-        return found_before
+        and its first token."""
+        rows, sizes, labels, starts = [], [], [], []
+        start = 0
+        for stop in (np.flatnonzero(tokens == LINE_END) + 1).tolist():
+            line = tokens[start:stop]
+            given = (LINE_END - 1 - line[line < LINE_END]).tolist()
+            numbers = np.where(line == LINE_END, self._end, line)[line >= LINE_END]
+            found = [numbers[numbers < self._words].astype(np.int64)]
+            if self._longest > 1:
+                out = np.empty(len(numbers) * self._longest, np.int32)
+                hashed = np.ascontiguousarray(self._hashes[numbers])
+                count = word_ngrams(hashed, 0, len(hashed), self._longest, len(self._slots), out, 0)
+                found.append(self._slots[out[:count]].astype(np.int64))
+            features = np.concatenate(found)
+            if given and len(features):
+                rows.append(features)
+                sizes.append(len(features))
+                labels.append(given)
+                starts.append(start)
+            start = stop
+        joined = np.concatenate(rows) if rows else np.empty(0, np.int64)
+        members = torch.from_numpy(joined).to(self._device)
+        return members, np.array(sizes, np.int64), labels, starts

@@ -7,7 +7,7 @@ key is mix(key + n * GOLDEN): no state to share, and the same on every thread an
 from __future__ import annotations
 
 import numpy as np
-from numba import float32, int64, njit, types, uint32, uint64, void
+from numba import float32, int64, types, uint32, uint64, void
 
 from algorithms.kernels.simd import compiled
 
@@ -16,7 +16,6 @@ _ONE = np.uint64(0xBF58476D1CE4E5B9)
 _TWO = np.uint64(0x94D049BB133111EB)
 _30, _27, _31, _32 = (np.uint64(bits) for bits in (30, 27, 31, 32))
 _LOW = np.uint64(0xFFFFFFFF)
-FULL = 1 << 32
 
 alias_type = types.Array(uint32, 2, "C")
 
@@ -43,7 +42,7 @@ def below(number, limit):  # type: ignore[no-untyped-def]
 
 @compiled([int64(uint64, alias_type)], inline=True)
 def pick(number, alias):  # type: ignore[no-untyped-def]
-    """The place in a distribution that a random number falls on."""
+    """What a random number falls on, of a distribution (`alias.py`)."""
     place = below(number, len(alias))
     if uint32(number & _LOW) < alias[place, 0]:
         return place
@@ -59,42 +58,3 @@ def uniform_rows(seed, keys, limit, width, out):  # type: ignore[no-untyped-def]
         for j in range(width):
             key += GOLDEN
             out[row, j] = np.float32(high(mix(key)) - 2**31) * scale
-
-
-@njit([void(types.Array(float32, 1, "C"), alias_type)], cache=True, nogil=True)
-def _share_out(weights, alias):  # type: ignore[no-untyped-def]
-    n = len(weights)
-    total = 0.0
-    for i in range(n):
-        total += weights[i]
-    scaled = np.empty(n, np.float64)
-    small, large = np.empty(n, np.int64), np.empty(n, np.int64)
-    few, many = 0, 0
-    for i in range(n):
-        scaled[i] = weights[i] * n / total
-        alias[i, 0], alias[i, 1] = FULL - 1, i
-        if scaled[i] < 1:
-            small[few] = i
-            few += 1
-        else:
-            large[many] = i
-            many += 1
-    while few and many:
-        few -= 1
-        low, top = small[few], large[many - 1]
-        alias[low, 0], alias[low, 1] = int64(scaled[low] * FULL), top
-        scaled[top] -= 1 - scaled[low]
-        if scaled[top] < 1:
-            many -= 1
-            small[few] = top
-            few += 1
-
-
-def alias_table(weights: np.ndarray) -> np.ndarray:
-    """The distribution in proportion to (n,) weights, for `pick`: (n, 2) uint32, a bound and the other place.
-
-    M. D. Vose, "A Linear Algorithm for Generating Random Numbers with a Given Distribution", 1991.
-    """
-    alias = np.empty((len(weights), 2), np.uint32)
-    _share_out(np.ascontiguousarray(weights, np.float32), alias)
-    return alias

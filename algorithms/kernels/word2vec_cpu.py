@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import float32, float64, int32, int64, types, uint64, void
 
-from algorithms.kernels.draws_cpu import GOLDEN, alias_table, alias_type, below, high, mix, pick
+from algorithms.kernels.alias import alias_table
+from algorithms.kernels.draws_cpu import GOLDEN, alias_type, below, high, mix, pick
 from algorithms.kernels.replica_cpu import (
     Replicas,
     claim,

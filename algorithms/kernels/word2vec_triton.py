@@ -25,7 +25,7 @@ import triton
 import triton.language as tl
 
 from algorithms.errors import UserError
-from algorithms.kernels.draws_cpu import alias_table
+from algorithms.kernels.alias import alias_table
 from algorithms.kernels.word2vec import BATCH_SKIPGRAM, CBOW, SENTENCE, Plan
 
 IN_FLIGHT = 2048  # sentences that are learnt from side by side, at most: more lose steps' order, not steps

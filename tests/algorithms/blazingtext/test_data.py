@@ -137,6 +137,23 @@ def test_an_epoch_is_the_whole_text_read_once() -> None:
     assert source.passes == 1
 
 
+def test_labelled_lines_come_in_an_order_of_their_own_each_epoch() -> None:
+    text = topics(300, True)
+    data = Training(channel(text), setting(mode="supervised", min_count=1))
+    orders = []
+    for number in (0, 1, 0):
+        blocks = list(data.epoch(number))
+        runs = [segment for block in blocks for segment in block.segments]
+        tokens = np.concatenate([run.tokens for run in runs])
+        assert [run.position for run in runs] == np.cumsum([0, *map(len, (r.tokens for r in runs))])[
+            :-1
+        ].tolist()
+        found = words(Corpus(blocks[0].corpus.vocabulary, [tokens], len(tokens)))
+        assert sorted(found) == sorted(line.split() for line in text.splitlines())
+        orders.append(found)
+    assert orders[0] == orders[2] != orders[1]
+
+
 def test_hosts_share_the_blocks() -> None:
     def positions(cluster: Any) -> list[int]:
         data = Training(channel(topics(3000, False)), setting(cluster, mode="batch_skipgram", min_count=1))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from algorithms.kernels import draws_cpu, simd, word2vec, word2vec_cpu
+from algorithms.kernels.alias import alias_table
 from algorithms.kernels.word2vec import BATCH_SKIPGRAM, CBOW, SKIPGRAM, Plan
 
 WORDS, WIDTH = 20, 10
@@ -51,7 +52,7 @@ def test_one_thread_does_what_the_reference_does(mode: int, subwords: bool) -> N
     x, y = tables()
     wanted = plan(mode, subwords)
     expected = x.astype(np.float64), y.astype(np.float64)
-    word2vec.reference(TOKENS, 100, *expected, wanted, draws_cpu.alias_table(wanted.noise))
+    word2vec.reference(TOKENS, 100, *expected, wanted, alias_table(wanted.noise))
     assert word2vec_cpu.Trainer(x, y, wanted).learn([(TOKENS, 100)]) > 100
     # A word drawn twice for a pair is updated twice, the second time from what the first has left: of the
     # order of the square of the rate. Beyond 8 the logistic function is taken for 0 or 1, to 3e-4.
@@ -113,7 +114,7 @@ def test_one_word_has_no_negatives_and_takes_no_step() -> None:
 
 def test_draws_follow_their_distribution() -> None:
     weights = np.array([5.0, 1.0, 0.0, 4.0])
-    alias = draws_cpu.alias_table(weights)
+    alias = alias_table(weights)
     numbers = [draws_cpu.mix(np.uint64(i)) for i in range(20_000)]
     counts = np.bincount([draws_cpu.pick(number, alias) for number in numbers], minlength=4)
     assert counts[2] == 0
