@@ -23,6 +23,7 @@ CPU = (
     "factorization_machines",
     "randomcutforest",
     "xgboost",
+    "blazingtext",
     "job",
     "serving",
 )
@@ -56,6 +57,7 @@ def cuda(folder: Path) -> int:
         print("--device cuda needs a GPU, and torch sees none here", file=sys.stderr)
         return 2
     from benchmarks import (
+        blazingtext_cuda,
         factorization_machines_cuda,
         kmeans_cuda,
         knn_cuda,
@@ -70,6 +72,7 @@ def cuda(folder: Path) -> int:
     pytest = [sys.executable, "-m", "pytest", "-W", "ignore::pytest.PytestConfigWarning"]
     tested = subprocess.run([*pytest, *tests], cwd=root, timeout=300)
     kmeans_cuda.cuda(folder)
+    blazingtext_cuda.cuda(folder)
     factorization_machines_cuda.cuda(folder)
     knn_cuda.cuda(folder)
     linear_learner_cuda.cuda(folder)
