@@ -172,7 +172,9 @@ class Loop:
     def _finish(self) -> None:
         """The best state, the model, the test channels. No model is published that nobody can use."""
         self._restore_best()
+        began = time.time()
         model, metrics = self._learner.finish()
+        self._report.finalized(began)
         self._report.metrics(metrics)
         passes = [(name, data, self._position.evaluations) for name, data in self._plan.final.items()]
         passes += [(name, data, 0) for name, data in self._plan.test.items()]

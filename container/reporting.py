@@ -138,6 +138,9 @@ class Report:
     def begin_epoch(self, epoch: int) -> None:
         self._epoch = epoch
         self._epoch_began = time.time()
+        if epoch == 0:
+            times = {"initialize.time": 1e3 * (self._epoch_began - self._setup)}
+            self._metrics(times, self._setup, self._epoch_began)
         self._absorbed = 0
         self._spoke = time.monotonic()
         self._noted = {}
@@ -160,8 +163,11 @@ class Report:
             )
 
     def end_epoch(self) -> None:
-        """The whole channel was read: progress, throughput, counters, and a line for people."""
+        """The whole channel was read: time, progress, throughput, counters, and a line for people."""
         ended = time.time()
+        times = {"epochs": float(self._epochs)} if self._epoch == 0 else {}
+        times["update.time"] = 1e3 * (ended - self._epoch_began)
+        self._metrics(times, self._epoch_began, ended)
         seconds = max(ended - self._epoch_began, 1e-9)
         records, batches = self._since
         self._most = (max(self._most[0], records), max(self._most[1], batches))
@@ -214,6 +220,11 @@ class Report:
                 lines.append(line)
         for line in lines:
             log.info("%s", line)
+
+    def finalized(self, began: float) -> None:
+        """The learner has finished; `began` is when it set about it, in seconds since 1970."""
+        now = time.time()
+        self._metrics({"finalize.time": 1e3 * (now - began)}, began, now)
 
     def finished(self) -> None:
         """The last line of a job: how long it took to get ready, and in all."""
