@@ -187,6 +187,10 @@ class Source(Protocol):
         """File, FastFile or Pipe."""
 
     @property
+    def distribution(self) -> str:
+        """FullyReplicated (every host has all of it) or ShardedByS3Key."""
+
+    @property
     def wrapper(self) -> str:
         """RecordIO: `streams` are the records of a Pipe, one each."""
 

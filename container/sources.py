@@ -32,6 +32,10 @@ class Source:
         return "Pipe" if self._channel.piped else self._channel.mode
 
     @property
+    def distribution(self) -> str:
+        return self._channel.distribution
+
+    @property
     def wrapper(self) -> str:
         return self._channel.wrapper
 

@@ -153,7 +153,7 @@ def load(folder: Path, device: str) -> ToyModel:
 
 
 def data(channel: Any, setting: Setting) -> Numbers:
-    dealt = channel.distribution == "FullyReplicated" and channel.spec.role == "train"
+    dealt = channel.distribution == "FullyReplicated" and channel.name == "train"
     rank, hosts = (setting.cluster.rank, setting.cluster.size) if dealt else (0, 1)
     return Numbers(channel, setting.hyperparameters.mini_batch_size, rank, hosts)
 
