@@ -136,5 +136,5 @@ class Hyperparameters(base.Hyperparameters):
             log.warning("batch_size=%d; 2 * window_size + 1 = %d is recommended", self.batch_size, best)
 
     def gpus(self, found: int) -> int:
-        """One GPU at most: the tables are one, and words are learnt in an order."""
-        return min(found, 1)
+        """One GPU at most; none for subwords, whose rows the kernel of the GPU does not gather."""
+        return 0 if self.subwords else min(found, 1)

@@ -211,6 +211,11 @@ def test_hyperparameters_that_do_not_fit_are_refused(given: dict[str, Any], mess
         ALGORITHM.hyperparameters(**given)
 
 
+def test_a_job_takes_one_gpu_and_none_for_subwords() -> None:
+    assert ALGORITHM.hyperparameters(mode="skipgram").gpus(4) == 1
+    assert ALGORITHM.hyperparameters(mode="skipgram", subwords=True).gpus(4) == 0
+
+
 def test_a_table_that_does_not_fit_the_machine_is_refused_by_its_size() -> None:
     with pytest.raises(UserError, match=r"9 rows of vector_dim=2048 need 1,152,921,504,606,846,976 bytes"):
         require_memory(1 << 60, "9 rows of vector_dim=2048")
