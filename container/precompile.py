@@ -15,7 +15,7 @@ import container.formats
 def main() -> None:
     for package in (algorithms.kernels, container.formats):
         for module in walk_packages(package.__path__, f"{package.__name__}."):
-            if not module.name.endswith("_triton"):  # compiled by Triton, for the GPU it meets
+            if not module.name.endswith(("_triton", "_torch")):  # compiled, if at all, for the GPU it meets
                 import_module(module.name)
 
 
