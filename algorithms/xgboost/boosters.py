@@ -14,6 +14,7 @@ from scipy.sparse import csr_array, csr_matrix
 
 from algorithms.errors import UserError
 from algorithms.records import Features
+from algorithms.xgboost import ubjson
 from algorithms.xgboost.legacy import FEW, Forest, is_pickle, unpickled
 
 
@@ -76,6 +77,8 @@ def read(path: Path, device: str = "cpu") -> Predictor:
         return Forest.read(content, str(path))
     booster = xgboost.Booster()
     try:
+        if content[1:2] in b"LlIiU":
+            ubjson.check(content)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that an older version wrote it
             if (
@@ -84,7 +87,7 @@ def read(path: Path, device: str = "cpu") -> Predictor:
                 booster.__setstate__({"handle": bytearray(content)})
             else:
                 booster.load_model(bytearray(content))
-    except xgboost.core.XGBoostError as error:
+    except (xgboost.core.XGBoostError, ValueError) as error:  # UnicodeDecodeError: it quotes what is damaged
         raise UserError(f"{path} is a damaged XGBoost model: {said(error)}") from None
     return Native(booster, device)
 

@@ -17,6 +17,7 @@ from scipy.sparse import csr_array, csr_matrix
 
 from algorithms.errors import UserError
 from algorithms.records import Features
+from algorithms.xgboost import binary
 
 _TEXTS = {
     "UNICODE",
@@ -31,7 +32,6 @@ _BYTES = {"BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"}
 _SHORT = 16  # characters: what stands between the key and the model are names, as `latin1`
 _CONFIG = b"CONFIG-offset:"  # of engines from 1.0 on: a length, so many bytes of model, the configuration
 FEW = 64  # rows up to which waking other threads takes longer than the work
-_LEARNER = 136  # bytes of the learner's header: base_score, num_feature, num_class, ...
 
 
 def is_pickle(content: bytes) -> bool:
@@ -77,7 +77,7 @@ class Forest:
     @classmethod
     def read(cls, content: bytes, source: str) -> Forest:
         """Raises UserError for what is no model, and for what treelite cannot read."""
-        objective, width, num_class = _header(content, source)
+        header = binary.check(content, source)
         import treelite
 
         with tempfile.NamedTemporaryFile(prefix="optml-") as file:
@@ -91,7 +91,7 @@ class Forest:
                     f"{source} cannot be read as a model of an XGBoost before 3.0 ({said}); "
                     "save it as JSON with the version that trained it"
                 ) from None
-        return cls(objective, width, num_class, trees)
+        return cls(header.objective, header.width, header.num_class, trees)
 
     def predict(self, features: Features) -> np.ndarray:
         """(n,) float32, or (n, num_class) of multi:softprob; absent values are missing."""
@@ -106,21 +106,3 @@ class Forest:
         elif self.objective != "multi:softprob":
             found = found[:, 0]
         return found
-
-
-def _header(content: bytes, source: str) -> tuple[str, int, int]:
-    """Objective, number of features and of classes (0: none). Raises UserError."""
-    content = content.removeprefix(b"binf")
-    try:
-        _, width, num_class = struct.unpack_from("<fIi", content)
-        (length,) = struct.unpack_from("<Q", content, _LEARNER)
-        name = content[_LEARNER + 8 : _LEARNER + 8 + length] if length < 64 else b""
-        objective = name.decode("ascii")
-        if len(objective) != length or ":" not in objective:
-            raise ValueError(objective)
-    except (struct.error, ValueError):
-        raise UserError(
-            f"{source} is no XGBoost model: neither JSON, UBJSON, a pickled Booster, nor the binary of "
-            "versions before 3.0"
-        ) from None
-    return objective, int(width), max(int(num_class), 0)

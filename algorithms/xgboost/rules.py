@@ -101,10 +101,9 @@ def _exact(h: Hyperparameters) -> Iterator[str]:
 
 
 def _updaters(h: Hyperparameters) -> Iterator[str]:
-    if h.booster == "gblinear":
-        chain = h.updater or ("shotgun",)
-        if chain == ("shotgun",) and h.feature_selector not in (None, "cyclic", "shuffle"):
-            yield f"feature_selector={h.feature_selector} needs updater=coord_descent, not shotgun"
+    shotgun = h.booster == "gblinear" and h.updater in (None, ("shotgun",))
+    if shotgun and h.feature_selector not in (None, "cyclic", "shuffle"):
+        yield f"feature_selector={h.feature_selector} needs updater=coord_descent, not shotgun"
     if h.updater is None:
         if h.process_type == "update" and h.booster != "gblinear":
             yield "process_type=update needs to be told what to do: updater=refresh, prune, or both"

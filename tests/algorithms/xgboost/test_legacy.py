@@ -168,6 +168,45 @@ def test_the_two_old_models_of_the_open_container_are_one() -> None:
     np.testing.assert_allclose(answers[0].sum(axis=1), 1, atol=1e-6)
 
 
+NODE = len(LEARNER) + 8 + len(OBJECTIVE) + 8 + 6 + len(GBTREE) + len(TREE)  # where the first one lies
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "said"),
+    [
+        (NODE + 4, 0, "linked wrongly"),  # the root is its own left child: round and round
+        (NODE + 8, 1, "linked wrongly"),  # one node is both children
+        (NODE + 4, 7, "linked wrongly"),
+        (NODE + 12, 5, "splits a feature beyond the 2"),
+        (NODE + 20 + 12, -1, "a node that is none"),
+        (NODE - len(TREE) + 4, 1 << 30, "1073741824 nodes"),
+        (NODE - len(TREE) - len(GBTREE), -1, "-1 trees"),
+        (NODE - len(TREE) - len(GBTREE), 2, "damaged"),
+        (len(BINARY) - 4, 3, "a class that the model does not have"),
+    ],
+)
+def test_what_would_lead_a_reader_astray_is_refused(at: int, value: int, said: str) -> None:
+    damaged = BINARY[:at] + struct.pack("<i", value) + BINARY[at + 4 :]
+    with pytest.raises(UserError, match=said):
+        Forest.read(damaged, "model")
+
+
+def test_a_native_model_cut_anywhere_is_named(tmp_path: Path) -> None:
+    model = train(both(), tmp_path, num_round=2, max_depth=2).model
+    content = boosters.raw(model.members[0].booster)
+    path = tmp_path / "xgboost-model"
+    for length in range(1, len(content), 11):
+        path.write_bytes(content[:length])
+        with pytest.raises(UserError, match="xgboost-model"):
+            boosters.read(path)
+
+
+def test_damage_that_the_library_quotes_is_named(tmp_path: Path) -> None:
+    (tmp_path / "xgboost-model").write_bytes(b'{"learner":{"learner_model_param":\xf4}}')
+    with pytest.raises(UserError, match="damaged XGBoost model"):
+        load(tmp_path, "cpu")
+
+
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
         boosters.read(tmp_path / "xgboost-model")
