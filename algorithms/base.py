@@ -330,6 +330,7 @@ class Algorithm:
     default_request: str = "text/csv"
     scored_on_validation: bool = False  # the final model is scored on the validation channels once more
     missing: bool = False  # NaN among the features is a missing value; False: a mistake
+    judges_width: bool = False  # the model says how many features a request must have, not the decoder
     refusals: tuple[int, int] = (400, 400)  # HTTP status of a body that does not parse, and of an empty one
     decode: Callable[[bytes, str, Any], Any] | None = None  # (body, media, model) -> batch; None: of a table
     follows_request: bool = False  # answers come in the request's content type, whatever Accept says

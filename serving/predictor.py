@@ -30,7 +30,8 @@ class Predictor:
         self.served = served
         self._queue = queue
         self._settings = settings
-        self._layout = Layout(served.model.width, served.algorithm.label_size)
+        width = None if served.algorithm.judges_width else served.model.width
+        self._layout = Layout(width, served.algorithm.label_size)
         self._accepts = negotiation.writable(served.algorithm)
         self._part = Answer(settings.batch, settings.multi_model)
 

@@ -120,6 +120,7 @@ ALGORITHM = Algorithm(
     sparse=True,
     default_request="text/libsvm",
     missing=True,
+    judges_width=True,
     refusals=(415, 204),
     encode=_encode,
 )

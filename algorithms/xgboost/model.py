@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from algorithms.base import Columns
 from algorithms.errors import UserError
@@ -19,6 +20,8 @@ from algorithms.xgboost.matrix import widened
 
 log = logging.getLogger(__name__)
 
+_HINT = "send the features alone, in the order of training"
+_HINTS = {1: "leave the label out", -1: "a feature lacks; what is missing is an empty cell"}
 VOTING = ("multi:softmax", "binary:hinge")  # answer with a class: the one that most boosters say
 
 
@@ -33,16 +36,13 @@ class Model:
 
     def predict(self, batch: Records, options: Mapping[str, str]) -> Columns:
         """`score`: (n,) float32, or (n, k) of objectives with k numbers a row; or the selected keys."""
-        if batch.width > self.width:
+        sparse = isinstance(batch.features, csr_array)
+        if batch.width > self.width or (batch.width < self.width and not sparse):
             raise UserError(
-                f"{batch.where(0)} has {batch.width} features, but the model was trained with {self.width}; "
-                "leave the label out"
+                f"Feature size of inference data {batch.width} is not consistent with feature size of "
+                f"trained model {self.width} ({batch.where(0)}): {_HINTS.get(batch.width - self.width, _HINT)}"
             )
         features = widened(batch.features, self.width)
-        if features.shape[1] != self.width:
-            raise UserError(
-                f"{batch.where(0)} has {batch.width} features, but the model was trained with {self.width}"
-            )
         first = self.members[0]
         score = first.predict(features) if len(self.members) == 1 else self._together(features)
         if not self._selected:

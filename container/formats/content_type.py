@@ -54,7 +54,7 @@ class ContentType:
         """Read `text/csv; label_size=1`; aliases such as `csv` become the full name. Unknown types pass."""
         media, *rest = text.split(";")
         media = media.strip().lower()
-        parameters = {}
+        parameters: dict[str, str] = {}
         for item in rest:
             name, _, value = item.partition("=")
             name, value = name.strip().lower(), value.strip().strip('"')

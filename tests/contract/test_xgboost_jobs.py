@@ -215,7 +215,14 @@ def test_a_server_answers_in_every_format(tmp_path: Path) -> None:
         assert ask("text/csv", "1,two,3,4\n").status_code == 415
         assert ask("text/csv", "1,2,3,4", "image/png").status_code == 415
         assert ask("image/png").status_code == 406
-        assert "5 values" in ask("text/csv", "1,2,3,4,5\n").text
+        for body, said in (("1,2,3,4,5\n", "leave the label out"), ("1,2,3\n", "a feature lacks")):
+            answer = ask("text/csv", body)
+            assert answer.status_code == 400
+            assert "is not consistent with feature size of trained model 4" in answer.text
+            assert said in answer.text
+        assert ask("text/csv", "0:1 9:1", "text/libsvm").status_code == 400
+        narrow = ask("text/csv", "0:1", "text/libsvm")
+        assert narrow.text == ask("text/csv", "1,,,\n").text
 
 
 def test_selected_keys_and_batch_jobs_are_answered_as_aws_does(tmp_path: Path) -> None:
