@@ -113,8 +113,15 @@ class Job:
                 f"hyperparameter _tuning_objective_metric='{''.join(objective)}' needs the channel "
                 f"'{objective[0]}', which was not given"
             )
+        script = as_text((raw or {}).get("sagemaker_program"))
+        if script:
+            problems.append(
+                f"hyperparameter sagemaker_program names the script '{script}', but this image runs none: "
+                f"leave entry_point out to train {algorithm.title}, or take a framework's image"
+            )
         if problems:
             raise UserError("\n".join(dict.fromkeys(problems)))
+        _warn_of_copies(channels)
         return cls(
             algorithm=algorithm,
             hyperparameters=hyperparameters,
@@ -229,6 +236,20 @@ def _channels(
             problems.append(problem)
         channels[spec.name] = channel
     return channels, problems
+
+
+def _warn_of_copies(channels: Mapping[str, Channel]) -> None:
+    """A model is not tested by what it was trained on."""
+    train, validation = (
+        {(path.name, path.stat().st_size) for path in channels[name].files} if name in channels else set()
+        for name in ("train", "validation")
+    )
+    copies = sorted(name for name, _ in train & validation)
+    if copies:
+        log.warning(
+            "Suspected identical files found in train and validation (of equal name and size): %s",
+            ", ".join(copies[:5]),
+        )
 
 
 def _misdescribed(channel: Channel) -> list[str]:

@@ -36,11 +36,11 @@ class Model:
 
     def predict(self, batch: Records, options: Mapping[str, str]) -> Columns:
         """`score`: (n,) float32, or (n, k) of objectives with k numbers a row; or the selected keys."""
-        sparse = isinstance(batch.features, csr_array)
-        if batch.width > self.width or (batch.width < self.width and not sparse):
+        more = batch.width - self.width
+        if more > 0 or (more < 0 and not isinstance(batch.features, csr_array)):
             raise UserError(
                 f"Feature size of inference data {batch.width} is not consistent with feature size of "
-                f"trained model {self.width} ({batch.where(0)}): {_HINTS.get(batch.width - self.width, _HINT)}"
+                f"trained model {self.width} ({batch.where(0)}): {_HINTS.get(more, _HINT)}"
             )
         features = widened(batch.features, self.width)
         first = self.members[0]

@@ -9,6 +9,7 @@ import pytest
 from algorithms.base import Algorithm
 from algorithms.errors import PlatformError, UserError
 from container import job as module
+from container.channels import Channel
 from container.hyperparameters import Engine
 from container.job import Hosts, Job
 from container.paths import Paths
@@ -259,3 +260,22 @@ def test_unusable_resources_are_a_user_error(paths: Paths, resources: object) ->
 )
 def test_a_host_is_printed_without_the_suffix_of_local_mode(host: str, label: str) -> None:
     assert Hosts(host, (host,)).label == label
+
+
+def test_a_script_that_would_not_be_run_is_refused(paths: Paths) -> None:
+    write(paths, "hyperparameters", {"k": "10", "sagemaker_program": '"train.py"'})
+    assert "runs none: leave entry_point out" in problems(paths)[0]
+    assert "'train.py'" in problems(paths)[0]
+
+
+@pytest.mark.parametrize(("text", "warned"), [("1,2\n", True), ("1,25\n", False)])
+def test_a_file_that_is_in_train_and_validation_is_suspected(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, warned: bool
+) -> None:
+    channels = {}
+    for name, content in (("train", "1,2\n"), ("validation", text)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.csv").write_text(content)
+        channels[name] = Channel(name, SAMPLE.channels[0], tmp_path / name)
+    module._warn_of_copies(channels)
+    assert ("Suspected identical files found" in caplog.text) == warned
