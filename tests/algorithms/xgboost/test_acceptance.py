@@ -91,17 +91,37 @@ def test_four_classes(tmp_path: Path, objective: str) -> None:
 
 
 @needs_shared("golden/xgboost-container")
-def test_five_folds(tmp_path: Path) -> None:
-    names = ("train/abalone.train_1", "validation/abalone.validation", "train/abalone.train_0")
+@pytest.mark.parametrize(
+    ("data", "order", "given", "expected", "near"),
+    [
+        ("abalone", "1v0", {}, {"train-rmse": 1.62204, "validation-rmse": 2.19926}, 1e-4),
+        (
+            "abalone-binary/data",
+            "0v1",
+            {"objective": "binary:logistic"},
+            {"train-logloss": 0.13981, "validation-logloss": 0.16663},
+            1e-4,
+        ),
+        (  # the order in which it was measured is not known: one standard error, 0.013 / sqrt(5)
+            "abalone-multiclass/data",
+            "1v0",
+            {"objective": "multi:softprob", "num_class": 4},
+            {"train-mlogloss": 0.52963, "validation-mlogloss": 0.58074},
+            0.006,
+        ),
+    ],
+)
+def test_five_folds(
+    tmp_path: Path, data: str, order: str, given: dict[str, object], expected: dict[str, float], near: float
+) -> None:
+    files = {"0": "train/abalone.train_0", "1": "train/abalone.train_1", "v": "validation/abalone.validation"}
     folder = tmp_path / "merged"  # in the order in which the figures were measured
     folder.mkdir()
-    for place, name in enumerate(names):
-        (folder / str(place)).symlink_to(GOLDEN / "abalone" / name)
-    data: Any = {"train": channel(folder, "text/libsvm", tmp_path)}
-    kept = train(data, tmp_path, **SETTINGS, _kfold=5)
-    assert values(kept.lines[-1]) == pytest.approx(
-        {"train-rmse": 1.62204, "validation-rmse": 2.19926}, abs=1e-4
-    )
+    for place, file in enumerate(order):
+        (folder / str(place)).symlink_to(GOLDEN / data / files[file])
+    channels: Any = {"train": channel(folder, "text/libsvm", tmp_path)}
+    kept = train(channels, tmp_path, **SETTINGS, **given, _kfold=5)
+    assert values(kept.lines[-1]) == pytest.approx(expected, abs=near)
     assert len(kept.model.members) == 5
     assert len((tmp_path / "predictions.csv").read_text().splitlines()) == 3548
 
