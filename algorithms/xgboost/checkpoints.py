@@ -1,7 +1,7 @@
 """Checkpoints as AWS's container means to write them: `xgboost-checkpoint.<round>`, the newest five.
 
-A model is all that they hold. A resumed job is bitwise an undisturbed one where nothing is drawn at random; with
-subsample, colsample_* or dart the library draws anew from the seed: as good a model, but another.
+A model is all that they hold. A resumed job is bitwise an undisturbed one where nothing is drawn at random;
+with subsample, colsample_* or dart the library draws anew from the seed: as good a model, but another.
 """
 
 from __future__ import annotations
