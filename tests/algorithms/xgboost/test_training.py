@@ -296,7 +296,7 @@ def agree(media: str, width: int) -> int:
 
 def test_a_request_wider_than_the_model_is_refused(tmp_path: Path) -> None:
     kept = train(both(), tmp_path)
-    with pytest.raises(UserError, match="data 6 is not consistent .* model 5 .*leave the label out"):
+    with pytest.raises(UserError, match=r"data 6 is not consistent .* model 5 .*leave the label out"):
         kept.model.predict(Records(np.zeros((1, 6), np.float32)), {})
-    with pytest.raises(UserError, match="data 4 is not consistent .* model 5 .*a feature lacks"):
+    with pytest.raises(UserError, match=r"data 4 is not consistent .* model 5 .*a feature lacks"):
         kept.model.predict(Records(np.zeros((1, 4), np.float32)), {})
