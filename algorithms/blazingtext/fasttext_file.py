@@ -108,6 +108,8 @@ def _require(
             f"{source} is damaged: {given} numbers for {vocabulary.words} words of {settings.dim}"
         )
     needs_buckets = settings.longest > 0 or settings.word_ngrams > 1
+    if needs_buckets and settings.buckets < 1:
+        raise UserError(f"{source} is damaged: {settings.buckets} buckets, but n-grams to be put into them")
     if needs_buckets and given[0] < rows:
         raise UserError(f"{source} is damaged: {given[0]} rows for {rows} words and buckets")
     if pruned is not None and any(not 0 <= row < rows - vocabulary.words for row in pruned.values()):
