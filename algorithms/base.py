@@ -94,6 +94,20 @@ class MetricSpec:
     regex: str = ""  # the published one, where the line alone does not tell it
 
 
+# What the container itself prints of every job, and the formats in which tables come and go.
+PROGRESS = MetricSpec(
+    "train:progress", "#progress_metric: host={host}, completed {value} % of epochs", None, "each epoch"
+)
+THROUGHPUT = MetricSpec(
+    "train:throughput",
+    "#throughput_metric: host={host}, train throughput={value} records/second",
+    None,
+    "each epoch",
+)
+REQUESTS = ("text/csv", "application/json", "application/jsonlines", "application/x-recordio-protobuf")
+ANSWERS = ("application/json", "application/jsonlines", "application/x-recordio-protobuf", "text/csv")
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A measured value of the metric that `MetricSpec.name` describes.

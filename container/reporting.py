@@ -14,13 +14,12 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
-from algorithms.base import Algorithm, Metric
+from algorithms.base import PROGRESS, Algorithm, Metric
 from algorithms.errors import UserError
 
 log = logging.getLogger("optml")
 
 EVERY_S = 10.0  # a sign of life in a long epoch
-PROGRESS = "#progress_metric: host={host}, completed {value} % of epochs"  # where an algorithm has no other
 
 
 class Handler(logging.StreamHandler[TextIO]):
@@ -173,7 +172,7 @@ class Report:
         self._most = (max(self._most[0], records), max(self._most[1], batches))
         log.info("processed a total of %d examples", records)
         done = 100.0 * (self._epoch + 1) / self._epochs
-        progress = self._lines.get("train:progress", PROGRESS)
+        progress = self._lines.get(PROGRESS.name, PROGRESS.line)
         log.info("%s", progress.format(host=self._host, value=repr(done)))
         counts = {
             "Total Records Seen": self.records,

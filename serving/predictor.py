@@ -31,7 +31,7 @@ class Predictor:
         self._queue = queue
         self._settings = settings
         width = None if served.algorithm.judges_width else served.model.width
-        self._layout = Layout(width, served.algorithm.label_size)
+        self._layout = Layout(width, served.algorithm.label_size, trained=True)
         self._accepts = negotiation.writable(served.algorithm)
         self._part = Answer(settings.batch, settings.multi_model)
 

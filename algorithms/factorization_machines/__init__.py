@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from algorithms.base import Algorithm, ChannelSpec, Compute, MetricSpec, Response
+from algorithms.base import (
+    ANSWERS,
+    PROGRESS,
+    THROUGHPUT,
+    Algorithm,
+    ChannelSpec,
+    Compute,
+    Response,
+)
 from algorithms.factorization_machines.hyperparameters import Hyperparameters
 from algorithms.factorization_machines.learner import Learner
 from algorithms.factorization_machines.model import load, recognises
@@ -49,18 +57,8 @@ ALGORITHM = Algorithm(
     ),
     metrics=(
         *specs(),
-        MetricSpec(
-            "train:progress",
-            "#progress_metric: host={host}, completed {value} % of epochs",
-            None,
-            "each epoch",
-        ),
-        MetricSpec(
-            "train:throughput",
-            "#throughput_metric: host={host}, train throughput={value} records/second",
-            None,
-            "each epoch",
-        ),
+        PROGRESS,
+        THROUGHPUT,
     ),
     content_types=(
         "application/json",
@@ -69,7 +67,7 @@ ALGORITHM = Algorithm(
         "text/csv",
         "text/libsvm",
     ),
-    accepts=("application/json", "application/jsonlines", "application/x-recordio-protobuf", "text/csv"),
+    accepts=ANSWERS,
     response=Response("predictions", ("score", "predicted_label")),
     learner=Learner,
     load=load,

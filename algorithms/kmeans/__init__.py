@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from algorithms.base import Algorithm, ChannelSpec, Compute, MetricSpec, Response
+from algorithms.base import (
+    ANSWERS,
+    PROGRESS,
+    REQUESTS,
+    THROUGHPUT,
+    Algorithm,
+    ChannelSpec,
+    Compute,
+    MetricSpec,
+    Response,
+)
 from algorithms.kmeans.hyperparameters import Hyperparameters
 from algorithms.kmeans.learner import Learner
 from algorithms.kmeans.model import load, recognises
@@ -53,26 +63,11 @@ ALGORITHM = Algorithm(
             "Minimize",
             "once, after the shrink step; what the pass tells of the rows' mean squared distance",
         ),
-        MetricSpec(
-            "train:progress",
-            "#progress_metric: host={host}, completed {value} % of epochs",
-            None,
-            "each epoch",
-        ),
-        MetricSpec(
-            "train:throughput",
-            "#throughput_metric: host={host}, train throughput={value} records/second",
-            None,
-            "each epoch",
-        ),
+        PROGRESS,
+        THROUGHPUT,
     ),
-    content_types=(
-        "text/csv",
-        "application/json",
-        "application/jsonlines",
-        "application/x-recordio-protobuf",
-    ),
-    accepts=("application/json", "application/jsonlines", "application/x-recordio-protobuf", "text/csv"),
+    content_types=REQUESTS,
+    accepts=ANSWERS,
     response=Response("predictions", ("closest_cluster", "distance_to_cluster")),
     learner=Learner,
     load=load,

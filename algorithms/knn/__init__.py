@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from algorithms.base import Algorithm, ChannelSpec, Compute, MetricSpec, Response
+from algorithms.base import (
+    PROGRESS,
+    REQUESTS,
+    THROUGHPUT,
+    Algorithm,
+    ChannelSpec,
+    Compute,
+    MetricSpec,
+    Response,
+)
 from algorithms.knn.hyperparameters import Hyperparameters
 from algorithms.knn.learner import Learner
 from algorithms.knn.model import load, recognises
@@ -50,25 +59,10 @@ ALGORITHM = Algorithm(
             "Minimize",
             "test channel given, regressor",
         ),
-        MetricSpec(
-            "train:progress",
-            "#progress_metric: host={host}, completed {value} % of epochs",
-            None,
-            "end of the pass",
-        ),
-        MetricSpec(
-            "train:throughput",
-            "#throughput_metric: host={host}, train throughput={value} records/second",
-            None,
-            "end of the pass",
-        ),
+        PROGRESS,
+        THROUGHPUT,
     ),
-    content_types=(
-        "text/csv",
-        "application/json",
-        "application/jsonlines",
-        "application/x-recordio-protobuf",
-    ),
+    content_types=REQUESTS,
     accepts=(
         "application/json",
         "application/json;verbose=true",

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from algorithms.base import Algorithm, ChannelSpec, Compute, MetricSpec, Response
+from algorithms.base import (
+    ANSWERS,
+    PROGRESS,
+    REQUESTS,
+    THROUGHPUT,
+    Algorithm,
+    ChannelSpec,
+    Compute,
+    MetricSpec,
+    Response,
+)
 from algorithms.linear_learner.hyperparameters import Hyperparameters
 from algorithms.linear_learner.learner import Learner
 from algorithms.linear_learner.model import load, recognises
@@ -112,26 +122,11 @@ ALGORITHM = Algorithm(
             None,
             "each epoch; the best of the models",
         ),
-        MetricSpec(
-            "train:progress",
-            "#progress_metric: host={host}, completed {value} % of epochs",
-            None,
-            "each epoch",
-        ),
-        MetricSpec(
-            "train:throughput",
-            "#throughput_metric: host={host}, train throughput={value} records/second",
-            None,
-            "each epoch",
-        ),
+        PROGRESS,
+        THROUGHPUT,
     ),
-    content_types=(
-        "text/csv",
-        "application/json",
-        "application/jsonlines",
-        "application/x-recordio-protobuf",
-    ),
-    accepts=("application/json", "application/jsonlines", "application/x-recordio-protobuf", "text/csv"),
+    content_types=REQUESTS,
+    accepts=ANSWERS,
     response=Response(
         "predictions",
         ("score", "predicted_label"),

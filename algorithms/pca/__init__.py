@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from algorithms.base import Algorithm, ChannelSpec, Compute, MetricSpec, Response
+from algorithms.base import (
+    ANSWERS,
+    PROGRESS,
+    REQUESTS,
+    THROUGHPUT,
+    Algorithm,
+    ChannelSpec,
+    Compute,
+    MetricSpec,
+    Response,
+)
 from algorithms.pca.hyperparameters import Hyperparameters
 from algorithms.pca.learner import Learner, batch_rows
 from algorithms.pca.model import load, recognises
@@ -36,18 +46,8 @@ ALGORITHM = Algorithm(
         ),
     ),
     metrics=(
-        MetricSpec(
-            "train:progress",
-            "#progress_metric: host={host}, completed {value} % of epochs",
-            None,
-            "end of the pass",
-        ),
-        MetricSpec(
-            "train:throughput",
-            "#throughput_metric: host={host}, train throughput={value} records/second",
-            None,
-            "end of the pass",
-        ),
+        PROGRESS,
+        THROUGHPUT,
         MetricSpec(
             "test:reconstruction_mse",
             "#quality_metric: host={host}, test reconstruction_mse <loss>={value}",
@@ -61,8 +61,8 @@ ALGORITHM = Algorithm(
             "once, after the pass; share of the variance that the components hold",
         ),
     ),
-    content_types=("text/csv", "application/json", "application/jsonlines", RECORDIO),
-    accepts=("application/json", "application/jsonlines", RECORDIO, "text/csv"),
+    content_types=REQUESTS,
+    accepts=ANSWERS,
     response=Response("projections", ("projection",)),
     learner=Learner,
     load=load,

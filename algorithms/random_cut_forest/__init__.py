@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from algorithms.base import Algorithm, ChannelSpec, Compute, MetricSpec, Response
+from algorithms.base import (
+    ANSWERS,
+    REQUESTS,
+    THROUGHPUT,
+    Algorithm,
+    ChannelSpec,
+    Compute,
+    MetricSpec,
+    Response,
+)
 from algorithms.random_cut_forest.hyperparameters import Hyperparameters
 from algorithms.random_cut_forest.learner import Learner
 from algorithms.random_cut_forest.model import load, recognises
@@ -51,12 +60,7 @@ ALGORITHM = Algorithm(
         _quality("test:negative_recall", LABELLED),
         _quality("test:negative_f1", LABELLED),
         _quality("test:roc_auc", "test channel with labels of both kinds"),
-        MetricSpec(
-            "train:throughput",
-            "#throughput_metric: host={host}, train throughput={value} records/second",
-            None,
-            "end of the pass",
-        ),
+        THROUGHPUT,
         MetricSpec(
             "train:progress",
             "#progress_metric: host={host}, completed {value} % epochs",
@@ -64,13 +68,8 @@ ALGORITHM = Algorithm(
             "end of the pass",
         ),
     ),
-    content_types=(
-        "text/csv",
-        "application/json",
-        "application/jsonlines",
-        "application/x-recordio-protobuf",
-    ),
-    accepts=("application/json", "application/jsonlines", "application/x-recordio-protobuf", "text/csv"),
+    content_types=REQUESTS,
+    accepts=ANSWERS,
     response=Response("scores", ("score",)),
     learner=Learner,
     load=load,

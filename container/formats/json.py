@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any, BinaryIO
 
@@ -50,7 +51,7 @@ def read_lines(
         records = _lines(text, number, layout, source)
         number += count_lines(text)
         if records is not None:
-            layout = Layout(records.width, layout.label_size)
+            layout = replace(layout, width=records.width)
             yield records
 
 

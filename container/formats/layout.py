@@ -20,10 +20,12 @@ class Layout:
     label_size: leading label columns of a text or Parquet table; None: found by comparing the number of
                 columns with `width` (equal: none; one more: one, with a warning). RecordIO and JSON name
                 their labels, so there it counts only as 0: leave labels out.
+    trained:    `width` is that of a trained model, not of data to come.
     """
 
     width: int | None = None
     label_size: int | None = None
+    trained: bool = False
 
     def of(self, content_type: ContentType) -> Layout:
         """This layout where the content type does not say otherwise by its own `label_size`."""
@@ -54,24 +56,35 @@ class Layout:
             )
         if labels:
             return UserError(
-                f"feature_dim is {self.width} but {where} has {_values(columns)}, {labels} of them "
+                f"{self._expected} but {where} has {_values(columns)}, {labels} of them "
                 f"labels (label_size={labels}); {self.width + labels} were expected"
                 + ("; without labels use label_size=0" if columns == self.width else "")
             )
         fix = (
             "with a label column use content type text/csv;label_size=1"
             if columns == self.width + 1
+            else "send as many, in the order of the training data"
+            if self.trained
             else f"mend the row, or set feature_dim to {columns} if all rows are like it"
         )
-        return UserError(f"feature_dim is {self.width} but {where} has {_values(columns)}; {fix}")
+        return UserError(f"{self._expected} but {where} has {_values(columns)}; {fix}")
 
     def check(self, width: int, where: str) -> None:
         """Refuse a record whose features, labels not counted, are not as many as they should be."""
         if self.width is not None and width != self.width:
             raise UserError(
-                f"feature_dim is {self.width} but {where} has {_values(width)}; "
-                f"every record must have {self.width}"
+                f"{self._expected} but {where} has {_values(width)}; every record must have {self.width}"
             )
+
+    @property
+    def _expected(self) -> str:
+        if self.trained:
+            return f"the model was trained with {_features(self.width)}"
+        return f"feature_dim is {self.width}"
+
+
+def _features(count: int | None) -> str:
+    return f"{count} feature" if count == 1 else f"{count} features"
 
 
 def _values(count: int) -> str:

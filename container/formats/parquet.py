@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -34,7 +35,7 @@ def read(
             if batch.num_rows:
                 block = _records(batch, layout, Origin(source, record))
                 record += len(block)
-                layout = Layout(block.width, layout.label_size)
+                layout = replace(layout, width=block.width)
                 yield block
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         reason = str(error).split("\n", 1)[0]

@@ -77,7 +77,7 @@ def _decode(frames: Frames, layout: Layout, *, inference: bool) -> Iterator[Reco
     label_size: int | None = None
     while frames.fill():
         for block in _blocks(frames, layout, inference=inference):
-            layout = Layout(block.width, layout.label_size)
+            layout = replace(layout, width=block.width)
             if block.labels is not None:
                 if label_size not in (None, block.labels.shape[1]):
                     raise _uneven_labels(block.labels.shape[1], label_size, block.where(0))
@@ -100,7 +100,7 @@ def _blocks(frames: Frames, layout: Layout, *, inference: bool) -> Iterator[Reco
         frames.advance(min(rows.size, len(frames.data) - frames.at), len(rows))
         keep = labels is not None and layout.label_size != 0
         yield Records(features, labels if keep else None, origins=((0, origin),))
-        layout = Layout(features.shape[1], layout.label_size)
+        layout = replace(layout, width=features.shape[1])
     while True:  # the rest of the block: what comes after the first difference
         payloads: list[bytes] = []
         before = frames.at, frames.record
@@ -113,7 +113,7 @@ def _blocks(frames: Frames, layout: Layout, *, inference: bool) -> Iterator[Reco
             return
         frames.at, frames.record = before
         for block in _compiled(frames, layout, inference=inference):
-            layout = Layout(block.width, layout.label_size)
+            layout = replace(layout, width=block.width)
             yield block
 
 
@@ -146,7 +146,7 @@ def _compiled(frames: Frames, layout: Layout, *, inference: bool) -> Iterator[Re
                 block = _by_wire(data, rows, layout, origin)
                 if not inference and (rows[:, wire.FEATURES] != wire.FLOAT32).any():
                     _say_converted()
-            layout = Layout(block.width, layout.label_size)
+            layout = replace(layout, width=block.width)
             yield block
         if why == wire.DONE:
             return
@@ -156,7 +156,7 @@ def _compiled(frames: Frames, layout: Layout, *, inference: bool) -> Iterator[Re
             if payload is None:
                 return
             block = _by_library([payload], layout, origin, inference=inference)
-            layout = Layout(block.width, layout.label_size)
+            layout = replace(layout, width=block.width)
             yield block
 
 

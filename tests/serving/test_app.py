@@ -149,7 +149,7 @@ class TestErrors:
             (b"1,2,3", {"content_type": "image/png"}, 415, "content-type image/png not supported"),
             (b"{", {}, 400, "unable to evaluate payload provided: the request is not valid JSON"),
             (ROW, {"Accept": "image/png"}, 406, "Accept type image/png is not supported. Please use"),
-            (b"1,2\n", {"content_type": "text/csv"}, 400, "unable to evaluate payload provided: feature_dim"),
+            (b"1,2\n", {"content_type": "text/csv"}, 400, "unable to evaluate payload provided: the model"),
             (b"1,2,nan\n", {"content_type": "text/csv"}, 400, "unable to evaluate payload provided: "),
             (ROW, {"Content_Encoding": "br"}, 415, "content-encoding br not supported"),
             (ROW, {"Content_Encoding": "gzip"}, 400, "unable to evaluate payload provided: "),
