@@ -288,7 +288,7 @@ def main() -> int:
         for name, part in (("words", words), ("labels", labels)):
             if name in given.parts:
                 rows += part(given.data, given.fasttext, count(), given.seeds, Path(scratch))
-    print(f"written: {save('blazingtext', rows, folder=given.out, threads=count(), seeds=given.seeds)}")
+    print(f"written: {save('blazingtext-cpu', rows, folder=given.out, threads=count(), seeds=given.seeds)}")
     return 0
 
 
