@@ -9,7 +9,7 @@ and nothing of any one algorithm; an algorithm knows these protocols and nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Literal, Protocol
 
@@ -301,6 +301,7 @@ class Setting:
     warm_start: Path | None = None  # the unpacked `model` channel of an incremental job
     channels: tuple[str, ...] = ("train",)  # those that the job was given
     tuned: str | None = None  # the metric that a tuning job goes by; None: it is part of none
+    auxiliary: Mapping[str, Source] = field(default_factory=dict)  # given channels of that role, by name
 
 
 @dataclass(frozen=True, slots=True)

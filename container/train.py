@@ -24,6 +24,7 @@ from container.loop import Loop, Plan
 from container.paths import Paths
 from container.rendezvous import Place, number
 from container.reporting import Report, log
+from container.sources import Source
 from container.stop import Stop, Stopped
 
 BATCH_SIZE = 1000  # rows, for algorithms without mini_batch_size
@@ -126,7 +127,12 @@ class Training:
         warm = job.warm_start and incremental.unpack(job.warm_start, job.algorithm.slug, scratch)
         tuned = job.engine.tuning_objective_metric
         given = tuple(job.channels)
-        return Setting(job.hyperparameters, self.cluster, device, _seed(job), warm, given, tuned)
+        auxiliary = {
+            name: Source(channel, lambda: self.stop.requested)
+            for name, channel in job.channels.items()
+            if channel.spec.role == "auxiliary"
+        }
+        return Setting(job.hyperparameters, self.cluster, device, _seed(job), warm, given, tuned, auxiliary)
 
     def _fit(self, job: Job, device: str, scratch: Path) -> None:
         """Train with a library that owns its loop."""
@@ -220,8 +226,6 @@ class Training:
         """The given channels of a role."""
         given = {name: channel for name, channel in job.channels.items() if channel.spec.role == role}
         if job.algorithm.data is not None:
-            from container.sources import Source
-
             return {
                 name: job.algorithm.data(Source(channel, lambda: self.stop.requested), setting)
                 for name, channel in given.items()
