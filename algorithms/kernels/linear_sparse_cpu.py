@@ -86,16 +86,30 @@ def _add_slopes(
     """Add entries begin to end, times the slopes in row i of z, to so many columns of `summed`."""
     stride = summed.shape[1]
     row = i * z.shape[1]
-    whole = columns // LANES * LANES
-    for k in range(begin, end):
-        f = int64(places[k])
-        x = values[k] * scale[f]
-        at = f * stride + first
-        for j in range(0, whole, LANES):
-            sums = multiply_add(fill(x), load_from(z, row + j), load_from(summed, at + j))
-            store_from(summed, at + j, sums)
-        for j in range(whole, columns):
-            summed[f, first + j] += x * z[i, j]
+    j = 0
+    while j + 2 * LANES <= columns:
+        one, two = load_from(z, row + j), load_from(z, row + j + LANES)
+        for k in range(begin, end):
+            f = int64(places[k])
+            x = fill(values[k] * scale[f])
+            at = f * stride + first + j
+            store_from(summed, at, multiply_add(x, one, load_from(summed, at)))
+            store_from(summed, at + LANES, multiply_add(x, two, load_from(summed, at + LANES)))
+        j += 2 * LANES
+    if j + LANES <= columns:
+        one = load_from(z, row + j)
+        for k in range(begin, end):
+            f = int64(places[k])
+            x = fill(values[k] * scale[f])
+            at = f * stride + first + j
+            store_from(summed, at, multiply_add(x, one, load_from(summed, at)))
+        j += LANES
+    if j < columns:
+        for k in range(begin, end):
+            f = places[k]
+            x = values[k] * scale[f]
+            for c in range(j, columns):
+                summed[f, first + c] += x * z[i, c]
 
 
 @njit(

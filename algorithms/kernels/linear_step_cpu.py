@@ -12,7 +12,7 @@ from numba import boolean, float32, int64, njit, types, void
 from algorithms.kernels.linear_dense_cpu import dense_gradient, dense_scores, height
 from algorithms.kernels.linear_sparse_cpu import sparse_gradient, sparse_scores
 from algorithms.kernels.linear_step import KEPT, LOSSES, OPTIMIZERS, TINY, Problem, Rows, Update
-from algorithms.kernels.simd import LANES, empty
+from algorithms.kernels.simd import LANES, empty, zeros
 from algorithms.kernels.threads import in_parts
 
 # Types are declared, not inferred: importing this module compiles it, or finds it compiled in an image.
@@ -60,7 +60,7 @@ def gradient(
     loss, parameter = LOSSES.index(problem.loss), np.float32(problem.parameter)
     weighted, classes = problem.class_weights, problem.classes
     if not isinstance(rows, np.ndarray):
-        summed = np.zeros(weights.shape, np.float32)
+        summed = zeros(weights.shape)
         losses = np.zeros(problem.models)
         offsets = _offsets(weights, problem)
         unit = LANES if classes == 1 else 1
@@ -78,7 +78,7 @@ def gradient(
     packed, columns, offsets = _pack(weights, problem)
 
     def part(start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        product = empty(packed.shape[0] * d, packed.shape[2]).reshape(packed.shape)
+        product = zeros(packed.shape)
         slopes, losses = np.zeros((1, weights.shape[1]), np.float32), np.zeros(problem.models)
         dense_gradient(
             rows[start:stop], labels[start:stop], packed, columns, offsets, problem.shift, problem.scale,

@@ -12,6 +12,7 @@ multiple of `LANES`, and what lies beyond its width is zero.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -63,10 +64,15 @@ def stride(width: int) -> int:
 
 def empty(rows: int, width: int) -> np.ndarray:
     """A (rows, stride) float32 table of zeros that begins on a cache line."""
-    size = rows * stride(width)
+    return zeros((rows, stride(width)))
+
+
+def zeros(shape: tuple[int, ...]) -> np.ndarray:
+    """A float32 array of zeros that begins on a cache line."""
+    size = math.prod(shape)
     memory = np.zeros(size + LANES, np.float32)
     start = -memory.ctypes.data % (4 * LANES) // 4
-    return memory[start : start + size].reshape(rows, stride(width))
+    return memory[start : start + size].reshape(shape)
 
 
 def _address(context: Any, builder: Any, kind: Any, array: Any, number: Any) -> Any:
