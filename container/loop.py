@@ -137,17 +137,21 @@ class Loop:
     def _scores(self, name: str, data: Data, number: int) -> list[Metric]:
         """Score a channel; nothing where no host has a batch of it, since no rows have no mean. Told to stop
         meanwhile, all hosts agree to."""
-        seen = 0
+        began = time.time()
+        seen = records = 0
 
         def counted() -> Iterator[Any]:
-            nonlocal seen
+            nonlocal seen, records
             for batch in data.epoch(number):
                 if self._stop.requested:  # whoever stops a job gives it seconds
                     return
                 seen += 1
+                records += len(batch)
                 yield batch
 
         metrics = list(self._learner.evaluate(name, counted()))
+        if name in self._plan.test:
+            self._report.tested(began, records, seen)
         stop = self._stopping or self._stop.requested
         self._stopping, some = self._agree(stop, seen > 0)
         if some or self._stopping:

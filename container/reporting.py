@@ -174,15 +174,7 @@ class Report:
         done = 100.0 * (self._epoch + 1) / self._epochs
         progress = self._lines.get(PROGRESS.name, PROGRESS.line)
         log.info("%s", progress.format(host=self._host, value=repr(done)))
-        counts = {
-            "Total Records Seen": self.records,
-            "Total Batches Seen": self.batches,
-            "Max Records Seen Between Resets": self._most[0],
-            "Max Batches Seen Between Resets": self._most[1],
-            "Reset Count": self._epoch + 1,
-            "Number of Records Since Last Reset": records,
-            "Number of Batches Since Last Reset": batches,
-        }
+        counts = _counts((self.records, self.batches), self._most, self._since, self._epoch + 1)
         where = {"epoch": self._epoch, "Meta": "training_data_iter"}
         self._metrics(counts, self._epoch_began, ended, **where)
         throughput = self._absorbed / seconds
@@ -192,6 +184,11 @@ class Report:
             "Epoch %d of %d: %d records in %.2f s%s", self._epoch + 1, self._epochs, records, seconds, values
         )
         self._since = (0, 0)
+
+    def tested(self, began: float, records: int, batches: int) -> None:
+        """A test channel was read; `began` is when, in seconds since 1970."""
+        seen = (records, batches)
+        self._metrics(_counts(seen, seen, seen, 1), began, time.time(), Meta="test_data_iter")
 
     def metrics(self, metrics: Iterable[Metric]) -> None:
         """Print values in their algorithm's own lines; first those of a final model in the form that AWS's
@@ -260,6 +257,21 @@ class Report:
             },
         }
         self._out.plain(f"#metrics {json.dumps(content)}\n")
+
+
+def _counts(
+    total: tuple[int, int], most: tuple[int, int], since: tuple[int, int], resets: int
+) -> dict[str, float]:
+    """Records and batches by the names of AWS's images: in all, most in one pass, in the last pass."""
+    return {
+        "Total Records Seen": total[0],
+        "Total Batches Seen": total[1],
+        "Max Records Seen Between Resets": most[0],
+        "Max Batches Seen Between Resets": most[1],
+        "Reset Count": resets,
+        "Number of Records Since Last Reset": since[0],
+        "Number of Batches Since Last Reset": since[1],
+    }
 
 
 def _word(line: str) -> str:

@@ -1,4 +1,5 @@
-"""A step of linear models on a CPU: the work is packed and shared out here, and done by `linear_passes_cpu`.
+"""A step of linear models on a CPU: the work is packed and shared out here, and done by
+`linear_dense_cpu` and `linear_sparse_cpu`.
 
 Of dense rows each thread takes a run, of sparse ones a run of the models; none needs Python in between.
 """
@@ -8,8 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numba import boolean, float32, int64, njit, types, void
 
-from algorithms.kernels.linear_passes_cpu import dense_gradient, dense_scores, sparse_gradient, sparse_scores
+from algorithms.kernels.linear_dense_cpu import dense_gradient, dense_scores, height
+from algorithms.kernels.linear_sparse_cpu import sparse_gradient, sparse_scores
 from algorithms.kernels.linear_step import KEPT, LOSSES, OPTIMIZERS, TINY, Problem, Rows, Update
+from algorithms.kernels.simd import LANES, empty, zeros
 from algorithms.kernels.threads import in_parts
 
 # Types are declared, not inferred: importing this module compiles it, or finds it compiled in an image.
@@ -17,32 +20,35 @@ _matrix = types.Array(float32, 2, "C", readonly=True)
 _vector = types.Array(float32, 1, "C", readonly=True)
 _panels = types.Array(float32, 3, "C", readonly=True)
 
-PANEL = 32  # columns of one matrix product of models with one score; twice that of models with several
+PANEL = 32  # columns of a panel of models with one score; up to twice that of models with several
+RUN = 512  # weights that are updated at a time
 
 ADAM, SGD, _ = range(len(OPTIMIZERS))
 
 
 def scores(rows: Rows, weights: np.ndarray, problem: Problem) -> np.ndarray:
     """See `linear_step.scores`."""
-    n = rows.shape[0]
+    n, d = rows.shape
     z = np.empty((n, weights.shape[1]), np.float32)
     if not isinstance(rows, np.ndarray):
         offsets = _offsets(weights, problem)
 
-        def columns(start: int, stop: int) -> None:
-            sparse_scores(*_csr(rows), weights, problem.scale, offsets, z, start, stop)
+        def lines(start: int, stop: int) -> None:
+            first, last = start * LANES, min(stop * LANES, weights.shape[1])
+            sparse_scores(*_csr(rows), weights, problem.scale, offsets, z, first, last)
 
-        in_parts(columns, weights.shape[1], rows.nnz)
+        in_parts(lines, -(-weights.shape[1] // LANES), rows.nnz * LANES, blas=False)
         return z
     rows = np.ascontiguousarray(rows)
-    packed, offsets = _pack(weights, problem)
+    packed, columns, offsets = _pack(weights, problem)
 
     def part(start: int, stop: int) -> None:
         dense_scores(
-            rows[start:stop], packed, offsets, problem.shift, problem.scale, problem.folded, z[start:stop]
-        )
+            rows[start:stop], packed, columns, offsets, problem.shift, problem.scale, problem.folded,
+            *_room(stop - start, d, packed.shape[2], problem.folded), z[start:stop],
+        )  # fmt: skip
 
-    in_parts(part, n, packed[0].size)
+    in_parts(part, n, d * PANEL, blas=False)
     return z
 
 
@@ -54,51 +60,42 @@ def gradient(
     loss, parameter = LOSSES.index(problem.loss), np.float32(problem.parameter)
     weighted, classes = problem.class_weights, problem.classes
     if not isinstance(rows, np.ndarray):
-        summed = np.zeros(weights.shape, np.float32)
+        summed = zeros(weights.shape)
         losses = np.zeros(problem.models)
         offsets = _offsets(weights, problem)
+        unit = LANES if classes == 1 else 1
 
         def models(start: int, stop: int) -> None:
             sparse_gradient(
-                *_csr(rows),
-                labels,
-                weights,
-                problem.scale,
-                offsets,
-                loss,
-                parameter,
-                weighted,
-                classes,
-                start,
-                stop,
-                summed,
-                losses,
-            )
+                *_csr(rows), labels, weights, problem.scale, offsets, loss, parameter, weighted, classes,
+                start * unit, min(stop * unit, problem.models), summed, losses,
+            )  # fmt: skip
 
-        in_parts(models, problem.models, rows.nnz * problem.classes)
+        in_parts(models, -(-problem.models // unit), rows.nnz * classes * unit, blas=False)
         _correct(summed, problem.shift, problem.scale, problem.still)
         return summed, losses
     rows = np.ascontiguousarray(rows)
-    packed, offsets = _pack(weights, problem)
+    packed, columns, offsets = _pack(weights, problem)
 
     def part(start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        product = np.zeros(packed.shape, np.float32)
-        slopes, losses = np.zeros(weights.shape[1], np.float32), np.zeros(problem.models)
+        product = zeros(packed.shape)
+        slopes, losses = np.zeros((1, weights.shape[1]), np.float32), np.zeros(problem.models)
         dense_gradient(
-            rows[start:stop], labels[start:stop], packed, offsets, problem.shift, problem.scale,
-            problem.folded, loss, parameter, weighted, classes, product, slopes, losses,
+            rows[start:stop], labels[start:stop], packed, columns, offsets, problem.shift, problem.scale,
+            problem.folded, loss, parameter, weighted, classes,
+            *_room(stop - start, d, packed.shape[2], problem.folded), product, slopes, losses,
         )  # fmt: skip
         return product, slopes, losses
 
-    parts = in_parts(part, n, 2 * packed[0].size)
+    parts = in_parts(part, n, 2 * d * PANEL, blas=False)
     product, slopes, losses = parts[0]
     for more in parts[1:]:
         product += more[0]
         slopes += more[1]
         losses += more[2]
     summed = np.empty(weights.shape, np.float32)
-    summed[d] = slopes
-    _unpack(product, problem.shift, problem.scale, problem.folded, summed)
+    summed[d] = slopes[0]
+    _unpack(product, columns, problem.shift, problem.scale, problem.folded, summed)
     return summed, losses
 
 
@@ -122,7 +119,7 @@ def update(
             how.rates, how.decays, how.l1, start, stop,
         )  # fmt: skip
 
-    in_parts(part, bias, 4 * weights.shape[1])
+    in_parts(part, bias, 4 * weights.shape[1], blas=False)
     if use_bias:
         none = np.zeros_like(how.l1)
         _update(
@@ -131,17 +128,23 @@ def update(
         )  # fmt: skip
 
 
-def _pack(weights: np.ndarray, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
-    """The weights without the bias as (panels, d, width), zeros behind the last model's columns, and what is
-    to be added to the products; both for rows as they are, where these may be folded."""
-    d, columns = len(weights) - 1, weights.shape[1]
+def _pack(weights: np.ndarray, problem: Problem) -> tuple[np.ndarray, int, np.ndarray]:
+    """The weights without the bias as (panels, d, width), how many columns of a panel whole models take,
+    and what is to be added to the products; both for rows as they are, where these may be folded."""
+    d = len(weights) - 1
     classes = problem.classes
-    width = PANEL if classes == 1 else classes * max(1, 2 * PANEL // classes)
-    if columns == width and not problem.folded:
-        return weights[:d].reshape(1, d, width), weights[d]
-    packed = np.empty((-(-columns // width), d, width), np.float32)
-    _fill(weights, problem.scale, problem.folded, packed)
-    return packed, _offsets(weights, problem) if problem.folded else weights[d]
+    together = PANEL if classes == 1 else max(1, 2 * PANEL // classes)
+    columns = classes * min(together, problem.models)
+    panels = -(-weights.shape[1] // columns)
+    packed = empty(panels * d, columns).reshape(panels, d, -1)
+    _fill(weights, problem.scale, problem.folded, columns, packed)
+    return packed, columns, _offsets(weights, problem) if problem.folded else weights[d]
+
+
+def _room(rows: int, d: int, width: int, folded: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Where a block of dense rows is scaled, if they must be, and where its scores go."""
+    high = min(height(d), max(rows, 1))
+    return np.empty((0 if folded else high, d), np.float32), empty(high, width)
 
 
 def _csr(rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -156,33 +159,30 @@ def _offsets(weights: np.ndarray, problem: Problem) -> np.ndarray:
     return offsets
 
 
-@njit(void(_matrix, _vector, boolean, float32[:, :, ::1]), nogil=True, cache=True)
-def _fill(weights: np.ndarray, scale: np.ndarray, folded: bool, packed: np.ndarray) -> None:
-    panels, d, width = packed.shape
-    for p in range(panels):
-        first = p * width
-        columns = min(width, weights.shape[1] - first)
-        for f in range(d):
+@njit(void(_matrix, _vector, boolean, int64, float32[:, :, ::1]), nogil=True, cache=True)
+def _fill(weights: np.ndarray, scale: np.ndarray, folded: bool, columns: int, packed: np.ndarray) -> None:
+    for p in range(packed.shape[0]):
+        first = p * columns
+        for f in range(packed.shape[1]):
             factor = scale[f] if folded else np.float32(1)
-            for j in range(columns):
-                packed[p, f, j] = factor * weights[f, first + j]
-            for j in range(columns, width):
-                packed[p, f, j] = 0
+            row, panel = weights[f, first : first + columns], packed[p, f]
+            for j in range(len(row)):
+                panel[j] = factor * row[j]
 
 
-@njit(void(_panels, _vector, _vector, boolean, float32[:, ::1]), nogil=True, cache=True)
+@njit(void(_panels, int64, _vector, _vector, boolean, float32[:, ::1]), nogil=True, cache=True)
 def _unpack(
-    packed: np.ndarray, shift: np.ndarray, scale: np.ndarray, folded: bool, summed: np.ndarray
+    packed: np.ndarray, columns: int, shift: np.ndarray, scale: np.ndarray, folded: bool, summed: np.ndarray
 ) -> None:
-    panels, d, width = packed.shape
-    for p in range(panels):
-        first = p * width
-        columns = min(width, summed.shape[1] - first)
-        for f in range(d):
+    for p in range(packed.shape[0]):
+        first = p * columns
+        slopes = summed[-1, first : first + columns].copy()
+        for f in range(packed.shape[1]):
             factor = scale[f] if folded else np.float32(1)
             ratio = shift[f] * factor if folded else np.float32(0)
-            for j in range(columns):
-                summed[f, first + j] = factor * packed[p, f, j] - ratio * summed[d, first + j]
+            row, panel = summed[f, first : first + columns], packed[p, f]
+            for j in range(len(row)):
+                row[j] = factor * panel[j] - ratio * slopes[j]
 
 
 @njit(void(_matrix, _vector, _vector, float32[::1]), nogil=True, cache=True)
@@ -213,6 +213,15 @@ def _correct(summed: np.ndarray, shift: np.ndarray, scale: np.ndarray, still: np
                 summed[f, j] = kept * (summed[f, j] - ratio * summed[d, j])
 
 
+@njit(float32[::1](_vector, int64), nogil=True, cache=True)
+def _repeated(vector: np.ndarray, size: int) -> np.ndarray:
+    """The vector over and over, `size` numbers long."""
+    found = np.empty(size, np.float32)
+    for start in range(0, size, len(vector)):
+        found[start : start + len(vector)] = vector
+    return found
+
+
 @njit(
     void(
         int64, float32[:, ::1], float32[:, ::1], float32[:, ::1], _matrix, float32, float32, float32,
@@ -237,25 +246,40 @@ def _update(
     start: int,
     stop: int,
 ) -> None:
-    """Rows start to stop of `linear_step.update`; sgd's momentum is `mean`, rmsprop's square `square`."""
+    """Rows start to stop of `linear_step.update`; sgd's momentum is `mean`, rmsprop's square `square`.
+
+    Several rows at a time, and each loop writes to one array only, so that it is vectorised.
+    """
     tiny, kept = np.float32(TINY), np.float32(KEPT)
-    one = np.float32(1)
-    for f in range(start, stop):
-        for j in range(len(rates)):
-            w = weights[f, j]
-            g = share * summed[f, j] + decays[j] * w + l1[j] * np.sign(w)
-            if optimizer == ADAM:
-                m = first * mean[f, j] + (one - first) * g
-                v = second * square[f, j] + (one - second) * g * g
-                mean[f, j] = m
-                square[f, j] = v
-                moved = w - rates[j] * m / (np.sqrt(v) + tiny)
-            elif optimizer == SGD:
-                s = first * mean[f, j] + rates[j] * g
-                mean[f, j] = s
-                moved = w - s
-            else:
-                v = kept * square[f, j] + (one - kept) * g * g
-                square[f, j] = v
-                moved = w - rates[j] * g / np.sqrt(v + tiny)
-            weights[f, j] = np.float32(0) if l1[j] > 0 and w * moved < 0 else moved
+    one, none = np.float32(1), np.float32(0)
+    columns = len(rates)
+    run = max(1, RUN // max(columns, 1)) * columns
+    rates, decays, l1 = _repeated(rates, run), _repeated(decays, run), _repeated(l1, run)
+    g = np.empty(run, np.float32)
+    for place in range(start * columns, stop * columns, max(run, 1)):
+        n = min(run, stop * columns - place)
+        w, sums = weights.reshape(-1)[place : place + n], summed.reshape(-1)[place : place + n]
+        m, v = mean.reshape(-1)[place : place + n], square.reshape(-1)[place : place + n]
+        for j in range(n):
+            sign = one if w[j] > 0 else (-one if w[j] < 0 else none)
+            g[j] = share * sums[j] + decays[j] * w[j] + l1[j] * sign
+        if optimizer == ADAM:
+            for j in range(n):
+                m[j] = first * m[j] + (one - first) * g[j]
+            for j in range(n):
+                v[j] = second * v[j] + (one - second) * g[j] * g[j]
+            for j in range(n):
+                g[j] = rates[j] * m[j] / (np.sqrt(v[j]) + tiny)
+        elif optimizer == SGD:
+            for j in range(n):
+                m[j] = first * m[j] + rates[j] * g[j]
+            for j in range(n):
+                g[j] = m[j]
+        else:
+            for j in range(n):
+                v[j] = kept * v[j] + (one - kept) * g[j] * g[j]
+            for j in range(n):
+                g[j] = rates[j] * g[j] / np.sqrt(v[j] + tiny)
+        for j in range(n):
+            moved = w[j] - g[j]
+            w[j] = none if l1[j] > 0 and w[j] * moved < 0 else moved

@@ -12,6 +12,7 @@ multiple of `LANES`, and what lies beyond its width is zero.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,7 @@ from numba.extending import models, register_model
 
 LANES = 16  # of 4 bytes: one cache line, one AVX-512 register, two of AVX2
 
-_VECTOR = ir.VectorType(ir.FloatType(), LANES)
+VECTOR = ir.VectorType(ir.FloatType(), LANES)
 
 
 def compiled(signatures: Any, *, inline: bool = False) -> Callable[[Callable[..., Any]], Any]:
@@ -53,7 +54,7 @@ _function: Any = cgutils.get_or_insert_function
 @register_model(_Lanes)
 class _Model(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _VECTOR)  # type: ignore[no-untyped-call]
+        super().__init__(manager, kind, VECTOR)  # type: ignore[no-untyped-call]
 
 
 def stride(width: int) -> int:
@@ -63,17 +64,27 @@ def stride(width: int) -> int:
 
 def empty(rows: int, width: int) -> np.ndarray:
     """A (rows, stride) float32 table of zeros that begins on a cache line."""
-    size = rows * stride(width)
+    return zeros((rows, stride(width)))
+
+
+def zeros(shape: tuple[int, ...]) -> np.ndarray:
+    """A float32 array of zeros that begins on a cache line."""
+    size = math.prod(shape)
     memory = np.zeros(size + LANES, np.float32)
     start = -memory.ctypes.data % (4 * LANES) // 4
-    return memory[start : start + size].reshape(rows, stride(width))
+    return memory[start : start + size].reshape(shape)
+
+
+def _address(context: Any, builder: Any, kind: Any, array: Any, number: Any) -> Any:
+    """Where sixteen numbers of a table begin, the first of them number `number`."""
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [number]), VECTOR.as_pointer())
 
 
 def _place(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> Any:
     """The address of cache line `at` of a table."""
-    data = context.make_array(kind)(context, builder, array).data
-    offset = builder.mul(at, ir.Constant(ir.IntType(64), LANES))
-    return builder.bitcast(builder.gep(data, [offset]), _VECTOR.as_pointer())
+    number = builder.mul(at, ir.Constant(ir.IntType(64), LANES))
+    return _address(context, builder, kind, array, number)
 
 
 @intrinsic
@@ -91,6 +102,26 @@ def load(typing: Any, table: Any, line: Any) -> Any:
 def store(typing: Any, table: Any, line: Any, lanes: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         place = _place(context, builder, signature.args[0], *arguments[:2])
+        builder.store(arguments[2], place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(table, types.int64, _lanes), generate
+
+
+@intrinsic
+def load_from(typing: Any, table: Any, place: Any) -> Any:
+    """The numbers from number `place` (int64) of a float32 table on, of whatever width."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(_address(context, builder, signature.args[0], *arguments), align=4)
+
+    return _lanes(table, types.int64), generate
+
+
+@intrinsic
+def store_from(typing: Any, table: Any, place: Any, lanes: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = _address(context, builder, signature.args[0], *arguments[:2])
         builder.store(arguments[2], place, align=4)
         return context.get_dummy_value()
 
@@ -116,7 +147,7 @@ def prefetch(typing: Any, table: Any, line: Any) -> Any:
 @intrinsic
 def zero(typing: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return ir.Constant(_VECTOR, None)
+        return ir.Constant(VECTOR, None)
 
     return _lanes(), generate
 
@@ -127,10 +158,10 @@ def fill(typing: Any, value: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         first = builder.insert_element(
-            ir.Constant(_VECTOR, ir.Undefined), arguments[0], ir.Constant(ir.IntType(32), 0)
+            ir.Constant(VECTOR, ir.Undefined), arguments[0], ir.Constant(ir.IntType(32), 0)
         )
         mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-        return builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), mask)
+        return builder.shuffle_vector(first, ir.Constant(VECTOR, ir.Undefined), mask)
 
     return _lanes(types.float32), generate
 
@@ -152,7 +183,7 @@ def add_up(typing: Any, lanes: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         total, size = arguments[0], LANES
-        undefined = ir.Constant(_VECTOR, ir.Undefined)
+        undefined = ir.Constant(VECTOR, ir.Undefined)
         while size > 1:  # halves onto each other
             size //= 2
             places = [*range(size, 2 * size), *[0] * (LANES - size)]
@@ -171,13 +202,13 @@ def exponential(typing: Any, lanes: Any) -> Any:
         integers = ir.VectorType(ir.IntType(32), LANES)
 
         def numbers(value: float) -> Any:
-            return ir.Constant(_VECTOR, [float(np.float32(value))] * LANES)
+            return ir.Constant(VECTOR, [float(np.float32(value))] * LANES)
 
         lowest = numbers(-87.0)
         small = builder.fcmp_ordered("<", arguments[0], lowest)
         x = builder.select(small, lowest, arguments[0])
         power = builder.fmul(x, numbers(1 / np.log(2)))
-        kind = ir.FunctionType(_VECTOR, [_VECTOR])
+        kind = ir.FunctionType(VECTOR, [VECTOR])
         floor = _function(builder.module, kind, f"llvm.floor.v{LANES}f32")
         whole = builder.call(floor, [builder.fadd(power, numbers(0.5))])
         # x = whole * log 2 + rest, log 2 in two parts so that nothing is lost; |rest| <= log 2 / 2
@@ -187,7 +218,7 @@ def exponential(typing: Any, lanes: Any) -> Any:
         for divisor in (120, 24, 6, 2, 1, 1):
             series = builder.fadd(builder.fmul(series, rest), numbers(1 / divisor))
         bits = builder.add(builder.fptosi(whole, integers), ir.Constant(integers, [127] * LANES))
-        scale = builder.bitcast(builder.shl(bits, ir.Constant(integers, [23] * LANES)), _VECTOR)
+        scale = builder.bitcast(builder.shl(bits, ir.Constant(integers, [23] * LANES)), VECTOR)
         return builder.fmul(series, scale)
 
     return _lanes(_lanes), generate

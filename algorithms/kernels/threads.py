@@ -1,4 +1,4 @@
-"""Work on runs of rows, shared out among threads; each calls a BLAS that is held to one thread meanwhile:
+"""Work on runs of rows, shared out among threads; what calls a BLAS has it held to one thread meanwhile:
 BLAS's own threads would wait for one another in each small product, and spin after it."""
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ ALONE = 1 << 20  # multiply-adds that are not worth waking another thread for
 Part = TypeVar("Part")
 
 
-def in_parts(work: Callable[[int, int], Part], rows: int, size: int) -> list[Part]:
+def in_parts(work: Callable[[int, int], Part], rows: int, size: int, *, blas: bool = True) -> list[Part]:
     """Do `work(start, stop)` over runs of the rows, on as many threads as BLAS would have used itself; what
-    each returns, in the order of the rows. `size`: multiply-adds of one row."""
-    _hold()
+    each returns, in the order of the rows. size: multiply-adds of one row. blas: may the work call it?"""
+    if blas:
+        _hold()
     try:
-        threads = count()
-        if threads == 1 or rows * size < ALONE:
+        if rows * size < ALONE or (threads := count()) == 1:
             return [work(0, rows)]
         edges = [rows * thread // threads for thread in range(threads + 1)]
         done: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
@@ -37,7 +37,8 @@ def in_parts(work: Callable[[int, int], Part], rows: int, size: int) -> list[Par
             parts[place] = part
         return parts
     finally:
-        _release()
+        if blas:
+            _release()
 
 
 def count() -> int:

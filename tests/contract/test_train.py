@@ -69,6 +69,19 @@ def test_metrics_lines_are_json_followed_by_an_empty_line(tree: Tree) -> None:
     assert {"Number of Batches Since Last Reset", "Reset Count", "setuptime", "totaltime"} <= set(found)
 
 
+def test_what_was_read_of_a_test_channel_is_counted(tree: Tree) -> None:
+    tree.hyperparameters(mini_batch_size=2)
+    tree.numbers("test", 1, 2, 3)
+    lines = tree.train().log.splitlines()
+    (counted,) = (line for line in lines if '"Meta": "test_data_iter"' in line)
+    found = json.loads(counted.removeprefix("#metrics "))["Metrics"]
+    assert {name: found[name]["sum"] for name in found if name.startswith("Total")} == {
+        "Total Records Seen": 3,
+        "Total Batches Seen": 2,
+    }
+    assert lines.index(counted) < next(i for i, line in enumerate(lines) if "#test_score" in line)
+
+
 def test_a_missing_test_channel_is_told(tree: Tree) -> None:
     assert "Test data is not provided." in tree.train().messages
 
