@@ -17,7 +17,7 @@ from algorithms.base import Run
 from algorithms.errors import UserError
 from algorithms.xgboost import boosters, engine, metrics
 from algorithms.xgboost.boosters import Native
-from algorithms.xgboost.callbacks import Halt, History, Lines, Patience, Save, latest
+from algorithms.xgboost.callbacks import Draws, Halt, History, Lines, Patience, Save, latest
 from algorithms.xgboost.checkpoints import Checkpoints
 from algorithms.xgboost.files import models
 from algorithms.xgboost.hosts import joined as joined_hosts
@@ -168,6 +168,8 @@ def boost(
         if not trees:
             log.warning("A linear model is not cut back to its best round: early stopping only stops")
         callbacks.append(Patience(h.early_stopping_rounds, plan.driver, maximize, trees))
+    if checkpoints is not None and engine.draws(h):
+        callbacks.append(Draws(run.setting.seed, first, engine.growers(h)))
     if checkpoints is not None and leader:
         callbacks.append(
             Save(lambda number, booster: checkpoints.save(number, booster.save_raw("ubj")), first)

@@ -96,7 +96,8 @@ def test_abalone_prints_and_serves_the_measured_values(tmp_path: Path) -> None:
 
 
 def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
-    tree = job(tmp_path / "killed", num_round=120, max_depth=8)
+    given = {"num_round": 120, "max_depth": 8, "subsample": 0.7, "colsample_bytree": 0.8}
+    tree = job(tmp_path / "killed", **given)
     folder = tree.checkpoints()
     process = tree.start(*XGBOOST)
     wait_for(folder, "xgboost-checkpoint.1[0-9]")
@@ -108,7 +109,8 @@ def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
     first = int(re.search(r"Resuming from iteration (\d+)", resumed.log)[1])  # type: ignore[index]
     assert rounds(resumed.log)[0].startswith(f"[{first}]\t")
     assert Checkpoints(folder).rounds()[-5:] == list(range(115, 120))
-    undisturbed = job(tmp_path / "undisturbed", num_round=120, max_depth=8)
+    undisturbed = job(tmp_path / "undisturbed", **given)
+    undisturbed.checkpoints()
     assert undisturbed.train(*XGBOOST).code == 0
     np.testing.assert_array_equal(answers(tree), answers(undisturbed))
 

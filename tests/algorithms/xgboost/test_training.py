@@ -233,6 +233,42 @@ def test_stopped_and_resumed_is_undisturbed(tmp_path: Path) -> None:
     assert sorted(path.name for path in checkpoints.iterdir())[-1] == "xgboost-checkpoint.9"
 
 
+@pytest.mark.parametrize(
+    ("labels", "given"),
+    [
+        (NUMBERS, {"subsample": 0.6}),
+        (NUMBERS, {"colsample_bytree": 0.5}),
+        (NUMBERS, {"subsample": 0.6, "colsample_bylevel": 0.7, "colsample_bynode": 0.7, "num_parallel_tree": 2}),
+        (NUMBERS, {"booster": "dart", "rate_drop": 0.3, "subsample": 0.6, "seed": -5}),
+        (NUMBERS, {"booster": "dart", "one_drop": 1, "sample_type": "weighted", "colsample_bynode": 0.7}),
+        (NUMBERS, {"tree_method": "exact", "subsample": 0.6, "colsample_bytree": 0.5}),
+        (POSITIVE, {"tree_method": "approx", "subsample": 0.6, "objective": "binary:logistic"}),
+        (NUMBERS, {"updater": "grow_quantile_histmaker", "subsample": 0.6, "colsample_bylevel": 0.5}),
+        (CLASSES, {"objective": "multi:softprob", "num_class": 3, "subsample": 0.6, "colsample_bytree": 0.5}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*manually specified the `updater`")
+def test_what_is_drawn_at_random_survives_a_resume(
+    tmp_path: Path, labels: np.ndarray, given: dict[str, object]
+) -> None:
+    checkpoints = tmp_path / "checkpoints"
+    first = train(both(labels), tmp_path, checkpoints=checkpoints, stop_after=4, **given)
+    second = train(both(labels), tmp_path, checkpoints=checkpoints, **given)
+    undisturbed = train(both(labels), tmp_path, checkpoints=tmp_path / "others", **given)
+    assert first.lines + second.lines == undisturbed.lines
+    np.testing.assert_array_equal(score(second), score(undisturbed))
+
+
+def test_rounds_and_seeds_draw_each_their_own(tmp_path: Path) -> None:
+    def models(seed: int) -> list[str]:
+        given = {"subsample": 0.5, "colsample_bytree": 0.5, "max_depth": 1, "eta": 0, "seed": seed}
+        kept = train(both(), tmp_path, checkpoints=tmp_path / str(seed), num_round=6, **given)
+        return [str(tree) for tree in kept.model.members[0].booster.get_dump(with_stats=True)]
+
+    trees = models(1) + models(2)  # without steps only what was drawn tells them from each other
+    assert len(set(trees)) == 12
+
+
 def test_early_stopping_survives_a_resume(tmp_path: Path) -> None:
     given = {"num_round": 400, "early_stopping_rounds": 5, "eta": 0.5}
     alone = train(both(), tmp_path, **given)
