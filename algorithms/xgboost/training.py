@@ -207,10 +207,9 @@ def _resume(run: Run, checkpoints: Checkpoints | None) -> tuple[xgboost.Booster,
         path = checkpoints.path(number)
         log.info("Checkpoint loaded from %s", path)
         content = np.fromfile(path, np.uint8)
-    booster = xgboost.Booster()
     try:
-        booster.load_model(bytearray(cluster.broadcast(content)))
-    except XGBoostError as error:
+        booster = boosters.parsed(cluster.broadcast(content).tobytes())
+    except (XGBoostError, ValueError) as error:
         raise UserError(
             f"checkpoint {number} cannot be read ({boosters.said(error)}); "
             "remove it to go on from the one before"

@@ -238,7 +238,7 @@ def test_stopped_and_resumed_is_undisturbed(tmp_path: Path) -> None:
     [
         (NUMBERS, {"subsample": 0.6}),
         (NUMBERS, {"colsample_bytree": 0.5}),
-        (NUMBERS, {"subsample": 0.6, "colsample_bylevel": 0.7, "colsample_bynode": 0.7, "num_parallel_tree": 2}),
+        (NUMBERS, {"subsample": 0.6, "colsample_bylevel": 0.7, "num_parallel_tree": 2}),
         (NUMBERS, {"booster": "dart", "rate_drop": 0.3, "subsample": 0.6, "seed": -5}),
         (NUMBERS, {"booster": "dart", "one_drop": 1, "sample_type": "weighted", "colsample_bynode": 0.7}),
         (NUMBERS, {"tree_method": "exact", "subsample": 0.6, "colsample_bytree": 0.5}),
