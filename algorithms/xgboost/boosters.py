@@ -77,12 +77,12 @@ def read(path: Path, device: str = "cpu") -> Predictor:
         return Forest.read(content, str(path))
     try:
         return Native(parsed(content), device)
-    except (xgboost.core.XGBoostError, ValueError) as error:  # UnicodeDecodeError: it quotes what is damaged
+    except ValueError as error:  # XGBoostError is one
         raise UserError(f"{path} is a damaged XGBoost model: {said(error)}") from None
 
 
 def parsed(content: bytes) -> xgboost.Booster:
-    """A model in JSON or UBJSON. Raises ValueError or XGBoostError for what is none."""
+    """A model in JSON or UBJSON. Raises ValueError for what is none (XGBoostError is one)."""
     booster = xgboost.Booster()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that an older version wrote it
@@ -91,10 +91,11 @@ def parsed(content: bytes) -> xgboost.Booster:
 
 
 def said(error: Exception) -> str:
-    """The sentence of an error of the library, without place and stack."""
+    """The sentence of an error; of one of the library, without time, place and stack."""
     text = str(error).split("\nStack trace")[0].strip()
-    text = text.partition("] ")[2] or text
-    text = text.partition(": ")[2] or text
+    if text.startswith("["):
+        text = text.partition("] ")[2] or text
+        text = text.partition(": ")[2] or text
     if text.startswith("Check failed: "):
         text = text.removeprefix("Check failed: ").partition(": ")[2] or text
     return " ".join(text.split())

@@ -209,10 +209,9 @@ def _resume(run: Run, checkpoints: Checkpoints | None) -> tuple[xgboost.Booster,
         content = np.fromfile(path, np.uint8)
     try:
         booster = boosters.parsed(cluster.broadcast(content).tobytes())
-    except (XGBoostError, ValueError) as error:
+    except ValueError as error:
         raise UserError(
-            f"checkpoint {number} cannot be read ({boosters.said(error)}); "
-            "remove it to go on from the one before"
+            f"checkpoint {number} is damaged ({boosters.said(error)}); remove it to go on from the one before"
         ) from None
     log.info("Resuming from iteration %d", number + 1)
     return booster, number + 1
