@@ -37,7 +37,7 @@ USERS = (
     "non-negative", "nonnegative", "Parameter ", "Invalid Input", "Unknown ", "ataset only contains",
     "feature_names mismatch", "preds.size() == info.labels", "preds.Size() == info.labels", "supported",
     "n_features", "should be", "elevance deg", "doesn't support", "can only be used", "can not be used",
-    "cannot be 0", "must be in",
+    "not support", "cannot be 0", "must be in",
 )  # fmt: skip
 
 
@@ -281,9 +281,8 @@ def _agree(run: Run, channels: dict[str, Channel]) -> int:
     facts = np.stack(cluster.gather(np.array(mine, np.int64)))  # (hosts, channels, 3)
     if facts[:, :, 2].any():
         return 0
+    _require_rows(dict(zip(channels, facts[:, :, 1].T, strict=True)), run.setting.hyperparameters)
     widths = facts[:, :, 0].max(axis=0)
-    if not facts[:, 0, 1].any():
-        raise UserError("No hosts received training data.")
     ragged = run.data["train"].media == LIBSVM
     for name, host_widths in zip(channels, facts[:, :, 0].T, strict=True):
         different = {int(width) for width in host_widths if width} | {int(widths[0])}
@@ -295,6 +294,20 @@ def _agree(run: Run, channels: dict[str, Channel]) -> int:
     if not channels["train"].rows:
         log.warning("This host received no training data; it takes part without")
     return int(widths.max())
+
+
+def _require_rows(found: dict[str, np.ndarray], h: Hyperparameters) -> None:
+    """found: for each channel, the rows of each host (hosts,)."""
+    if not found["train"].any():
+        raise UserError("No hosts received training data.")
+    for name, rows in found.items():
+        if not rows.any():
+            raise UserError(f"No data in {name} channel path: put files there, or leave the channel out")
+    if h.objective == "reg:quantileerror" and h.base_score is None and not found["train"].all():
+        raise UserError(
+            "a host has no training rows, of which reg:quantileerror estimates where to begin: set "
+            "base_score, or give every host a share"
+        )
 
 
 def _require_objective(plan: Plan, values: list[tuple[str, float]]) -> None:

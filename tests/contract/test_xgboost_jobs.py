@@ -18,7 +18,7 @@ from algorithms.xgboost.model import load
 from container.formats.layout import Layout
 from container.formats.records import decode, encode
 from tests.contract.server import serving
-from tests.contract.tree import Tree, end, free_port, wait_for
+from tests.contract.tree import Ended, Tree, end, free_port, wait_for
 from tests.shared import SHARED, needs_shared
 
 XGBOOST = ("-m", "container", "train")
@@ -169,6 +169,39 @@ def test_a_host_without_data_takes_part(tmp_path: Path) -> None:
     alone = job(tmp_path / "alone", num_round=8)
     alone.train(*XGBOOST)
     np.testing.assert_allclose(answers(trees[0]), answers(alone), rtol=1e-4)
+
+
+def sharded(trees: list[Tree], *shards: np.ndarray) -> list[Ended]:
+    """Each host trained on its own rows: label, features."""
+    port = str(free_port())
+    for tree, rows in zip(trees, shards, strict=True):
+        config = {"ContentType": "text/csv", "S3DistributionType": "ShardedByS3Key"}
+        tree.write("input/config/inputdataconfig.json", {"train": config})
+        tree.write("input/data/train/rows.csv", csv(rows))
+    return [end(process) for process in [tree.start(*XGBOOST, OPTML_PORT=port) for tree in trees]]
+
+
+def test_hosts_that_see_one_class_each_train_as_one_does(tmp_path: Path) -> None:
+    given = {"objective": "binary:logistic", "eval_metric": "logloss,f1,balanced_accuracy", "max_bin": 4000}
+    table = np.column_stack([LABELS > 0, ROWS])
+    ended = sharded(hosts(tmp_path, **given), table[LABELS > 0], table[LABELS <= 0])
+    for host in ended:
+        assert host.code == 0, host.log
+    alone = job(tmp_path / "alone", num_round=8, **given)
+    alone.write("input/config/inputdataconfig.json", {"train": {"ContentType": "text/csv"}})
+    alone.write("input/data/train/rows.csv", csv(table))
+    one = alone.train(*XGBOOST)
+    assert values(rounds(ended[0].log)[-1]) == pytest.approx(values(rounds(one.log)[-1]), rel=2e-3)
+
+
+def test_a_mistake_on_one_host_is_told_by_both(tmp_path: Path) -> None:
+    trees = hosts(tmp_path)
+    table = np.column_stack([LABELS, ROWS])
+    ended = sharded(trees, table[:1000], table[1000:, :4])
+    for host, tree in zip(ended, trees, strict=True):
+        assert host.code == 2, host.log
+        assert "Traceback" not in host.log
+        assert "channel 'train' has 3 features, but 4 were found elsewhere" in tree.failure
 
 
 def test_mistakes_are_the_users_to_mend(tmp_path: Path) -> None:

@@ -321,10 +321,23 @@ def test_hosts_with_rows_of_other_widths_are_refused() -> None:
         agree("text/csv", 9)
 
 
-def agree(media: str, width: int) -> int:
+def test_quantiles_need_rows_on_every_host_or_a_place_to_begin() -> None:
+    given = {"objective": "reg:quantileerror", "quantile_alpha": (0.5,)}
+    with pytest.raises(UserError, match="set base_score"):
+        agree("text/csv", 0, **given)
+    assert agree("text/csv", 0, base_score=0.5, **given) == 5
+
+
+def test_a_validation_channel_without_a_row_is_refused(tmp_path: Path) -> None:
+    data = {"train": table(FEATURES, NUMBERS), "validation": table(FEATURES[:0], NUMBERS[:0])}
+    with pytest.raises(UserError, match="No data in validation channel path"):
+        train(data, tmp_path)
+
+
+def agree(media: str, width: int, **given: Any) -> int:
     data = table(FEATURES, NUMBERS)
     data.media = media
-    h = Hyperparameters(num_round=1)  # type: ignore[call-arg]
+    h = Hyperparameters(num_round=1, **given)
     setting: Any = Setting(h, Pair(width))  # type: ignore[arg-type]
     run = Run(setting, {"train": data}, None, Path(), bool, print, print)
     return training._agree(run, {"train": Channel("train", data, h)})
