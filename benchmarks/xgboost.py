@@ -33,7 +33,7 @@ from benchmarks.timing import compare
 
 WIDTH = 50
 ROUNDS = 100
-RUNS = 2
+RUNS = 3
 PARAMETERS = {"objective": "reg:squarederror", "max_depth": 6, "eta": 0.1}
 
 # The library alone: loads the rows, says so, waits for the word, trains; the time is that from the word on.

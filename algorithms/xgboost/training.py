@@ -37,7 +37,7 @@ USERS = (
     "non-negative", "nonnegative", "Parameter ", "Invalid Input", "Unknown ", "ataset only contains",
     "feature_names mismatch", "preds.size() == info.labels", "preds.Size() == info.labels", "supported",
     "n_features", "should be", "elevance deg", "doesn't support", "can only be used", "can not be used",
-    "not support", "cannot be 0", "must be in",
+    "not support", "Out of range", "cannot be 0", "must be in",
 )  # fmt: skip
 
 
