@@ -13,7 +13,8 @@ from algorithms.xgboost.names import MAXIMIZED, MINIMIZED
 LAYOUT = (
     "One row is a label, then the features. LIBSVM: label[:weight] [qid:n] index:value..., absent values are "
     "missing. CSV: no header; an empty cell is missing; with csv_weights=1 the second column is the weight. "
-    "Parquet: the first column is the label, null is missing. Files at any folder depth."
+    "Parquet: the first column is the label, null is missing. Files in folders of "
+    "up to three levels, the channel's own being the first."
 )
 CONTENT_TYPES = (
     "text/libsvm",
@@ -46,6 +47,7 @@ def _channel(name: str) -> ChannelSpec:
         required=name == "train",
         content_types=CONTENT_TYPES,
         default_content_type="text/libsvm",
+        depth=3,
         meaning=LAYOUT if name == "train" else "The same layout and content type; scored after every round.",
     )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +32,9 @@ from algorithms.xgboost.names import MAXIMIZED, base_name, ours
 log = logging.getLogger(__name__)
 
 LEVELS = (logging.ERROR, logging.INFO, logging.INFO, logging.DEBUG)  # of the log, by verbosity
+
+_COLUMN, _WEIGHT = 360, 30  # bytes that the library takes for a feature: of bins, and of their values
+_WIDEST = 2**31 - 1
 
 # The library's own words for what only the user can mend.
 USERS = (
@@ -95,12 +100,13 @@ def fit(run: Run) -> Model | None:
     channels = {name: Channel(name, table, h) for name, table in run.data.items()}
     _check(run, channels)
     width = _agree(run, channels)
-    if not width:
+    if width is None:
         return None
     if cluster.size == 1:
         log.info("Single node training.")
     else:
         log.info("Distributed node training with %d processes", cluster.size)
+    _check_width(h, width)
     log.info("Train matrix has %d rows and %d columns", channels["train"].rows, width)
     if "validation" in channels:
         log.info("Validation matrix has %d rows", channels["validation"].rows)
@@ -273,14 +279,14 @@ def _check(run: Run, channels: dict[str, Channel]) -> None:
             raise UserError(f"use_dask_gpu_training=true needs {problem}; change it, or leave the flag out")
 
 
-def _agree(run: Run, channels: dict[str, Channel]) -> int:
-    """The number of features on all hosts; 0 if any was told to stop while it read. Raises UserError where
+def _agree(run: Run, channels: dict[str, Channel]) -> int | None:
+    """The number of features on all hosts; None if any was told to stop while it read. Raises UserError where
     channels differ, or no host has a row."""
     cluster = run.setting.cluster
     mine = [[channel.width, channel.rows, run.stopped()] for channel in channels.values()]
     facts = np.stack(cluster.gather(np.array(mine, np.int64)))  # (hosts, channels, 3)
     if facts[:, :, 2].any():
-        return 0
+        return None
     _require_rows(dict(zip(channels, facts[:, :, 1].T, strict=True)), run.setting.hyperparameters)
     widths = facts[:, :, 0].max(axis=0)
     ragged = run.data["train"].media == LIBSVM
@@ -294,6 +300,26 @@ def _agree(run: Run, channels: dict[str, Channel]) -> int:
     if not channels["train"].rows:
         log.warning("This host received no training data; it takes part without")
     return int(widths.max())
+
+
+def _check_width(h: Hyperparameters, width: int) -> None:
+    """Raises UserError for rows without features, for more of them than the machine holds, and for
+    constraints of features that there are not, of which the library says nothing."""
+    if not width:
+        raise UserError("the rows of channel 'train' hold labels, but no features")
+    needed = width * (_COLUMN if h.booster != "gblinear" and h.tree_method != "exact" else _WEIGHT)
+    held = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if width > _WIDEST or needed > held:
+        raise UserError(
+            f"the largest index makes {width} features, which take {needed / 2**30:.0f} GiB without any row, "
+            f"and the machine has {held / 2**30:.0f}: number the features from 0, without gaps"
+        )
+    groups: list[list[int]] = json.loads(h.interaction_constraints or "[]")
+    beyond = sorted({feature for group in groups for feature in group if feature >= width})
+    if beyond:
+        raise UserError(
+            f"interaction_constraints names feature {beyond[0]}, but the data have {width}, counted from 0"
+        )
 
 
 def _require_rows(found: dict[str, np.ndarray], h: Hyperparameters) -> None:

@@ -191,8 +191,15 @@ def test_queries_are_ranked_each_for_itself(tmp_path: Path) -> None:
             {"process_type": "update", "updater": "refresh"},
             "give it in the channel 'model'",
         ),
+        (table(FEATURES[:, :0], NUMBERS), {}, "labels, but no features"),
         (table(FEATURES[:0], NUMBERS[:0]), {}, "No hosts received training data"),
         (table(FEATURES, NUMBERS), {"monotone_constraints": "(1,0,0,0,0,0,1)"}, "refuses"),
+        (
+            table(FEATURES, NUMBERS),
+            {"interaction_constraints": "[[0,5]]"},
+            "names feature 5, but the data have 5",
+        ),
+        (table(FEATURES, NUMBERS), {"alpha": 1e308}, "refuses .* Out of range"),
     ],
 )
 def test_data_that_cannot_be_trained_on_are_named(
@@ -334,7 +341,14 @@ def test_a_validation_channel_without_a_row_is_refused(tmp_path: Path) -> None:
         train(data, tmp_path)
 
 
-def agree(media: str, width: int, **given: Any) -> int:
+@pytest.mark.parametrize("wide", [1 << 31, 1 << 40])
+def test_more_features_than_the_machine_holds_are_refused(tmp_path: Path, wide: int) -> None:
+    sparse = csr_array((np.ones(1, np.float32), ([0], [wide - 1])), shape=(2, wide))
+    with pytest.raises(UserError, match=f"the largest index makes {wide} features"):
+        train({"train": table(sparse, [0, 1])}, tmp_path)
+
+
+def agree(media: str, width: int, **given: Any) -> int | None:
     data = table(FEATURES, NUMBERS)
     data.media = media
     h = Hyperparameters(num_round=1, **given)
