@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +154,45 @@ def test_two_hosts_do_what_one_does(tmp_path: Path) -> None:
     np.testing.assert_allclose(answers(trees[0]), answers(alone), atol=0.2)
     assert np.corrcoef(answers(trees[0]), answers(alone))[0, 1] > 0.999
     assert values(rounds(ended[0].log)[-1]) == pytest.approx(values(rounds(one.log)[-1]), rel=0.03)
+
+
+@pytest.mark.parametrize("wanted", ["true", "false"])
+def test_sigterm_on_two_hosts_leaves_one_model_or_none(tmp_path: Path, wanted: str) -> None:
+    trees = hosts(tmp_path, num_round=100000, save_model_on_termination=wanted)
+    folder = trees[0].checkpoints()
+    port = str(free_port())
+    processes = [tree.start(*XGBOOST, OPTML_PORT=port) for tree in trees]
+    wait_for(folder, "xgboost-checkpoint.*")
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    for process in processes:
+        ended = end(process)
+        assert ended.code == 0, ended.log[-2000:]
+    left = [sorted(path.name for path in tree.model.glob("*")) for tree in trees]
+    assert left == [["xgboost-model"] if wanted == "true" else [], []]
+
+
+@pytest.mark.parametrize("media", ["text/csv", "application/x-recordio-protobuf"])
+def test_a_pipe_trains_what_files_do(tmp_path: Path, media: str) -> None:
+    table = np.column_stack([LABELS, ROWS])[:2400]
+    records = Records(table[:, 1:].astype(np.float32), table[:, :1])
+    content = csv(table).encode() if media == "text/csv" else encode(records)
+    tree = job(tmp_path / "piped")
+    shutil.rmtree(tree.root / "input/data/train")
+    pipe = {"ContentType": media, "TrainingInputMode": "Pipe"}
+    tree.write("input/config/inputdataconfig.json", {"train": pipe})
+    fifo = tree.root / "input/data/train_0"
+    os.mkfifo(fifo)
+    writer = threading.Thread(target=fifo.write_bytes, args=(content,))
+    writer.start()
+    ended = tree.train(*XGBOOST)
+    writer.join()
+    assert ended.code == 0, ended.log
+    files = job(tmp_path / "files")
+    files.write("input/config/inputdataconfig.json", {"train": {"ContentType": "text/csv"}})
+    files.write("input/data/train/rows.csv", csv(table))
+    assert files.train(*XGBOOST).code == 0
+    np.testing.assert_array_equal(answers(tree), answers(files))
 
 
 def test_a_host_without_data_takes_part(tmp_path: Path) -> None:

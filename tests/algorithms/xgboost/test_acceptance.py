@@ -147,6 +147,7 @@ def test_early_stopping(tmp_path: Path) -> None:
         ("data/parquet/multiple_files", "parquet", 10, 5),
         ("data/recordio_protobuf/pb_files", "recordio-protobuf", 5, 5),
         ("data/recordio_protobuf/sparse", "application/x-recordio-protobuf", 5, 5),
+        ("abalone-subdirs/train", "text/libsvm", 2922, 9),
         ("data/recordio_protobuf/sparse_edge_cases", "application/x-recordio-protobuf", 25, 3),
     ],
 )
@@ -158,6 +159,12 @@ def test_the_open_containers_own_samples(
     kept = train(data, tmp_path, num_round=1, **weighted)
     assert kept.model.width == width
     assert sum(map(len, data["train"].epoch(1))) == rows
+
+
+@needs_shared("golden/xgboost-container")
+def test_files_five_folders_deep_are_no_data(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"abalone\.train_0 \(deeper than 3 folders\)"):
+        train({"train": channel(GOLDEN / "abalone-subdirs/dir1", "text/libsvm", tmp_path)}, tmp_path)
 
 
 @pytest.mark.parametrize(
