@@ -2,19 +2,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import xgboost
 from scipy.sparse import csr_array
 
-from algorithms.base import Run, Setting
 from algorithms.errors import UserError
 from algorithms.records import Records
-from algorithms.xgboost import ALGORITHM, training
-from algorithms.xgboost.hyperparameters import Hyperparameters
-from algorithms.xgboost.matrix import Channel
+from algorithms.xgboost import ALGORITHM
 from tests.algorithms.xgboost.runs import (
     CLASSES,
     FEATURES,
@@ -43,6 +39,14 @@ def test_a_job_is_what_the_library_does_alone(tmp_path: Path) -> None:
             zip(history["train"]["rmse"], history["validation"]["rmse"], strict=True)
         )
     ]
+
+
+def test_a_model_names_no_features_so_that_any_matrix_of_its_width_fits(tmp_path: Path) -> None:
+    train(both(), tmp_path).model.save(tmp_path)
+    booster = xgboost.Booster()
+    booster.load_model(bytearray((tmp_path / "xgboost-model").read_bytes()))
+    assert booster.feature_names is None
+    assert len(booster.predict(xgboost.DMatrix(FEATURES))) == len(FEATURES)
 
 
 def test_all_metrics_of_train_come_first_and_regexes_find_them(tmp_path: Path) -> None:
@@ -304,57 +308,6 @@ def test_training_goes_on_from_an_earlier_model(tmp_path: Path) -> None:
     refresh = {"process_type": "update", "updater": "refresh", "num_round": 5}
     revised = train(both(), tmp_path, warm_start=tmp_path / "model", **refresh)
     assert rounds(revised.model) == 5
-
-
-class Pair:
-    """Two hosts, of which the other one has a channel of that width."""
-
-    size, processes, rank = 2, 1, 0
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-
-    def gather(self, array: np.ndarray) -> list[np.ndarray]:
-        return [array, np.array([[self.width, 3 * bool(self.width), 0]])]
-
-
-@pytest.mark.parametrize(("media", "width", "agreed"), [("text/libsvm", 9, 9), ("text/csv", 0, 5)])
-def test_hosts_agree_on_the_width_before_they_train(media: str, width: int, agreed: int) -> None:
-    assert agree(media, width) == agreed
-
-
-def test_hosts_with_rows_of_other_widths_are_refused() -> None:
-    with pytest.raises(UserError, match="has 5 features, but 9"):
-        agree("text/csv", 9)
-
-
-def test_quantiles_need_rows_on_every_host_or_a_place_to_begin() -> None:
-    given = {"objective": "reg:quantileerror", "quantile_alpha": (0.5,)}
-    with pytest.raises(UserError, match="set base_score"):
-        agree("text/csv", 0, **given)
-    assert agree("text/csv", 0, base_score=0.5, **given) == 5
-
-
-def test_a_validation_channel_without_a_row_is_refused(tmp_path: Path) -> None:
-    data = {"train": table(FEATURES, NUMBERS), "validation": table(FEATURES[:0], NUMBERS[:0])}
-    with pytest.raises(UserError, match="No data in validation channel path"):
-        train(data, tmp_path)
-
-
-@pytest.mark.parametrize("wide", [1 << 31, 1 << 40])
-def test_more_features_than_the_machine_holds_are_refused(tmp_path: Path, wide: int) -> None:
-    sparse = csr_array((np.ones(1, np.float32), ([0], [wide - 1])), shape=(2, wide))
-    with pytest.raises(UserError, match=f"the largest index makes {wide} features"):
-        train({"train": table(sparse, [0, 1])}, tmp_path)
-
-
-def agree(media: str, width: int, **given: Any) -> int | None:
-    data = table(FEATURES, NUMBERS)
-    data.media = media
-    h = Hyperparameters(num_round=1, **given)
-    setting: Any = Setting(h, Pair(width))  # type: ignore[arg-type]
-    run = Run(setting, {"train": data}, None, Path(), bool, print, print)
-    return training._agree(run, {"train": Channel("train", data, h)})
 
 
 def test_a_request_wider_than_the_model_is_refused(tmp_path: Path) -> None:
