@@ -76,6 +76,7 @@ class ChannelSpec:
     label_size: int | None = 1  # leading label columns of a CSV without label_size=; None: by feature_dim
     input_modes: tuple[str, ...] = ("File", "FastFile", "Pipe")
     distribution: tuple[str, ...] = ("FullyReplicated", "ShardedByS3Key")
+    depth: int | None = None  # folders, its own counting as one, of which files are read; None: of any
     meaning: str = ""
 
 

@@ -23,6 +23,7 @@ CPU = (
     "factorization_machines",
     "randomcutforest",
     "xgboost",
+    "xgboost_serving",
     "blazingtext",
     "job",
     "serving",
@@ -64,10 +65,12 @@ def cuda(folder: Path) -> int:
         linear_learner_cuda,
         pca_cuda,
         randomcutforest_cuda,
+        xgboost_cuda,
     )
 
     root = Path(__file__).resolve().parents[1]
-    tests = sorted(str(path) for path in (root / "tests" / "algorithms").rglob("test_*_triton.py"))
+    folders = root / "tests" / "algorithms"
+    tests = sorted(str(path) for name in ("test_*_triton.py", "test_cuda.py") for path in folders.rglob(name))
     # pyproject.toml configures plugins that such a host need not have.
     pytest = [sys.executable, "-m", "pytest", "-W", "ignore::pytest.PytestConfigWarning"]
     tested = subprocess.run([*pytest, *tests], cwd=root, timeout=300)
@@ -78,6 +81,7 @@ def cuda(folder: Path) -> int:
     linear_learner_cuda.cuda(folder)
     pca_cuda.cuda(folder)
     randomcutforest_cuda.cuda(folder)
+    xgboost_cuda.cuda(folder)
     return tested.returncode
 
 

@@ -73,6 +73,8 @@ class Channel:
                 folders.clear()
                 continue
             visited.add(real)
+            depth = 1 + len(Path(parent).relative_to(self.folder).parts)
+            deep = self.spec.depth is not None and depth > self.spec.depth
             for name in list(folders):
                 if name.startswith((".", "_")):
                     folders.remove(name)
@@ -81,10 +83,12 @@ class Channel:
                 path = Path(parent) / name
                 hidden, regular = name.startswith((".", "_")), path.is_file()
                 reason = "hidden" if hidden else "" if regular and path.stat().st_size else "empty"
+                reason = reason or (f"deeper than {self.spec.depth} folders" if deep else "")
                 found[str(path.relative_to(self.folder))] = reason if regular else "not a file"
         for key, reason in sorted(found.items()):
             if reason:
-                log.info("Skipping %s/%s: %s", self.name, key, reason)
+                level = logging.WARNING if "deeper" in reason else logging.INFO
+                log.log(level, "Skipping %s/%s: %s", self.name, key, reason)
         return found
 
     def problem(self) -> str | None:

@@ -162,6 +162,7 @@ class Training:
             publish(model)
 
     def _table(self, channel: Channel, algorithm: Algorithm, scratch: Path) -> Table:
+        from container.formats.blocks import BLOCK_BYTES
         from container.rows import Rows
         from container.spill import Spill
 
@@ -176,6 +177,7 @@ class Training:
             ragged=True,
             stopped=lambda: self.stop.requested,
             spill=Spill(scratch),
+            block_bytes=4 * BLOCK_BYTES,  # each costs such a library a call and a wait in each of its passes
         )
 
     def _loop(self, job: Job, device: str, scratch: Path) -> Loop:

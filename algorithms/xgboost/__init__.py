@@ -13,7 +13,8 @@ from algorithms.xgboost.names import MAXIMIZED, MINIMIZED
 LAYOUT = (
     "One row is a label, then the features. LIBSVM: label[:weight] [qid:n] index:value..., absent values are "
     "missing. CSV: no header; an empty cell is missing; with csv_weights=1 the second column is the weight. "
-    "Parquet: the first column is the label, null is missing. Files at any folder depth."
+    "Parquet: the first column is the label, null is missing. Files in folders of "
+    "up to three levels, the channel's own being the first."
 )
 CONTENT_TYPES = (
     "text/libsvm",
@@ -46,22 +47,22 @@ def _channel(name: str) -> ChannelSpec:
         required=name == "train",
         content_types=CONTENT_TYPES,
         default_content_type="text/libsvm",
+        depth=3,
         meaning=LAYOUT if name == "train" else "The same layout and content type; scored after every round.",
     )
 
 
 # The library takes its time to import: only a job or a server does.
 def _import() -> None:
-    """Import the library without scikit-learn, which would take two thirds of a second more: its wrappers are
-    not used here, and it leaves them out where scikit-learn is not installed."""
-    hidden = not {"xgboost", "sklearn"} & set(sys.modules)
-    if hidden:
-        sys.modules["sklearn"] = None  # type: ignore[assignment]  # so that importing it fails
+    """Import the library without its wrappers for scikit-learn and its plots, which would take three quarters
+    of a second more: none is used here, and it leaves them out where something that they need is absent."""
+    hidden = {"sklearn", "xgboost.plotting"} - set(sys.modules) if "xgboost" not in sys.modules else set()
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # so that importing them fails
     try:
         import_module("xgboost")
     finally:
-        if hidden:
-            del sys.modules["sklearn"]
+        for name in hidden:
+            del sys.modules[name]
 
 
 def _fit(run: Run) -> Model | None:

@@ -14,7 +14,7 @@ from scipy.sparse import csr_array, csr_matrix
 
 from algorithms.errors import UserError
 from algorithms.records import Features
-from algorithms.xgboost import ubjson
+from algorithms.xgboost import native
 from algorithms.xgboost.legacy import FEW, Forest, is_pickle, unpickled
 
 
@@ -75,28 +75,27 @@ def read(path: Path, device: str = "cpu") -> Predictor:
         content = unpickled(content, str(path))
     if content[:1] != b"{":
         return Forest.read(content, str(path))
-    booster = xgboost.Booster()
     try:
-        if content[1:2] in b"LlIiU":
-            ubjson.check(content)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that an older version wrote it
-            if (
-                b"Config" in content[:64] or b"Model" in content[:64]
-            ):  # what is in a pickle of engines from 1.3
-                booster.__setstate__({"handle": bytearray(content)})
-            else:
-                booster.load_model(bytearray(content))
-    except (xgboost.core.XGBoostError, ValueError) as error:  # UnicodeDecodeError: it quotes what is damaged
+        return Native(parsed(content), device)
+    except ValueError as error:  # XGBoostError is one
         raise UserError(f"{path} is a damaged XGBoost model: {said(error)}") from None
-    return Native(booster, device)
+
+
+def parsed(content: bytes) -> xgboost.Booster:
+    """A model in JSON or UBJSON. Raises ValueError for what is none (XGBoostError is one)."""
+    booster = xgboost.Booster()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that an older version wrote it
+        booster.load_model(bytearray(native.checked(content)))
+    return booster
 
 
 def said(error: Exception) -> str:
-    """The sentence of an error of the library, without place and stack."""
+    """The sentence of an error; of one of the library, without time, place and stack."""
     text = str(error).split("\nStack trace")[0].strip()
-    text = text.partition("] ")[2] or text
-    text = text.partition(": ")[2] or text
+    if text.startswith("["):
+        text = text.partition("] ")[2] or text
+        text = text.partition(": ")[2] or text
     if text.startswith("Check failed: "):
         text = text.removeprefix("Check failed: ").partition(": ")[2] or text
     return " ".join(text.split())

@@ -49,6 +49,30 @@ class Lines(TrainingCallback):
         return False
 
 
+class Draws(TrainingCallback):
+    """Makes what a round draws follow from the seed and the round's number alone, so that a resumed job draws
+    what an undisturbed one does: the library's generator would go on in the one and begin anew in the other.
+
+    grower: the parameters that say how trees are grown, and others that say another way. Told another way and
+    back, the library makes its grower anew, and with it the generator that columns are drawn from.
+    """
+
+    def __init__(self, seed: int, first: int, grower: tuple[dict[str, Any], dict[str, Any]] | None) -> None:
+        self._seed = seed % (1 << 32)
+        self._first = first
+        self._grower = grower
+
+    def before_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+        if self._grower is not None:
+            own, other = self._grower
+            model.set_param(other)
+            model.num_boosted_rounds()  # parameters are looked at when something is asked
+            model.set_param(own)
+        drawn = np.random.SeedSequence((self._seed, self._first + epoch)).generate_state(1)
+        model.set_param({"seed": int(drawn[0])})
+        return False
+
+
 class Patience(EarlyStopping):
     """The library's early stopping, which goes on from the best round that a checkpoint's model carries."""
 

@@ -1,7 +1,10 @@
 """Checkpoints as AWS's container means to write them: `xgboost-checkpoint.<round>`, the newest five.
 
-A model is all that they hold. A resumed job is bitwise an undisturbed one where nothing is drawn at random;
-with subsample, colsample_* or dart the library draws anew from the seed: as good a model, but another.
+A model is all that they hold, and a resumed job is bitwise an undisturbed one: what a job with checkpoints
+draws at random follows from the seed and the round (`callbacks.Draws`). Three kinds of jobs come out as good,
+but not the same: tree_method=approx with subsample under a loss of constant curvature (the library keeps the
+bins of the rows it drew first), lambdarank_pair_method=mean (it draws pairs by rounds counted from the
+resume), and gblinear (its sums are rounded in another order: about 1e-6).
 """
 
 from __future__ import annotations

@@ -101,3 +101,23 @@ def histogram(h: Hyperparameters) -> bool:
         and h.updater is None
         and h.process_type == "default"
     )
+
+
+def draws(h: Hyperparameters) -> bool:
+    """Is anything of a round drawn at random?"""
+    if h.booster == "gblinear":
+        return h.feature_selector in ("shuffle", "random")
+    shares = (h.subsample, h.colsample_bytree, h.colsample_bylevel, h.colsample_bynode)
+    return min(shares) < 1 or (h.booster == "dart" and (h.rate_drop > 0 or h.one_drop > 0))
+
+
+def growers(h: Hyperparameters) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The parameters that say how trees are grown, and others that say another way; None of linear models."""
+    if h.booster == "gblinear":
+        return None
+    if h.updater is not None:
+        own = ",".join(h.updater)
+        other = "grow_histmaker" if own == "grow_quantile_histmaker" else "grow_quantile_histmaker"
+        return {"updater": own}, {"updater": other}
+    own = "hist" if h.tree_method == "gpu_hist" else h.tree_method
+    return {"tree_method": own}, {"tree_method": "hist" if own in ("approx", "exact") else "approx"}

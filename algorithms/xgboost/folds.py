@@ -69,7 +69,11 @@ def _splits(plan: Plan, rows: Rows, classes: bool) -> Iterator[tuple[np.ndarray,
         raise UserError(
             "_kfold parts rows at random, which the queries of a ranking do not survive: leave it out"
         )
-    if len(rows) < (h.kfold or 0):
+    assert h.kfold is not None
+    if not len(rows):  # this host got none of a sharded channel, and takes part without
+        yield from [(np.empty(0, np.intp), np.empty(0, np.intp))] * (h.kfold * h.num_cv_round)
+        return
+    if len(rows) < h.kfold:
         raise UserError(
             f"_kfold={h.kfold} needs as many rows at least on each host, but there are {len(rows)}"
         )
@@ -137,6 +141,8 @@ class Recorder:
         Raises ValueError where a row was predicted less often than there are rounds."""
         if not (self._seen == self.rounds).all():
             raise ValueError(f"some rows have fewer than {self.rounds} predictions")
+        if not len(self.labels):
+            return np.empty((0, 3 if self.classes else 2))
         if not self.classes:
             return np.column_stack([self.labels, self._said.mean(axis=1)])
         said = np.unique(self._said)

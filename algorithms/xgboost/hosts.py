@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from xgboost import collective
+from xgboost.core import XGBoostError
 from xgboost.tracker import RabitTracker
 
 from algorithms.base import Cluster
@@ -27,10 +28,15 @@ def joined(cluster: Cluster) -> Iterator[None]:
         tracker.start()
         said = json.dumps(tracker.worker_args()).encode()
     told = json.loads(cluster.broadcast(np.frombuffer(said, np.uint8)).tobytes())
-    with collective.CommunicatorContext(**told, dmlc_task_id=f"{cluster.rank:06}"):
-        yield
-    if tracker is not None:
-        tracker.wait_for(60)
+    try:
+        with collective.CommunicatorContext(**told, dmlc_task_id=f"{cluster.rank:06}"):
+            yield
+        if tracker is not None:
+            tracker.wait_for(60)
+    finally:
+        if tracker is not None:
+            with suppress(XGBoostError):  # after an error the others are gone, and it complains
+                tracker.free()
 
 
 def total(values: np.ndarray) -> np.ndarray:

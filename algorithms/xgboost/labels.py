@@ -14,8 +14,9 @@ _GRADES = 31  # of relevance: the gain of a grade is 2^grade - 1, in 32 bits
 
 def check(records: Records, labels: np.ndarray, h: Hyperparameters, channel: str) -> None:
     """Raises UserError that names the first rows whose labels (n,) the objective cannot take."""
-    wrong = ~np.isfinite(labels)
-    expected, fix = "label must be a finite number", "remove such rows or fill the label in"
+    with np.errstate(over="ignore"):
+        wrong = ~np.isfinite(labels.astype(np.float32))  # as the library keeps them
+    expected, fix = "label must be a finite number of 32 bits", "remove such rows or fill the label in"
     if not wrong.any():
         wrong, expected, fix = _judge(labels, h)
     rows = np.flatnonzero(wrong)[:_NAMED].tolist()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickletools
 import struct
 import tempfile
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,15 +44,17 @@ def unpickled(content: bytes, source: str) -> bytes:
     """The model within a pickled Booster. Raises UserError where there is none."""
     wanted = False
     try:
-        for opcode, argument, _ in pickletools.genops(content):
-            if opcode.name in _BYTES and wanted:
-                return _model(bytes(argument or b""))
-            if opcode.name not in _TEXTS:
-                continue
-            text = str(argument)
-            if wanted and len(text) > _SHORT:  # Python 2, and protocols below 3: a byte a character
-                return _model(text.encode("latin-1"))
-            wanted = wanted or text == "handle"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of escapes in damaged strings
+            for opcode, argument, _ in pickletools.genops(content):
+                if opcode.name in _BYTES and wanted:
+                    return _model(bytes(argument or b""))
+                if opcode.name not in _TEXTS:
+                    continue
+                text = str(argument)
+                if wanted and len(text) > _SHORT:  # Python 2, and protocols below 3: a byte a character
+                    return _model(text.encode("latin-1"))
+                wanted = wanted or text == "handle"
     except (ValueError, IndexError, struct.error) as error:  # UnicodeError is a ValueError
         raise UserError(f"{source} is a damaged pickle: {error}") from None
     raise UserError(f"{source} is a pickle that holds no XGBoost model")

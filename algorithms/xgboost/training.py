@@ -15,15 +15,15 @@ from xgboost.core import XGBoostError
 
 from algorithms.base import Run
 from algorithms.errors import UserError
-from algorithms.xgboost import boosters, engine, metrics
+from algorithms.xgboost import agreement, boosters, engine, metrics
 from algorithms.xgboost.boosters import Native
-from algorithms.xgboost.callbacks import Halt, History, Lines, Patience, Save, latest
+from algorithms.xgboost.callbacks import Draws, Halt, History, Lines, Patience, Save, latest
 from algorithms.xgboost.checkpoints import Checkpoints
 from algorithms.xgboost.files import models
 from algorithms.xgboost.hosts import joined as joined_hosts
 from algorithms.xgboost.hosts import total
 from algorithms.xgboost.hyperparameters import Hyperparameters
-from algorithms.xgboost.matrix import LIBSVM, Channel, joined, streamed, whole
+from algorithms.xgboost.matrix import Channel, joined, streamed, whole
 from algorithms.xgboost.model import Model
 from algorithms.xgboost.names import MAXIMIZED, base_name, ours
 
@@ -37,7 +37,7 @@ USERS = (
     "non-negative", "nonnegative", "Parameter ", "Invalid Input", "Unknown ", "ataset only contains",
     "feature_names mismatch", "preds.size() == info.labels", "preds.Size() == info.labels", "supported",
     "n_features", "should be", "elevance deg", "doesn't support", "can only be used", "can not be used",
-    "cannot be 0", "must be in",
+    "not support", "Out of range", "cannot be 0", "must be in",
 )  # fmt: skip
 
 
@@ -93,9 +93,9 @@ def fit(run: Run) -> Model | None:
         )
     plan = Plan.of(run)
     channels = {name: Channel(name, table, h) for name, table in run.data.items()}
-    _check(run, channels)
-    width = _agree(run, channels)
-    if not width:
+    agreement.check(run, channels)
+    width = agreement.width(run, channels)
+    if width is None:
         return None
     if cluster.size == 1:
         log.info("Single node training.")
@@ -168,6 +168,8 @@ def boost(
         if not trees:
             log.warning("A linear model is not cut back to its best round: early stopping only stops")
         callbacks.append(Patience(h.early_stopping_rounds, plan.driver, maximize, trees))
+    if checkpoints is not None and engine.draws(h):
+        callbacks.append(Draws(run.setting.seed, first, engine.growers(h)))
     if checkpoints is not None and leader:
         callbacks.append(
             Save(lambda number, booster: checkpoints.save(number, booster.save_raw("ubj")), first)
@@ -205,13 +207,11 @@ def _resume(run: Run, checkpoints: Checkpoints | None) -> tuple[xgboost.Booster,
         path = checkpoints.path(number)
         log.info("Checkpoint loaded from %s", path)
         content = np.fromfile(path, np.uint8)
-    booster = xgboost.Booster()
     try:
-        booster.load_model(bytearray(cluster.broadcast(content)))
-    except XGBoostError as error:
+        booster = boosters.parsed(cluster.broadcast(content).tobytes())
+    except ValueError as error:
         raise UserError(
-            f"checkpoint {number} cannot be read ({boosters.said(error)}); "
-            "remove it to go on from the one before"
+            f"checkpoint {number} is damaged ({boosters.said(error)}); remove it to go on from the one before"
         ) from None
     log.info("Resuming from iteration %d", number + 1)
     return booster, number + 1
@@ -248,53 +248,6 @@ def _scores(
     pairs = (item.rpartition(":") for item in text.split("\t")[1:])
     scores = [(name, float(value)) for name, _, value in pairs]
     return sorted(scores, key=lambda score: score[0].startswith("validation-"))
-
-
-def _check(run: Run, channels: dict[str, Channel]) -> None:
-    """What the channels must be to each other, and to the flags that concern them."""
-    media = {name: table.media for name, table in run.data.items()}
-    if len({kind for kind in media.values() if kind}) > 1:
-        said = ", ".join(f"'{name}' is {kind}" for name, kind in media.items())
-        raise UserError(f"the channels must hold one content type, but {said}: convert one of them")
-    if run.setting.hyperparameters.use_dask_gpu_training != "true":
-        return
-    for name, table in run.data.items():
-        problem = None
-        if table.mode == "Pipe":
-            problem = f"File mode, but channel '{name}' is a Pipe"
-        elif table.media not in ("text/csv", "application/x-parquet"):
-            problem = f"CSV or Parquet, but channel '{name}' is {table.media}"
-        elif (
-            table.distribution != "FullyReplicated"
-            and run.setting.cluster.size > run.setting.cluster.processes
-        ):
-            problem = f"FullyReplicated data on several hosts, but channel '{name}' is {table.distribution}"
-        if problem:
-            raise UserError(f"use_dask_gpu_training=true needs {problem}; change it, or leave the flag out")
-
-
-def _agree(run: Run, channels: dict[str, Channel]) -> int:
-    """The number of features on all hosts; 0 if any was told to stop while it read. Raises UserError where
-    channels differ, or no host has a row."""
-    cluster = run.setting.cluster
-    mine = [[channel.width, channel.rows, run.stopped()] for channel in channels.values()]
-    facts = np.stack(cluster.gather(np.array(mine, np.int64)))  # (hosts, channels, 3)
-    if facts[:, :, 2].any():
-        return 0
-    widths = facts[:, :, 0].max(axis=0)
-    if not facts[:, 0, 1].any():
-        raise UserError("No hosts received training data.")
-    ragged = run.data["train"].media == LIBSVM
-    for name, host_widths in zip(channels, facts[:, :, 0].T, strict=True):
-        different = {int(width) for width in host_widths if width} | {int(widths[0])}
-        if len(different) > 1 and not ragged:
-            raise UserError(
-                f"channel '{name}' has {min(different)} features, but {max(different)} were found elsewhere: "
-                "every row of train and validation must have as many"
-            )
-    if not channels["train"].rows:
-        log.warning("This host received no training data; it takes part without")
-    return int(widths.max())
 
 
 def _require_objective(plan: Plan, values: list[tuple[str, float]]) -> None:

@@ -20,6 +20,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import import_module
 from typing import BinaryIO, TypeAlias, cast
 
 import numpy as np
@@ -34,7 +35,8 @@ from container.formats.layout import Layout
 from container.formats.vectors import float32
 
 _SMALL = 64 << 10  # bytes up to which pyarrow's own overhead and import are not worth it
-_LONG = 64 << 20  # bytes of a file from which compiled code repays the half second that it takes to import
+_COMPILED = "container.formats.csv_cells"
+_LONG = 64 << 20  # bytes of a file from which compiled code repays the work of importing it
 _PLAIN = b"0123456789+-.eE, \r\n"  # with these alone a line of numbers is a line of JSON numbers
 _PARSERS = 4  # texts parsed at once, at most: each takes memory, and few jobs read faster than that
 _DELIMITERS = (",", "\t", ";", "|", " ")
@@ -257,13 +259,18 @@ def read(
     if encoding is not None:
         stream = cast(BinaryIO, _Recoded(stream, encoding, source))
     reader = _Reader(content_type, layout, source)
+    reader.compiled = _COMPILED in sys.modules
     seen = 0
     pending: deque[Future[Records | None]] = deque()
     threads = min(cpus.count(), _PARSERS)
-    with ThreadPoolExecutor(threads) as parsers:  # some texts are parsed while the next is read
+    importing: Future[object] | None = None  # which takes half a second: pyarrow parses meanwhile
+    # Some texts are parsed while the next is read.
+    with ThreadPoolExecutor(threads) as parsers, ThreadPoolExecutor(1) as importer:
         for text in lines(stream, block_bytes, source=source):
             seen += len(text)
-            reader.compiled = seen > _LONG or "numba" in sys.modules
+            if importing is None and not reader.compiled and (seen > _LONG or "numba" in sys.modules):
+                importing = importer.submit(import_module, _COMPILED)
+            reader.compiled = importing.done() if importing else reader.compiled
             prepared = reader.prepare(text)
             if prepared:
                 pending.append(parsers.submit(reader.parse, *prepared, threads=False))

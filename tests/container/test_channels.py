@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,18 @@ def test_hidden_underscored_and_empty_files_are_skipped_and_logged(
         "Skipping train/empty: empty",
         "Skipping train/pipe: not a file",
     ]
+
+
+def test_files_deeper_than_the_algorithm_reads_are_skipped_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(tmp_path, a=b"1", b__c__d=b"2", b__c__e__f=b"3")
+    shallow = replace(TRAIN, depth=3)
+    assert [name for name, _ in contents(channel(tmp_path, spec=shallow))] == ["train/a", "train/b/c/d"]
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "Skipping train/b/c/e/f: deeper than 3 folders")
+    ]
+    assert len(contents(channel(tmp_path))) == 3
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from algorithms.xgboost.model import load
 from container.formats.layout import Layout
 from container.formats.records import decode, encode
 from tests.contract.server import serving
-from tests.contract.tree import Tree, end, free_port, wait_for
+from tests.contract.tree import Ended, Tree, end, free_port, wait_for
 from tests.shared import SHARED, needs_shared
 
 XGBOOST = ("-m", "container", "train")
@@ -96,7 +98,8 @@ def test_abalone_prints_and_serves_the_measured_values(tmp_path: Path) -> None:
 
 
 def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
-    tree = job(tmp_path / "killed", num_round=120, max_depth=8)
+    given = {"num_round": 120, "max_depth": 8, "subsample": 0.7, "colsample_bytree": 0.8}
+    tree = job(tmp_path / "killed", **given)
     folder = tree.checkpoints()
     process = tree.start(*XGBOOST)
     wait_for(folder, "xgboost-checkpoint.1[0-9]")
@@ -108,7 +111,8 @@ def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
     first = int(re.search(r"Resuming from iteration (\d+)", resumed.log)[1])  # type: ignore[index]
     assert rounds(resumed.log)[0].startswith(f"[{first}]\t")
     assert Checkpoints(folder).rounds()[-5:] == list(range(115, 120))
-    undisturbed = job(tmp_path / "undisturbed", num_round=120, max_depth=8)
+    undisturbed = job(tmp_path / "undisturbed", **given)
+    undisturbed.checkpoints()
     assert undisturbed.train(*XGBOOST).code == 0
     np.testing.assert_array_equal(answers(tree), answers(undisturbed))
 
@@ -152,6 +156,45 @@ def test_two_hosts_do_what_one_does(tmp_path: Path) -> None:
     assert values(rounds(ended[0].log)[-1]) == pytest.approx(values(rounds(one.log)[-1]), rel=0.03)
 
 
+@pytest.mark.parametrize("wanted", ["true", "false"])
+def test_sigterm_on_two_hosts_leaves_one_model_or_none(tmp_path: Path, wanted: str) -> None:
+    trees = hosts(tmp_path, num_round=100000, save_model_on_termination=wanted)
+    folder = trees[0].checkpoints()
+    port = str(free_port())
+    processes = [tree.start(*XGBOOST, OPTML_PORT=port) for tree in trees]
+    wait_for(folder, "xgboost-checkpoint.*")
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    for process in processes:
+        ended = end(process)
+        assert ended.code == 0, ended.log[-2000:]
+    left = [sorted(path.name for path in tree.model.glob("*")) for tree in trees]
+    assert left == [["xgboost-model"] if wanted == "true" else [], []]
+
+
+@pytest.mark.parametrize("media", ["text/csv", "application/x-recordio-protobuf"])
+def test_a_pipe_trains_what_files_do(tmp_path: Path, media: str) -> None:
+    table = np.column_stack([LABELS, ROWS])[:2400]
+    records = Records(table[:, 1:].astype(np.float32), table[:, :1])
+    content = csv(table).encode() if media == "text/csv" else encode(records)
+    tree = job(tmp_path / "piped")
+    shutil.rmtree(tree.root / "input/data/train")
+    pipe = {"ContentType": media, "TrainingInputMode": "Pipe"}
+    tree.write("input/config/inputdataconfig.json", {"train": pipe})
+    fifo = tree.root / "input/data/train_0"
+    os.mkfifo(fifo)
+    writer = threading.Thread(target=fifo.write_bytes, args=(content,))
+    writer.start()
+    ended = tree.train(*XGBOOST)
+    writer.join()
+    assert ended.code == 0, ended.log
+    files = job(tmp_path / "files")
+    files.write("input/config/inputdataconfig.json", {"train": {"ContentType": "text/csv"}})
+    files.write("input/data/train/rows.csv", csv(table))
+    assert files.train(*XGBOOST).code == 0
+    np.testing.assert_array_equal(answers(tree), answers(files))
+
+
 def test_a_host_without_data_takes_part(tmp_path: Path) -> None:
     trees = hosts(tmp_path)
     for tree in trees:
@@ -167,6 +210,39 @@ def test_a_host_without_data_takes_part(tmp_path: Path) -> None:
     alone = job(tmp_path / "alone", num_round=8)
     alone.train(*XGBOOST)
     np.testing.assert_allclose(answers(trees[0]), answers(alone), rtol=1e-4)
+
+
+def sharded(trees: list[Tree], *shards: np.ndarray) -> list[Ended]:
+    """Each host trained on its own rows: label, features."""
+    port = str(free_port())
+    for tree, rows in zip(trees, shards, strict=True):
+        config = {"ContentType": "text/csv", "S3DistributionType": "ShardedByS3Key"}
+        tree.write("input/config/inputdataconfig.json", {"train": config})
+        tree.write("input/data/train/rows.csv", csv(rows))
+    return [end(process) for process in [tree.start(*XGBOOST, OPTML_PORT=port) for tree in trees]]
+
+
+def test_hosts_that_see_one_class_each_train_as_one_does(tmp_path: Path) -> None:
+    given = {"objective": "binary:logistic", "eval_metric": "logloss,f1,balanced_accuracy", "max_bin": 4000}
+    table = np.column_stack([LABELS > 0, ROWS])
+    ended = sharded(hosts(tmp_path, **given), table[LABELS > 0], table[LABELS <= 0])
+    for host in ended:
+        assert host.code == 0, host.log
+    alone = job(tmp_path / "alone", num_round=8, **given)
+    alone.write("input/config/inputdataconfig.json", {"train": {"ContentType": "text/csv"}})
+    alone.write("input/data/train/rows.csv", csv(table))
+    one = alone.train(*XGBOOST)
+    assert values(rounds(ended[0].log)[-1]) == pytest.approx(values(rounds(one.log)[-1]), rel=2e-3)
+
+
+def test_a_mistake_on_one_host_is_told_by_both(tmp_path: Path) -> None:
+    trees = hosts(tmp_path)
+    table = np.column_stack([LABELS, ROWS])
+    ended = sharded(trees, table[:1000], table[1000:, :4])
+    for host, tree in zip(ended, trees, strict=True):
+        assert host.code == 2, host.log
+        assert "Traceback" not in host.log
+        assert "channel 'train' has 3 features, but 4 were found elsewhere" in tree.failure
 
 
 def test_mistakes_are_the_users_to_mend(tmp_path: Path) -> None:

@@ -63,15 +63,18 @@ def train(
     tuned: str | None = None,
     warm_start: Path | None = None,
     stop_after: int | None = None,
+    processor: str = "cpu",
     **given: object,
 ) -> Kept:
-    """Hyperparameters as SageMaker sends them. stop_after: told to stop after so many lines."""
+    """Hyperparameters as SageMaker sends them. stop_after: told to stop after so many lines.
+    processor: the device to train on."""
     kept = Kept()
     texts = {"num_round": "10", "nthread": "1"} | {name: str(value) for name, value in given.items()}
     hyperparameters, _ = parse(texts, ALGORITHM.hyperparameters, [])
     setting = Setting(
         hyperparameters,
         cluster or Alone(),
+        processor,
         seed=hyperparameters.seed,
         warm_start=warm_start,
         channels=tuple(data),

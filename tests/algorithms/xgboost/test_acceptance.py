@@ -92,36 +92,37 @@ def test_four_classes(tmp_path: Path, objective: str) -> None:
 
 @needs_shared("golden/xgboost-container")
 @pytest.mark.parametrize(
-    ("data", "order", "given", "expected", "near"),
+    ("data", "order", "given", "expected"),
     [
-        ("abalone", "1v0", {}, {"train-rmse": 1.62204, "validation-rmse": 2.19926}, 1e-4),
+        ("abalone", "1v0", {}, {"train-rmse": 1.62204, "validation-rmse": 2.19926}),
         (
             "abalone-binary/data",
             "0v1",
             {"objective": "binary:logistic"},
             {"train-logloss": 0.13981, "validation-logloss": 0.16663},
-            1e-4,
         ),
-        (  # the order in which it was measured is not known: one standard error, 0.013 / sqrt(5)
+        (
             "abalone-multiclass/data",
-            "1v0",
+            "10v",
             {"objective": "multi:softprob", "num_class": 4},
             {"train-mlogloss": 0.52963, "validation-mlogloss": 0.58074},
-            0.006,
         ),
     ],
 )
 def test_five_folds(
-    tmp_path: Path, data: str, order: str, given: dict[str, object], expected: dict[str, float], near: float
+    tmp_path: Path, data: str, order: str, given: dict[str, object], expected: dict[str, float]
 ) -> None:
     files = {"0": "train/abalone.train_0", "1": "train/abalone.train_1", "v": "validation/abalone.validation"}
     folder = tmp_path / "merged"  # in the order in which the figures were measured
     folder.mkdir()
     for place, file in enumerate(order):
-        (folder / str(place)).symlink_to(GOLDEN / data / files[file])
+        # One cell of the data has no value, "8:". The library's parser of text, with which the figures were
+        # measured, takes that for 1; ours for missing.
+        text = (GOLDEN / data / files[file]).read_text().replace(" 8:\n", " 8:1\n")
+        (folder / str(place)).write_text(text)
     channels: Any = {"train": channel(folder, "text/libsvm", tmp_path)}
     kept = train(channels, tmp_path, **SETTINGS, **given, _kfold=5)
-    assert values(kept.lines[-1]) == pytest.approx(expected, abs=near)
+    assert values(kept.lines[-1]) == pytest.approx(expected, abs=1e-4)
     assert len(kept.model.members) == 5
     assert len((tmp_path / "predictions.csv").read_text().splitlines()) == 3548
 
@@ -146,6 +147,7 @@ def test_early_stopping(tmp_path: Path) -> None:
         ("data/parquet/multiple_files", "parquet", 10, 5),
         ("data/recordio_protobuf/pb_files", "recordio-protobuf", 5, 5),
         ("data/recordio_protobuf/sparse", "application/x-recordio-protobuf", 5, 5),
+        ("abalone-subdirs/train", "text/libsvm", 2922, 9),
         ("data/recordio_protobuf/sparse_edge_cases", "application/x-recordio-protobuf", 25, 3),
     ],
 )
@@ -157,6 +159,12 @@ def test_the_open_containers_own_samples(
     kept = train(data, tmp_path, num_round=1, **weighted)
     assert kept.model.width == width
     assert sum(map(len, data["train"].epoch(1))) == rows
+
+
+@needs_shared("golden/xgboost-container")
+def test_files_five_folders_deep_are_no_data(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"abalone\.train_0 \(deeper than 3 folders\)"):
+        train({"train": channel(GOLDEN / "abalone-subdirs/dir1", "text/libsvm", tmp_path)}, tmp_path)
 
 
 @pytest.mark.parametrize(

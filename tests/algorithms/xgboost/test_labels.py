@@ -30,7 +30,8 @@ def judge(labels: list[float], **given: object) -> None:
         ({"objective": "rank:ndcg"}, [0.5], "whole"),
         ({"objective": "rank:map"}, [0, 2], "relevance must be 0 or 1"),
         ({"objective": "survival:aft"}, [1, 0], "label must be a positive time"),
-        ({}, [1, float("nan")], "label must be a finite number for objective reg:squarederror"),
+        ({}, [1, float("nan")], "label must be a finite number of 32 bits for objective reg:squarederror"),
+        ({}, [1e39], "label must be a finite number"),
         ({}, [float("inf")], "label must be a finite number"),
     ],
 )

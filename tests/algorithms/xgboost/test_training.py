@@ -2,19 +2,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import xgboost
 from scipy.sparse import csr_array
 
-from algorithms.base import Run, Setting
 from algorithms.errors import UserError
 from algorithms.records import Records
-from algorithms.xgboost import ALGORITHM, training
-from algorithms.xgboost.hyperparameters import Hyperparameters
-from algorithms.xgboost.matrix import Channel
+from algorithms.xgboost import ALGORITHM
 from tests.algorithms.xgboost.runs import (
     CLASSES,
     FEATURES,
@@ -43,6 +39,14 @@ def test_a_job_is_what_the_library_does_alone(tmp_path: Path) -> None:
             zip(history["train"]["rmse"], history["validation"]["rmse"], strict=True)
         )
     ]
+
+
+def test_a_model_names_no_features_so_that_any_matrix_of_its_width_fits(tmp_path: Path) -> None:
+    train(both(), tmp_path).model.save(tmp_path)
+    booster = xgboost.Booster()
+    booster.load_model(bytearray((tmp_path / "xgboost-model").read_bytes()))
+    assert booster.feature_names is None
+    assert len(booster.predict(xgboost.DMatrix(FEATURES))) == len(FEATURES)
 
 
 def test_all_metrics_of_train_come_first_and_regexes_find_them(tmp_path: Path) -> None:
@@ -191,8 +195,15 @@ def test_queries_are_ranked_each_for_itself(tmp_path: Path) -> None:
             {"process_type": "update", "updater": "refresh"},
             "give it in the channel 'model'",
         ),
+        (table(FEATURES[:, :0], NUMBERS), {}, "labels, but no features"),
         (table(FEATURES[:0], NUMBERS[:0]), {}, "No hosts received training data"),
         (table(FEATURES, NUMBERS), {"monotone_constraints": "(1,0,0,0,0,0,1)"}, "refuses"),
+        (
+            table(FEATURES, NUMBERS),
+            {"interaction_constraints": "[[0,5]]"},
+            "names feature 5, but the data have 5",
+        ),
+        (table(FEATURES, NUMBERS), {"alpha": 1e308}, "refuses .* Out of range"),
     ],
 )
 def test_data_that_cannot_be_trained_on_are_named(
@@ -233,6 +244,42 @@ def test_stopped_and_resumed_is_undisturbed(tmp_path: Path) -> None:
     assert sorted(path.name for path in checkpoints.iterdir())[-1] == "xgboost-checkpoint.9"
 
 
+@pytest.mark.parametrize(
+    ("labels", "given"),
+    [
+        (NUMBERS, {"subsample": 0.6}),
+        (NUMBERS, {"colsample_bytree": 0.5}),
+        (NUMBERS, {"subsample": 0.6, "colsample_bylevel": 0.7, "num_parallel_tree": 2}),
+        (NUMBERS, {"booster": "dart", "rate_drop": 0.3, "subsample": 0.6, "seed": -5}),
+        (NUMBERS, {"booster": "dart", "one_drop": 1, "sample_type": "weighted", "colsample_bynode": 0.7}),
+        (NUMBERS, {"tree_method": "exact", "subsample": 0.6, "colsample_bytree": 0.5}),
+        (POSITIVE, {"tree_method": "approx", "subsample": 0.6, "objective": "binary:logistic"}),
+        (NUMBERS, {"updater": "grow_quantile_histmaker", "subsample": 0.6, "colsample_bylevel": 0.5}),
+        (CLASSES, {"objective": "multi:softprob", "num_class": 3, "subsample": 0.6, "colsample_bytree": 0.5}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*manually specified the `updater`")
+def test_what_is_drawn_at_random_survives_a_resume(
+    tmp_path: Path, labels: np.ndarray, given: dict[str, object]
+) -> None:
+    checkpoints = tmp_path / "checkpoints"
+    first = train(both(labels), tmp_path, checkpoints=checkpoints, stop_after=4, **given)
+    second = train(both(labels), tmp_path, checkpoints=checkpoints, **given)
+    undisturbed = train(both(labels), tmp_path, checkpoints=tmp_path / "others", **given)
+    assert first.lines + second.lines == undisturbed.lines
+    np.testing.assert_array_equal(score(second), score(undisturbed))
+
+
+def test_rounds_and_seeds_draw_each_their_own(tmp_path: Path) -> None:
+    def models(seed: int) -> list[str]:
+        given = {"subsample": 0.5, "colsample_bytree": 0.5, "max_depth": 1, "eta": 0, "seed": seed}
+        kept = train(both(), tmp_path, checkpoints=tmp_path / str(seed), num_round=6, **given)
+        return [str(tree) for tree in kept.model.members[0].booster.get_dump(with_stats=True)]
+
+    trees = models(1) + models(2)  # without steps only what was drawn tells them from each other
+    assert len(set(trees)) == 12
+
+
 def test_early_stopping_survives_a_resume(tmp_path: Path) -> None:
     given = {"num_round": 400, "early_stopping_rounds": 5, "eta": 0.5}
     alone = train(both(), tmp_path, **given)
@@ -261,37 +308,6 @@ def test_training_goes_on_from_an_earlier_model(tmp_path: Path) -> None:
     refresh = {"process_type": "update", "updater": "refresh", "num_round": 5}
     revised = train(both(), tmp_path, warm_start=tmp_path / "model", **refresh)
     assert rounds(revised.model) == 5
-
-
-class Pair:
-    """Two hosts, of which the other one has a channel of that width."""
-
-    size, processes, rank = 2, 1, 0
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-
-    def gather(self, array: np.ndarray) -> list[np.ndarray]:
-        return [array, np.array([[self.width, 3 * bool(self.width), 0]])]
-
-
-@pytest.mark.parametrize(("media", "width", "agreed"), [("text/libsvm", 9, 9), ("text/csv", 0, 5)])
-def test_hosts_agree_on_the_width_before_they_train(media: str, width: int, agreed: int) -> None:
-    assert agree(media, width) == agreed
-
-
-def test_hosts_with_rows_of_other_widths_are_refused() -> None:
-    with pytest.raises(UserError, match="has 5 features, but 9"):
-        agree("text/csv", 9)
-
-
-def agree(media: str, width: int) -> int:
-    data = table(FEATURES, NUMBERS)
-    data.media = media
-    h = Hyperparameters(num_round=1)  # type: ignore[call-arg]
-    setting: Any = Setting(h, Pair(width))  # type: ignore[arg-type]
-    run = Run(setting, {"train": data}, None, Path(), bool, print, print)
-    return training._agree(run, {"train": Channel("train", data, h)})
 
 
 def test_a_request_wider_than_the_model_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,101 @@
+"""What the channels must be to each other, on all hosts, before training begins."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+
+import numpy as np
+
+from algorithms.base import Run
+from algorithms.errors import UserError
+from algorithms.xgboost.hyperparameters import Hyperparameters
+from algorithms.xgboost.matrix import LIBSVM, Channel
+
+log = logging.getLogger(__name__)
+
+_COLUMN, _WEIGHT = 360, 30  # bytes that the library takes for a feature: of bins, and of their values
+_WIDEST = 2**31 - 1
+
+
+def check(run: Run, channels: dict[str, Channel]) -> None:
+    """What the channels must be to each other, and to the flags that concern them."""
+    media = {name: table.media for name, table in run.data.items()}
+    if len({kind for kind in media.values() if kind}) > 1:
+        said = ", ".join(f"'{name}' is {kind}" for name, kind in media.items())
+        raise UserError(f"the channels must hold one content type, but {said}: convert one of them")
+    if run.setting.hyperparameters.use_dask_gpu_training != "true":
+        return
+    for name, table in run.data.items():
+        problem = None
+        if table.mode == "Pipe":
+            problem = f"File mode, but channel '{name}' is a Pipe"
+        elif table.media not in ("text/csv", "application/x-parquet"):
+            problem = f"CSV or Parquet, but channel '{name}' is {table.media}"
+        elif (
+            table.distribution != "FullyReplicated"
+            and run.setting.cluster.size > run.setting.cluster.processes
+        ):
+            problem = f"FullyReplicated data on several hosts, but channel '{name}' is {table.distribution}"
+        if problem:
+            raise UserError(f"use_dask_gpu_training=true needs {problem}; change it, or leave the flag out")
+
+
+def width(run: Run, channels: dict[str, Channel]) -> int | None:
+    """The number of features on all hosts; None if any was told to stop while it read. Raises UserError where
+    channels differ, or no host has a row."""
+    cluster = run.setting.cluster
+    mine = [[channel.width, channel.rows, run.stopped()] for channel in channels.values()]
+    facts = np.stack(cluster.gather(np.array(mine, np.int64)))  # (hosts, channels, 3)
+    if facts[:, :, 2].any():
+        return None
+    _require_rows(dict(zip(channels, facts[:, :, 1].T, strict=True)), run.setting.hyperparameters)
+    widths = facts[:, :, 0].max(axis=0)
+    ragged = run.data["train"].media == LIBSVM
+    for name, host_widths in zip(channels, facts[:, :, 0].T, strict=True):
+        different = {int(width) for width in host_widths if width} | {int(widths[0])}
+        if len(different) > 1 and not ragged:
+            raise UserError(
+                f"channel '{name}' has {min(different)} features, but {max(different)} were found elsewhere: "
+                "every row of train and validation must have as many"
+            )
+    if not channels["train"].rows:
+        log.warning("This host received no training data; it takes part without")
+    most = int(widths.max())
+    _check_width(run.setting.hyperparameters, most)
+    return most
+
+
+def _check_width(h: Hyperparameters, width: int) -> None:
+    """Raises UserError for rows without features, for more of them than the machine holds, and for
+    constraints of features that there are not, of which the library says nothing."""
+    if not width:
+        raise UserError("the rows of channel 'train' hold labels, but no features")
+    needed = width * (_COLUMN if h.booster != "gblinear" and h.tree_method != "exact" else _WEIGHT)
+    held = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if width > _WIDEST or needed > held:
+        raise UserError(
+            f"the largest index makes {width} features, which take {needed / 2**30:.0f} GiB without any row, "
+            f"and the machine has {held / 2**30:.0f}: number the features from 0, without gaps"
+        )
+    groups: list[list[int]] = json.loads(h.interaction_constraints or "[]")
+    beyond = sorted({feature for group in groups for feature in group if feature >= width})
+    if beyond:
+        raise UserError(
+            f"interaction_constraints names feature {beyond[0]}, but the data have {width}, counted from 0"
+        )
+
+
+def _require_rows(found: dict[str, np.ndarray], h: Hyperparameters) -> None:
+    """found: for each channel, the rows of each host (hosts,)."""
+    if not found["train"].any():
+        raise UserError("No hosts received training data.")
+    for name, rows in found.items():
+        if not rows.any():
+            raise UserError(f"No data in {name} channel path: put files there, or leave the channel out")
+    if h.objective == "reg:quantileerror" and h.base_score is None and not found["train"].all():
+        raise UserError(
+            "a host has no training rows, of which reg:quantileerror estimates where to begin: set "
+            "base_score, or give every host a share"
+        )

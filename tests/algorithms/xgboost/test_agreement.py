@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from algorithms.base import Run, Setting
+from algorithms.errors import UserError
+from algorithms.xgboost import agreement
+from algorithms.xgboost.hyperparameters import Hyperparameters
+from algorithms.xgboost.matrix import Channel
+from tests.algorithms.xgboost.runs import FEATURES, NUMBERS, table, train
+
+
+class Pair:
+    """Two hosts, of which the other one has a channel of that width."""
+
+    size, processes, rank = 2, 1, 0
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+    def gather(self, array: np.ndarray) -> list[np.ndarray]:
+        return [array, np.array([[self.width, 3 * bool(self.width), 0]])]
+
+
+@pytest.mark.parametrize(("media", "width", "agreed"), [("text/libsvm", 9, 9), ("text/csv", 0, 5)])
+def test_hosts_agree_on_the_width_before_they_train(media: str, width: int, agreed: int) -> None:
+    assert agree(media, width) == agreed
+
+
+def test_hosts_with_rows_of_other_widths_are_refused() -> None:
+    with pytest.raises(UserError, match="has 5 features, but 9"):
+        agree("text/csv", 9)
+
+
+def test_quantiles_need_rows_on_every_host_or_a_place_to_begin() -> None:
+    given = {"objective": "reg:quantileerror", "quantile_alpha": (0.5,)}
+    with pytest.raises(UserError, match="set base_score"):
+        agree("text/csv", 0, **given)
+    assert agree("text/csv", 0, base_score=0.5, **given) == 5
+
+
+def test_a_validation_channel_without_a_row_is_refused(tmp_path: Path) -> None:
+    data = {"train": table(FEATURES, NUMBERS), "validation": table(FEATURES[:0], NUMBERS[:0])}
+    with pytest.raises(UserError, match="No data in validation channel path"):
+        train(data, tmp_path)
+
+
+@pytest.mark.parametrize("wide", [1 << 31, 1 << 40])
+def test_more_features_than_the_machine_holds_are_refused(tmp_path: Path, wide: int) -> None:
+    sparse = csr_array((np.ones(1, np.float32), ([0], [wide - 1])), shape=(2, wide))
+    with pytest.raises(UserError, match=f"the largest index makes {wide} features"):
+        train({"train": table(sparse, [0, 1])}, tmp_path)
+
+
+def agree(media: str, width: int, **given: Any) -> int | None:
+    data = table(FEATURES, NUMBERS)
+    data.media = media
+    h = Hyperparameters(num_round=1, **given)
+    setting: Any = Setting(h, Pair(width))  # type: ignore[arg-type]
+    run = Run(setting, {"train": data}, None, Path(), bool, print, print)
+    return agreement.width(run, {"train": Channel("train", data, h)})
