@@ -12,7 +12,7 @@ from algorithms.base import Metric, Setting
 from algorithms.blazingtext import fasttext_file
 from algorithms.blazingtext.classifier import Classifier
 from algorithms.blazingtext.hyperparameters import Hyperparameters
-from algorithms.blazingtext.limits import require_memory, require_one_host
+from algorithms.blazingtext.limits import require_finite, require_memory, require_one_host
 from algorithms.blazingtext.progress import Progress
 from algorithms.blazingtext.quantized import Dense
 from algorithms.blazingtext.vocabulary import END, LABEL, LINE_END, Vocabulary, Words
@@ -21,7 +21,7 @@ from algorithms.stopping import Patience
 
 if TYPE_CHECKING:
     from algorithms.blazingtext.corpus import Corpus
-    from algorithms.blazingtext.data import Block
+    from algorithms.blazingtext.data import Block, Held
     from algorithms.kernels.classifier import Trainer
 
 log = logging.getLogger("optml")
@@ -47,8 +47,14 @@ class Classification:
                 "early_stopping=True needs the channel 'validation', which was not given: give it, or leave "
                 "early_stopping out"
             )
+        if "evaluation" in setting.channels:
+            raise UserError(
+                "channel 'evaluation' holds word pairs for word vectors and does not go with mode "
+                "'supervised': leave it out, or give labelled lines as the channel 'validation'"
+            )
         self.hyperparameters.advise()
-        log.info("Running single machine CPU BlazingText training using supervised mode.")
+        where = "CPU" if self.device == "cpu" else "GPU"
+        log.info("Running single machine %s BlazingText training using supervised mode.", where)
         self.vocabulary: Vocabulary | None = None
         self._rows = np.empty(0, np.int64)  # the buckets that have a row
         self._trainer: Trainer | None = None
@@ -82,13 +88,18 @@ class Classification:
         self._epochs += 1
         return ()
 
-    def evaluate(self, channel: str, batches: Iterable[bytes]) -> Iterable[Metric]:
+    def evaluate(self, channel: str, batches: Iterable[Held]) -> Iterable[Metric]:
         """Accuracy: of the final model; after each epoch from `min_epochs` on where it may end the job."""
+        pieces = [piece for held in batches for piece in self._encode(channel, held)]
         if not self._finished:
             if not self.hyperparameters.early_stopping or self._epochs < self.hyperparameters.min_epochs:
                 return ()
             log.info("-------------- End of epoch: %d", self._epochs)
-        hits, lines = self._ready().accuracy(self._encode(channel, batches))
+        hits, lines = self._ready().accuracy(pieces)
+        if lines == 0:
+            log.warning(
+                "No line of channel '%s' has a label of the training text and a word: accuracy is 0", channel
+            )
         accuracy = round(hits / max(lines, 1), DIGITS)
         if self._finished:
             log.info("Number of %s examples: %d", channel, lines)
@@ -150,6 +161,7 @@ class Classification:
         model = self.model()
         if model is None:
             raise UserError("channel 'train' is empty: there is no text in its data")
+        require_finite(self._tables(), self.hyperparameters.learning_rate)
         if self._progress is not None:
             self._progress.ended(".")
         self._finished = True
@@ -225,13 +237,11 @@ class Classification:
         width = self.hyperparameters.vector_dim
         return x[:, :width], y[:, :width]
 
-    def _encode(self, channel: str, batches: Iterable[bytes]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """A channel's lines as tokens and their hashes; read once."""
+    def _encode(self, channel: str, held: Held) -> list[tuple[np.ndarray, np.ndarray]]:
+        """A channel's lines as tokens and their hashes; done once."""
         if channel not in self._encoded:
             assert self.vocabulary is not None
-            words = Words()
-            pieces = [words.intern(block) for block in batches]
-            self._encoded[channel] = _encoded(words, pieces, self.vocabulary)
+            self._encoded[channel] = _encoded(held.words, held.pieces, self.vocabulary)
         return self._encoded[channel]
 
 

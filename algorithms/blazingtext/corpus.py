@@ -119,6 +119,11 @@ def _require_labels(words: Words, text: Text) -> None:
             "mode 'supervised' takes plain text, not CSV: one line '__label__name words ...' for each text"
         )
     found = words.begins_with(LABEL)
+    if found.any() and all(b"," in words[number] for number in np.flatnonzero(found).tolist()):
+        raise UserError(
+            f"channel '{text.source.name}' has a comma in every label, as CSV has; its first line is "
+            f"'{first}': mode 'supervised' takes plain text: '__label__name words ...', parted by blanks"
+        )
     if not found.any():
         raise UserError(
             f"channel '{text.source.name}' has no label: mode 'supervised' needs tokens that begin with "

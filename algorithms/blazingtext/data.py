@@ -14,7 +14,7 @@ from algorithms.blazingtext import corpus
 from algorithms.blazingtext.corpus import Corpus, Segment
 from algorithms.blazingtext.similarity import Pairs
 from algorithms.blazingtext.text import Text
-from algorithms.blazingtext.vocabulary import LINE_END
+from algorithms.blazingtext.vocabulary import LINE_END, Words
 
 log = logging.getLogger("optml")
 
@@ -88,15 +88,30 @@ class Training:
             yield Block(self._corpus, segments, number)
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A validation text: its words in the order in which they come, and its tokens, by their numbers."""
+
+    words: Words
+    pieces: list[np.ndarray]
+
+
 class Validation:
-    """The text of a validation channel, in blocks of lines."""
+    """The text of a validation channel, read once and kept: a FIFO cannot be read again."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self._held: Held | None = None
 
-    def epoch(self, number: int) -> Iterator[bytes]:
-        log.info("Loading validation data from channel '%s'", self._source.name)
-        yield from Text(self._source, whole=True).blocks()
+    def epoch(self, number: int) -> Iterator[Held]:
+        if self._held is None:
+            log.info("Loading validation data from channel '%s'", self._source.name)
+            words = Words()
+            pieces = [words.intern(block) for block in Text(self._source, whole=True).blocks()]
+            if self._source.stopped():
+                return
+            self._held = Held(words, pieces)
+        yield self._held
 
 
 class WordPairs:

@@ -11,7 +11,7 @@ import numpy as np
 from algorithms.base import Metric, Setting
 from algorithms.blazingtext import fasttext_file
 from algorithms.blazingtext.hyperparameters import Hyperparameters
-from algorithms.blazingtext.limits import require_memory, require_one_host
+from algorithms.blazingtext.limits import require_finite, require_memory, require_one_host
 from algorithms.blazingtext.progress import Progress
 from algorithms.blazingtext.quantized import Dense
 from algorithms.blazingtext.similarity import evaluate
@@ -118,6 +118,7 @@ class Embedding:
         model = self.model()
         if model is None:
             raise UserError("channel 'train' is empty: there is no text in its data")
+        require_finite(self._tables(), self.hyperparameters.learning_rate)
         self._final = model
         return model, ()
 

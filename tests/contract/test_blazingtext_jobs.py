@@ -30,13 +30,20 @@ def test_a_classifier_is_trained_scored_and_served(tmp_path: Path) -> None:
     tree.write("input/data/validation/a.txt", topics(100, True, seed=1))
     channels = {name: {"ContentType": "text/plain"} for name in ("train", "validation")}
     tree.write("input/config/inputdataconfig.json", channels)
-    tree.hyperparameters(mode="supervised", early_stopping=True, min_epochs=2, patience=2, **SMALL)
+    tree.hyperparameters(
+        mode="supervised", early_stopping=True, min_epochs=2, patience=2, **(SMALL | {"epochs": 20})
+    )
     ended = tree.train(*TRAIN)
     assert ended.code == 0, ended.log
     metrics = {m["Name"]: m["Regex"] for m in metric_definitions(registry.get("blazingtext"))}
     for name in ("train:accuracy", "validation:accuracy"):
         assert float(re.findall(metrics[name], ended.log)[-1]) > 0.95
     assert "Validation accuracy improved! Storing best weights..." in ended.log
+    scored = re.findall(r"End of epoch: (\d)", ended.log)
+    assert scored == [str(epoch) for epoch in range(2, 2 + len(scored))]
+    assert 3 <= len(scored) < 15  # perfect early on, and then two epochs of patience
+    assert "Early stopping: validation:accuracy has not improved any more" in ended.log
+    assert "is empty on every host" not in ended.log
     assert "Number of validation examples: 100" in ended.log
     with serving(tmp_path) as server:
         body = '{"instances": ["cat1 cat2 the", "sea4"], "configuration": {"k": 2}}'

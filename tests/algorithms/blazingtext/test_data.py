@@ -91,6 +91,7 @@ def test_bytes_that_are_no_utf8_are_taken_with_one_warning(caplog: pytest.LogCap
     [
         ("no label here\n", r"channel 'train' has no label: .* its first line is 'no label here'"),
         ('"__label__1","some text"\n', r"labels inside quotes.*plain text, not CSV"),
+        ("__label__1,some text\n__label__2,more\n", r"has a comma in every label, as CSV has"),
         ("__label__1 __label__2\n", r"holds labels and no words"),
         ("__label__1 rare words\n", r"no word of channel 'train' occurs min_count=5 times.*lower min_count"),
         ("\n \n", r"channel 'train' is empty"),
