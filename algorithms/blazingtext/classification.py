@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ log = logging.getLogger("optml")
 
 LINE = "##### Alpha: %.4f  Progress: %.2f%%  Million Words/sec: %.2f #####"
 DIGITS = 4  # of an accuracy
+RUNS = 64  # of tokens whose lines are scored together
 
 
 class Classification:
@@ -168,9 +170,11 @@ class Classification:
         if self._corpus is None:  # resumed behind the last epoch
             return model, ()
         hashes = self._corpus.vocabulary.hashes
-        runs = [segment.tokens for segment in self._corpus.segments(1 << 16)]
-        pieces = [(tokens, hashes[np.maximum(tokens, 0)]) for tokens in runs]
-        hits, lines = self._ready().accuracy(pieces)
+        hits = lines = 0
+        segments = self._corpus.segments(1 << 16)
+        while runs := [segment.tokens for segment in islice(segments, RUNS)]:
+            found = self._ready().accuracy([(tokens, hashes[np.maximum(tokens, 0)]) for tokens in runs])
+            hits, lines = hits + found[0], lines + found[1]
         log.info("Number of train examples: %d", lines)
         return model, [Metric("train:accuracy", round(hits / max(lines, 1), DIGITS))]
 

@@ -13,7 +13,7 @@ from container.describe import metric_definitions
 from container.feeder import Feeder
 from tests.algorithms.blazingtext.sample import topics
 from tests.contract.server import serving
-from tests.contract.tree import Tree, end, free_port, read_until
+from tests.contract.tree import Tree, end, free_port, read_until, wait_for
 
 TRAIN = ("-m", "container", "train")
 SMALL = {"vector_dim": 8, "min_count": 1, "buckets": 1000, "epochs": 5, "learning_rate": 0.5}
@@ -70,6 +70,33 @@ def test_a_job_that_is_stopped_leaves_vectors(tmp_path: Path) -> None:
     ended = end(process)
     assert ended.code == 0, ended.log
     assert (tree.model / "vectors.txt").read_text().startswith("28 8\n")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"mode": "cbow", "learning_rate": 0.05},
+        {"mode": "supervised", "early_stopping": True, "min_epochs": 1},
+    ],
+)
+def test_killed_and_restarted_is_undisturbed(tmp_path: Path, given: dict[str, object]) -> None:
+    trees = [Tree(tmp_path / name) for name in ("killed", "undisturbed")]
+    for tree in trees:
+        tree.write("input/data/train/a.txt", topics(2000, given["mode"] == "supervised"))
+        if given["mode"] == "supervised":
+            tree.write("input/data/validation/a.txt", topics(200, True, seed=1))
+        tree.hyperparameters(**(SMALL | given))
+    folder = trees[0].checkpoints()
+    process = trees[0].start(*TRAIN, OPTML_CHECKPOINT_SECONDS="0")
+    wait_for(folder, "blazingtext-0.1-*.ckpt")
+    process.kill()
+    assert end(process).code == -signal.SIGKILL
+    resumed, whole = (tree.train(*TRAIN) for tree in trees)
+    assert "Checkpoint loaded from" in resumed.log
+    name = "model.bin" if given["mode"] == "supervised" else "vectors.bin"
+    assert (trees[0].model / name).read_bytes() == (trees[1].model / name).read_bytes()
+    last = re.findall(r"#validation_accuracy: (\S+)", whole.log)[-1:]
+    assert re.findall(r"#validation_accuracy: (\S+)", resumed.log)[-1:] == last
 
 
 def test_text_comes_through_a_fifo_once(tmp_path: Path) -> None:
