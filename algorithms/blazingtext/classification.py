@@ -79,7 +79,8 @@ class Classification:
             self._progress = Progress(total, parameters.learning_rate, LINE)
         self._corpus = corpus
         begin = batch.epoch * corpus.tokens
-        self._trainer.learn([(segment.tokens, begin + segment.position) for segment in batch.segments])
+        for turn in batch.turns:
+            self._trainer.learn([(segment.tokens, begin + segment.position) for segment in turn])
         last = batch.segments[-1]
         self._progress.add(
             sum(len(segment.tokens) for segment in batch.segments), begin + last.position + len(last.tokens)

@@ -131,7 +131,8 @@ class Embedding:
         if self._progress is None:
             self._progress = Progress(total, parameters.learning_rate, LINE)
         begin = block.epoch * corpus.tokens
-        self._trainer.learn([(segment.tokens, begin + segment.position) for segment in block.segments])
+        for turn in block.turns:
+            self._trainer.learn([(segment.tokens, begin + segment.position) for segment in turn])
         last = block.segments[-1]
         self._progress.add(
             sum(len(segment.tokens) for segment in block.segments), begin + last.position + len(last.tokens)
