@@ -18,6 +18,7 @@ from algorithms.blazingtext.progress import Progress
 from algorithms.blazingtext.quantized import Dense
 from algorithms.blazingtext.vocabulary import END, LABEL, LINE_END, Vocabulary, Words
 from algorithms.errors import UserError
+from algorithms.kernels.threads import count
 from algorithms.stopping import Patience
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Classification:
             if not self.hyperparameters.early_stopping or self._epochs < self.hyperparameters.min_epochs:
                 return ()
             log.info("-------------- End of epoch: %d", self._epochs)
+            log.info("Using %d threads for prediction!", count())
         hits, lines = self._ready().accuracy(pieces)
         if lines == 0:
             log.warning(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,7 @@ class Embedding:
         log.info("Evaluating word embeddings....")
         found = evaluate(self._final, batches)
         self._final.evaluation = found
-        log.info("%s", found)
+        log.info("%s", json.dumps(found, indent=4, sort_keys=True))
         return [Metric("train:mean_rho", found["mean_rho"])]
 
     def stopping(self) -> None:

@@ -11,6 +11,7 @@ import pytest
 from algorithms import registry
 from container.describe import metric_definitions
 from container.feeder import Feeder
+from container.formats.recordio import frame
 from tests.algorithms.blazingtext.sample import topics
 from tests.contract.server import serving
 from tests.contract.tree import Tree, end, free_port, read_until, wait_for
@@ -109,6 +110,29 @@ def test_text_comes_through_a_fifo_once(tmp_path: Path) -> None:
     assert ended.code == 0, ended.log
     assert "The FIFO is read once" in ended.log
     assert (tree.model / "model.bin").is_file()
+
+
+def test_examples_of_an_augmented_manifest_come_through_a_fifo(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    records = []
+    for line in topics(200, True).splitlines():
+        words = [word for word in line.split() if not word.startswith("__label__")]
+        label = re.findall(r"__label__(\d)", line)[0]
+        records += [" ".join(words).encode(), label.encode()]
+    source = tmp_path / "source.rec"
+    source.write_bytes(b"".join(frame(record) for record in records))
+    described = {
+        "TrainingInputMode": "Pipe",
+        "RecordWrapperType": "RecordIO",
+        "ContentType": "application/x-recordio",
+    }
+    tree.write("input/config/inputdataconfig.json", {"train": described})
+    tree.hyperparameters(mode="supervised", **(SMALL | {"epochs": 1}))
+    with Feeder(tmp_path / "input/data", "train", [source]):
+        ended = tree.train(*TRAIN)
+    assert ended.code == 0, ended.log
+    assert "Number of train examples: 200" in ended.log
+    assert b"__label__0" in (tree.model / "model.bin").read_bytes()
 
 
 def test_two_hosts_learn_vectors_and_the_first_leaves_them(tmp_path: Path) -> None:
