@@ -76,6 +76,25 @@ def test_hosts_learn_one_model_together() -> None:
     assert likeness(one) > 0.3
 
 
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["a b c\n" * 5] * 2, "too short for 2 hosts"),
+        (
+            [topics(4000, False), topics(4000, False, seed=1) + "new words\n"],
+            "the hosts read different texts",
+        ),
+    ],
+)
+def test_hosts_that_cannot_learn_together_say_why(texts: list[str], message: str) -> None:
+    def work(cluster: Any) -> str:
+        with pytest.raises(UserError, match=message):
+            trained(texts[cluster.rank], cluster, **(VECTORS | {"mode": "batch_skipgram"}))
+        return message
+
+    assert on_hosts(2, work) == [message, message]
+
+
 def test_the_same_seed_leaves_the_same_model() -> None:
     one, two = (trained(topics(800, False), mode="skipgram", **VECTORS).model() for _ in range(2))
     assert (one.input.values == two.input.values).all()
