@@ -95,7 +95,8 @@ def read(source: Source, labelled: bool, min_count: int, ngrams: bool) -> Corpus
     """
     text = Text(source, whole=labelled)
     words = Words()
-    pieces = [words.intern(block) for block in text.blocks()]
+    found = (words.intern(block) for block in text.blocks())
+    pieces = [_joined(found)] if labelled else list(found)
     if source.stopped():
         return None
     if labelled:
@@ -113,26 +114,34 @@ def read(source: Source, labelled: bool, min_count: int, ngrams: bool) -> Corpus
     behind = new >= kept + labels  # not kept
     code = new.copy()
     code[(new >= kept) & ~behind] = LINE_END - 1 - (new[(new >= kept) & ~behind] - kept)
+    dropped = np.zeros_like(behind) if labelled and ngrams else behind
     for place, piece in enumerate(pieces):
-        renumbered = np.where(piece == LINE_END, LINE_END, code[piece])
-        if not (labelled and ngrams):
-            dropped = (piece != LINE_END) & behind[piece]
-            renumbered = renumbered[~dropped]
-        pieces[place] = renumbered.astype(np.int32)
-    if labelled:
-        pieces = [_joined(pieces)]
+        pieces[place] = _renumbered(piece, code, dropped)
     return Corpus(vocabulary, pieces, sum(map(len, pieces)))
 
 
-def _joined(pieces: list[np.ndarray]) -> np.ndarray:
-    """All pieces in one array; each is let go once it is copied, so that they are never held twice."""
-    whole = np.empty(sum(map(len, pieces)), np.int32)
-    end = len(whole)
-    while pieces:
-        piece = pieces.pop()
-        whole[end - len(piece) : end] = piece
-        end -= len(piece)
+def _joined(pieces: Iterator[np.ndarray]) -> np.ndarray:
+    """All pieces in one array, as they come. It grows in its place: copies would take its memory twice."""
+    whole, size = np.empty(0, np.int32), 0
+    for piece in pieces:
+        if size + len(piece) > len(whole):
+            whole.resize(max(size + len(piece), size + size // 8), refcheck=False)
+        whole[size : size + len(piece)] = piece
+        size += len(piece)
+    whole.resize(size, refcheck=False)
     return whole
+
+
+def _renumbered(tokens: np.ndarray, code: np.ndarray, dropped: np.ndarray) -> np.ndarray:
+    """Words by their new numbers, in the same memory; without those that are dropped."""
+    size = 0
+    for start in range(0, len(tokens), SEARCHED):
+        part = tokens[start : start + SEARCHED]
+        ends = part == LINE_END
+        part = np.where(ends, np.int32(LINE_END), code[part])[ends | ~dropped[part]]
+        tokens[size : size + len(part)] = part
+        size += len(part)
+    return tokens[:size]
 
 
 def _number_of_end(words: Words) -> int:
