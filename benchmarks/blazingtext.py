@@ -7,10 +7,10 @@ an environment of its own with fastText 0.9.3 and NumPy 1, with which its predic
 with the `bench` extra.
 
 words   skipgram, cbow and batch_skipgram, 100 wide, window 5, 5 negatives, t 1e-4, lr 0.05, 5 epochs, on all
-        cores; three seeds, contestants in turn (fastText once: it takes the longest, and no seed). Quality:
-        Spearman on WordSim-353 and SimLex-999, share of the analogies solved by 3CosAdd among the 30,000 most
-        frequent words. Seconds are of training alone: the vocabulary is there. Words/s of a core come from
-        processor time, for other work may share the machine.
+        cores; three seeds, contestants in turn; speed is that of the fastest run. Quality: Spearman on
+        WordSim-353 and SimLex-999, share of the analogies solved by 3CosAdd among the 30,000 most frequent
+        words. Seconds are of training alone: the vocabulary is there. Words/s of a core come from processor
+        time, for other work may share the machine.
 labels  supervised, settings of fastText's tutorial; seconds of the whole training call, reading included.
 """
 
@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,9 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 # Runs in fastText's environment. Its training reads the file first: what an epoch more takes is timed.
 FASTTEXT_WORDS = """
 import sys, time, json, fasttext
-path, mode, out, threads = sys.argv[1:]
+path, mode, out, threads, seed = sys.argv[1:]
 given = dict(model=mode, dim=100, ws=5, minCount=5, neg=5, lr=0.05, t=1e-4, minn=0, maxn=0, verbose=0,
-             thread=int(threads))
+             thread=int(threads), seed=int(seed))
 times = []
 while len(times) < 2:  # it gives up at random ("Encountered NaN") where a thread has seen no example yet
     start, used = time.perf_counter(), time.process_time()
@@ -122,9 +122,9 @@ def gensim(path: Path, mode: str, seed: int, threads: int) -> tuple[list[str], n
     return list(model.wv.index_to_key), model.wv.vectors, *times
 
 
-def fasttext(python: str, path: Path, mode: str, threads: int) -> tuple[Any, ...]:
+def fasttext(python: str, path: Path, mode: str, seed: int, threads: int) -> tuple[Any, ...]:
     with tempfile.NamedTemporaryFile("r") as out:
-        command = [python, "-c", FASTTEXT_WORDS, str(path), mode, out.name, str(threads)]
+        command = [python, "-c", FASTTEXT_WORDS, str(path), mode, out.name, str(threads), str(seed)]
         times = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         rows = [line.split(" ") for line in out]
     return [row[0] for row in rows], np.array([row[1:] for row in rows], np.float32), *times
@@ -157,27 +157,28 @@ def quality(words: list[str], vectors: np.ndarray, folder: Path) -> dict[str, fl
     return found | {"analogies": hits / len(questions)}
 
 
+def contestants(path: Path, python: str, threads: int) -> dict[str, Callable[[int], tuple[Any, ...]]]:
+    """By name: from a seed to words, vectors, seconds and processor seconds."""
+    found: dict[str, Callable[[int], tuple[Any, ...]]] = {}
+    for mode in ("skipgram", "cbow", "batch_skipgram"):
+        found[f"optml {mode}"] = lambda seed, mode=mode: ours(path, mode, seed)
+    for mode in ("skipgram", "cbow"):
+        found[f"gensim {mode}"] = lambda seed, mode=mode: gensim(path, mode, seed, threads)
+        found[f"fasttext {mode}"] = lambda seed, mode=mode: fasttext(python, path, mode, seed, threads)
+    return found
+
+
 def words(folder: Path, python: str, threads: int, seeds: int, scratch: Path) -> list[dict[str, Any]]:
     path = scratch / "novels.txt"
     path.write_bytes(lzma.decompress((folder / "novels_word2vec/corpus.txt.xz").read_bytes()))
     tokens = len(path.read_bytes().split())
-    contestants: dict[str, Any] = {}
-    for mode in ("skipgram", "cbow", "batch_skipgram"):
-        contestants[f"optml {mode}"] = lambda seed, mode=mode: ours(path, mode, seed)
-    for mode in ("skipgram", "cbow"):
-        contestants[f"gensim {mode}"] = lambda seed, mode=mode: gensim(path, mode, seed, threads)
-        contestants[f"fasttext {mode}"] = lambda seed, mode=mode: fasttext(python, path, mode, threads)
-    runs: dict[str, list[Any]] = {name: [] for name in contestants}
+    runs: dict[str, list[Any]] = {}
     for seed in range(1, seeds + 1):
-        for name, run in contestants.items():
-            if seed == 1 or not name.startswith("fasttext"):
-                names, vectors, seconds, used = run(seed)
-                runs[name].append((seconds, used, quality(names, vectors, folder / "novels_word2vec")))
-                print(
-                    f"  {name} seed {seed}: {seconds:.1f} s, {used:.1f} s of processor",
-                    runs[name][-1][2],
-                    flush=True,
-                )
+        for name, run in contestants(path, python, threads).items():
+            names, vectors, seconds, used = run(seed)
+            found = seconds, used, quality(names, vectors, folder / "novels_word2vec")
+            runs.setdefault(name, []).append(found)
+            print(f"  {name} seed {seed}: {seconds:.1f} s, {used:.1f} s of processor", found[2], flush=True)
     rows = [_row(name, found, tokens * EPOCHS) for name, found in runs.items()]
     for row in rows:
         print(

@@ -15,7 +15,7 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = (
     "numpy", "scipy", "numba", "pyarrow", "protobuf", "safetensors", "torch", "triton",
-    "scikit-learn", "faiss-cpu", "flash-kmeans", "flask", "gunicorn", "xgboost-cpu", "xgboost",
+    "scikit-learn", "faiss-cpu", "flash-kmeans", "flask", "gunicorn", "xgboost-cpu", "xgboost", "gensim",
     "treelite", "pandas",
 )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,22 +13,24 @@ from algorithms.base import Metric, Setting
 from algorithms.blazingtext import fasttext_file
 from algorithms.blazingtext.classifier import Classifier
 from algorithms.blazingtext.hyperparameters import Hyperparameters
-from algorithms.blazingtext.limits import require_memory, require_one_host
+from algorithms.blazingtext.limits import require_finite, require_memory, require_one_host
 from algorithms.blazingtext.progress import Progress
 from algorithms.blazingtext.quantized import Dense
 from algorithms.blazingtext.vocabulary import END, LABEL, LINE_END, Vocabulary, Words
 from algorithms.errors import UserError
+from algorithms.kernels.threads import count
 from algorithms.stopping import Patience
 
 if TYPE_CHECKING:
     from algorithms.blazingtext.corpus import Corpus
-    from algorithms.blazingtext.data import Block
+    from algorithms.blazingtext.data import Block, Held
     from algorithms.kernels.classifier import Trainer
 
 log = logging.getLogger("optml")
 
 LINE = "##### Alpha: %.4f  Progress: %.2f%%  Million Words/sec: %.2f #####"
 DIGITS = 4  # of an accuracy
+RUNS = 64  # of tokens whose lines are scored together
 
 
 class Classification:
@@ -47,8 +50,14 @@ class Classification:
                 "early_stopping=True needs the channel 'validation', which was not given: give it, or leave "
                 "early_stopping out"
             )
+        if "evaluation" in setting.channels:
+            raise UserError(
+                "channel 'evaluation' holds word pairs for word vectors and does not go with mode "
+                "'supervised': leave it out, or give labelled lines as the channel 'validation'"
+            )
         self.hyperparameters.advise()
-        log.info("Running single machine CPU BlazingText training using supervised mode.")
+        where = "CPU" if self.device == "cpu" else "GPU"
+        log.info("Running single machine %s BlazingText training using supervised mode.", where)
         self.vocabulary: Vocabulary | None = None
         self._rows = np.empty(0, np.int64)  # the buckets that have a row
         self._trainer: Trainer | None = None
@@ -71,7 +80,8 @@ class Classification:
             self._progress = Progress(total, parameters.learning_rate, LINE)
         self._corpus = corpus
         begin = batch.epoch * corpus.tokens
-        self._trainer.learn([(segment.tokens, begin + segment.position) for segment in batch.segments])
+        for turn in batch.turns:
+            self._trainer.learn([(segment.tokens, begin + segment.position) for segment in turn])
         last = batch.segments[-1]
         self._progress.add(
             sum(len(segment.tokens) for segment in batch.segments), begin + last.position + len(last.tokens)
@@ -82,13 +92,19 @@ class Classification:
         self._epochs += 1
         return ()
 
-    def evaluate(self, channel: str, batches: Iterable[bytes]) -> Iterable[Metric]:
+    def evaluate(self, channel: str, batches: Iterable[Held]) -> Iterable[Metric]:
         """Accuracy: of the final model; after each epoch from `min_epochs` on where it may end the job."""
+        pieces = [piece for held in batches for piece in self._encode(channel, held)]
         if not self._finished:
             if not self.hyperparameters.early_stopping or self._epochs < self.hyperparameters.min_epochs:
                 return ()
             log.info("-------------- End of epoch: %d", self._epochs)
-        hits, lines = self._ready().accuracy(self._encode(channel, batches))
+            log.info("Using %d threads for prediction!", count())
+        hits, lines = self._ready().accuracy(pieces)
+        if lines == 0:
+            log.warning(
+                "No line of channel '%s' has a label of the training text and a word: accuracy is 0", channel
+            )
         accuracy = round(hits / max(lines, 1), DIGITS)
         if self._finished:
             log.info("Number of %s examples: %d", channel, lines)
@@ -150,15 +166,18 @@ class Classification:
         model = self.model()
         if model is None:
             raise UserError("channel 'train' is empty: there is no text in its data")
+        require_finite(self._tables(), self.hyperparameters.learning_rate)
         if self._progress is not None:
             self._progress.ended(".")
         self._finished = True
         if self._corpus is None:  # resumed behind the last epoch
             return model, ()
         hashes = self._corpus.vocabulary.hashes
-        runs = [segment.tokens for segment in self._corpus.segments(1 << 16)]
-        pieces = [(tokens, hashes[np.maximum(tokens, 0)]) for tokens in runs]
-        hits, lines = self._ready().accuracy(pieces)
+        hits = lines = 0
+        segments = self._corpus.segments(1 << 16)
+        while runs := [segment.tokens for segment in islice(segments, RUNS)]:
+            found = self._ready().accuracy([(tokens, hashes[np.maximum(tokens, 0)]) for tokens in runs])
+            hits, lines = hits + found[0], lines + found[1]
         log.info("Number of train examples: %d", lines)
         return model, [Metric("train:accuracy", round(hits / max(lines, 1), DIGITS))]
 
@@ -225,13 +244,11 @@ class Classification:
         width = self.hyperparameters.vector_dim
         return x[:, :width], y[:, :width]
 
-    def _encode(self, channel: str, batches: Iterable[bytes]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """A channel's lines as tokens and their hashes; read once."""
+    def _encode(self, channel: str, held: Held) -> list[tuple[np.ndarray, np.ndarray]]:
+        """A channel's lines as tokens and their hashes; done once."""
         if channel not in self._encoded:
             assert self.vocabulary is not None
-            words = Words()
-            pieces = [words.intern(block) for block in batches]
-            self._encoded[channel] = _encoded(words, pieces, self.vocabulary)
+            self._encoded[channel] = _encoded(held.words, held.pieces, self.vocabulary)
         return self._encoded[channel]
 
 

@@ -15,6 +15,8 @@ from algorithms.errors import UserError
 
 log = logging.getLogger("optml")
 
+SEARCHED = 1 << 16  # tokens that are looked at together for the ends of lines
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -36,35 +38,53 @@ class Corpus:
 
     def shuffled(self, size: int, seed: tuple[int, int]) -> Iterator[Segment]:
         """The lines of a corpus of one piece, each once, in an order drawn by the seed: text that comes
-        sorted by its labels would be learnt one label after the other."""
+        sorted by its labels would be learnt one label after the other. In runs of about `size` tokens."""
         (tokens,) = self.pieces
-        starts = np.concatenate([[0], np.flatnonzero(tokens == LINE_END) + 1])
-        order = np.random.default_rng(seed).permutation(len(starts) - 1)
-        lengths = np.diff(starts)[order]
-        ends = np.cumsum(lengths)
+        starts = _line_starts(tokens)
+        order = np.arange(len(starts) - 1, dtype=np.int32 if len(starts) < 2**31 else np.int64)
+        np.random.default_rng(seed).shuffle(order)
         first, position = 0, 0
         while first < len(order):
-            last = max(int(np.searchsorted(ends, position + size)), first + 1)
-            lines, sizes = order[first:last], lengths[first:last]
-            before = np.cumsum(sizes) - sizes
-            places = np.repeat(starts[lines] - before, sizes) + np.arange(sizes.sum())
+            lines = order[first : first + size]  # more than are needed
+            ends = np.cumsum(starts[lines + 1] - starts[lines], dtype=np.int64)
+            count = max(int(np.searchsorted(ends, size)), 1)
+            lines, ends = lines[:count], ends[:count]
+            begins = starts[lines].astype(np.int64)
+            before = np.concatenate([[0], ends[:-1]])
+            places = np.repeat(begins - before, ends - before) + np.arange(ends[-1])
             yield Segment(tokens[places], position)
-            first, position = last, int(ends[last - 1])
+            first, position = first + count, position + int(ends[-1])
 
     def segments(self, size: int) -> Iterator[Segment]:
         """The corpus in runs of about `size` tokens, of whole lines where there are lines."""
         position = 0
         for piece in self.pieces:
-            ends = np.flatnonzero(piece == LINE_END) + 1 if len(piece) > size else np.empty(0, np.int64)
             start = 0
             while start < len(piece):
-                stop = len(piece)
-                if stop - start > size and len(ends):
-                    after = int(np.searchsorted(ends, start + size))
-                    stop = int(ends[after]) if after < len(ends) else stop
+                stop = _behind_line(piece, start + size - 1)
                 yield Segment(piece[start:stop], position + start)
                 start = stop
             position += len(piece)
+
+
+def _behind_line(tokens: np.ndarray, at: int) -> int:
+    """The place behind the first end of a line from a place on, or behind all tokens."""
+    while at < len(tokens):
+        found = np.flatnonzero(tokens[at : at + SEARCHED] == LINE_END)
+        if len(found):
+            return at + int(found[0]) + 1
+        at += SEARCHED
+    return len(tokens)
+
+
+def _line_starts(tokens: np.ndarray) -> np.ndarray:
+    """The first place of each line, and the end of the last, in half the memory of NumPy's own numbers."""
+    kind = np.uint32 if len(tokens) < 2**32 else np.int64
+    parts = [np.zeros(1, kind)]
+    for start in range(0, len(tokens), SEARCHED):
+        found = np.flatnonzero(tokens[start : start + SEARCHED] == LINE_END)
+        parts.append((found + (start + 1)).astype(kind))
+    return np.concatenate(parts)
 
 
 def read(source: Source, labelled: bool, min_count: int, ngrams: bool) -> Corpus | None:
@@ -75,7 +95,8 @@ def read(source: Source, labelled: bool, min_count: int, ngrams: bool) -> Corpus
     """
     text = Text(source, whole=labelled)
     words = Words()
-    pieces = [words.intern(block) for block in text.blocks()]
+    found = (words.intern(block) for block in text.blocks())
+    pieces = [_joined(found)] if labelled else list(found)
     if source.stopped():
         return None
     if labelled:
@@ -93,15 +114,34 @@ def read(source: Source, labelled: bool, min_count: int, ngrams: bool) -> Corpus
     behind = new >= kept + labels  # not kept
     code = new.copy()
     code[(new >= kept) & ~behind] = LINE_END - 1 - (new[(new >= kept) & ~behind] - kept)
+    dropped = np.zeros_like(behind) if labelled and ngrams else behind
     for place, piece in enumerate(pieces):
-        renumbered = np.where(piece == LINE_END, LINE_END, code[piece])
-        if not (labelled and ngrams):
-            dropped = (piece != LINE_END) & behind[piece]
-            renumbered = renumbered[~dropped]
-        pieces[place] = renumbered.astype(np.int32)
-    if labelled:
-        pieces = [np.concatenate(pieces)]
+        pieces[place] = _renumbered(piece, code, dropped)
     return Corpus(vocabulary, pieces, sum(map(len, pieces)))
+
+
+def _joined(pieces: Iterator[np.ndarray]) -> np.ndarray:
+    """All pieces in one array, as they come. It grows in its place: copies would take its memory twice."""
+    whole, size = np.empty(0, np.int32), 0
+    for piece in pieces:
+        if size + len(piece) > len(whole):
+            whole.resize(max(size + len(piece), size + size // 8), refcheck=False)
+        whole[size : size + len(piece)] = piece
+        size += len(piece)
+    whole.resize(size, refcheck=False)
+    return whole
+
+
+def _renumbered(tokens: np.ndarray, code: np.ndarray, dropped: np.ndarray) -> np.ndarray:
+    """Words by their new numbers, in the same memory; without those that are dropped."""
+    size = 0
+    for start in range(0, len(tokens), SEARCHED):
+        part = tokens[start : start + SEARCHED]
+        ends = part == LINE_END
+        part = np.where(ends, np.int32(LINE_END), code[part])[ends | ~dropped[part]]
+        tokens[size : size + len(part)] = part
+        size += len(part)
+    return tokens[:size]
 
 
 def _number_of_end(words: Words) -> int:
@@ -119,6 +159,11 @@ def _require_labels(words: Words, text: Text) -> None:
             "mode 'supervised' takes plain text, not CSV: one line '__label__name words ...' for each text"
         )
     found = words.begins_with(LABEL)
+    if found.any() and all(b"," in words[number] for number in np.flatnonzero(found).tolist()):
+        raise UserError(
+            f"channel '{text.source.name}' has a comma in every label, as CSV has; its first line is "
+            f"'{first}': mode 'supervised' takes plain text: '__label__name words ...', parted by blanks"
+        )
     if not found.any():
         raise UserError(
             f"channel '{text.source.name}' has no label: mode 'supervised' needs tokens that begin with "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ from algorithms.blazingtext import corpus
 from algorithms.blazingtext.corpus import Corpus, Segment
 from algorithms.blazingtext.similarity import Pairs
 from algorithms.blazingtext.text import Text
-from algorithms.blazingtext.vocabulary import LINE_END
+from algorithms.blazingtext.vocabulary import LINE_END, Words
 
 log = logging.getLogger("optml")
 
-AGREE = 1 << 17  # tokens that the threads of a host learn from before they agree; more cost quality
+TOGETHER = 1 << 17  # tokens that a host learns from before hosts agree, and a GPU at once
+AGREE = 1 << 15  # tokens that the threads of a host learn from before they agree; more cost quality
 ROUNDS = 32  # of an epoch, at least: a small text is learnt from in shorter runs
 SHORTEST = 1 << 10  # tokens of one thread's run, however many threads there are
 # Labelled texts are smaller and their learning rates larger.
@@ -34,11 +36,16 @@ def data(source: Source, setting: Setting) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What the threads of a host learn from side by side: one segment each."""
+    """What a host learns from before hosts agree. turns: the segments that its threads take side by side, one
+    each; then they agree."""
 
     corpus: Corpus
-    segments: list[Segment]
+    turns: list[list[Segment]]
     epoch: int
+
+    @property
+    def segments(self) -> list[Segment]:
+        return [segment for turn in self.turns for segment in turn]
 
     def __len__(self) -> int:
         return sum(int(np.count_nonzero(segment.tokens == LINE_END)) for segment in self.segments)
@@ -52,6 +59,7 @@ class Training:
         self._source = source
         self._parameters = setting.hyperparameters
         self._seed = setting.seed
+        self._on_cpu = setting.device == "cpu"
         self._rank, self._hosts = setting.cluster.rank, setting.cluster.size
         self._corpus: Corpus | None = None
 
@@ -73,30 +81,42 @@ class Training:
         threads = count()
         labelled = self._parameters.supervised
         rounds, shortest = (LABELLED_ROUNDS, LABELLED_SHORTEST) if labelled else (ROUNDS, SHORTEST)
-        size = max(shortest, min(AGREE, self._corpus.tokens // (self._hosts * rounds)) // threads)
+        together = min(TOGETHER, self._corpus.tokens // (self._hosts * rounds))
+        size = max(shortest, (min(AGREE, together) if self._on_cpu else together) // threads)
+        turns = max(together // (size * threads), 1)
         text = self._corpus
         found = text.shuffled(size, (self._seed, number)) if labelled else text.segments(size)
-        segments: list[Segment] = []
-        turn = 0
-        for segment in found:
-            segments.append(segment)
-            if len(segments) == threads:
-                if turn % self._hosts == self._rank:
-                    yield Block(self._corpus, segments, number)
-                segments, turn = [], turn + 1
-        if segments and turn % self._hosts == self._rank:
-            yield Block(self._corpus, segments, number)
+        number_of_block = 0
+        while block := [side for _ in range(turns) if (side := list(islice(found, threads)))]:
+            if number_of_block % self._hosts == self._rank:
+                yield Block(self._corpus, block, number)
+            number_of_block += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A validation text: its words in the order in which they come, and its tokens, by their numbers."""
+
+    words: Words
+    pieces: list[np.ndarray]
 
 
 class Validation:
-    """The text of a validation channel, in blocks of lines."""
+    """The text of a validation channel, read once and kept: a FIFO cannot be read again."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self._held: Held | None = None
 
-    def epoch(self, number: int) -> Iterator[bytes]:
-        log.info("Loading validation data from channel '%s'", self._source.name)
-        yield from Text(self._source, whole=True).blocks()
+    def epoch(self, number: int) -> Iterator[Held]:
+        if self._held is None:
+            log.info("Loading validation data from channel '%s'", self._source.name)
+            words = Words()
+            pieces = [words.intern(block) for block in Text(self._source, whole=True).blocks()]
+            if self._source.stopped():
+                return
+            self._held = Held(words, pieces)
+        yield self._held
 
 
 class WordPairs:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import zlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ import numpy as np
 from algorithms.base import Metric, Setting
 from algorithms.blazingtext import fasttext_file
 from algorithms.blazingtext.hyperparameters import Hyperparameters
-from algorithms.blazingtext.limits import require_memory, require_one_host
+from algorithms.blazingtext.limits import require_finite, require_memory, require_one_host
 from algorithms.blazingtext.progress import Progress
 from algorithms.blazingtext.quantized import Dense
 from algorithms.blazingtext.similarity import evaluate
@@ -49,6 +51,7 @@ class Embedding:
         self._trainer: Trainer | None = None
         self._saved: Mapping[str, np.ndarray] = {}
         self._agreed: list[np.ndarray] = []  # the tables as all hosts had them last
+        self._met = False  # do all hosts know to have the same text?
         self._progress: Progress | None = None
         self._final: WordVectors | None = None
 
@@ -69,7 +72,7 @@ class Embedding:
         log.info("Evaluating word embeddings....")
         found = evaluate(self._final, batches)
         self._final.evaluation = found
-        log.info("%s", found)
+        log.info("%s", json.dumps(found, indent=4, sort_keys=True))
         return [Metric("train:mean_rho", found["mean_rho"])]
 
     def stopping(self) -> None:
@@ -118,6 +121,7 @@ class Embedding:
         model = self.model()
         if model is None:
             raise UserError("channel 'train' is empty: there is no text in its data")
+        require_finite(self._tables(), self.hyperparameters.learning_rate)
         self._final = model
         return model, ()
 
@@ -130,7 +134,8 @@ class Embedding:
         if self._progress is None:
             self._progress = Progress(total, parameters.learning_rate, LINE)
         begin = block.epoch * corpus.tokens
-        self._trainer.learn([(segment.tokens, begin + segment.position) for segment in block.segments])
+        for turn in block.turns:
+            self._trainer.learn([(segment.tokens, begin + segment.position) for segment in turn])
         last = block.segments[-1]
         self._progress.add(
             sum(len(segment.tokens) for segment in block.segments), begin + last.position + len(last.tokens)
@@ -201,10 +206,9 @@ class Embedding:
 
     def _agree(self) -> None:
         """Average each row over the hosts that changed it since they last agreed."""
-        if self._trainer is None:  # a host without a block before the others have begun
-            raise UserError(
-                f"the text of channel 'train' is too short for {self.cluster.size} hosts: train it on one"
-            )
+        if not self._met:
+            self._meet()
+        assert self._trainer is not None
         for table, agreed in zip(self._trainer.tables(), self._agreed, strict=True):
             hosts = (table != agreed).any(axis=1).astype(np.int64)
             self.cluster.all_sum(hosts)
@@ -213,6 +217,26 @@ class Embedding:
             self.cluster.all_sum(change)
             agreed[rows] += change / hosts[rows, None].astype(np.float32)
             table[rows] = agreed[rows]
+
+    def _meet(self) -> None:
+        """Raise UserError, on all hosts alike, unless each has begun to learn from the same words."""
+        own = np.zeros(3, np.int64)
+        if self.vocabulary is not None and self._trainer is not None:
+            entries = self.vocabulary.entries
+            content = entries.blob[: entries.size].tobytes() + self.vocabulary.counts.tobytes()
+            own[:] = self.vocabulary.words, self.vocabulary.tokens, zlib.crc32(content)
+        hosts = self.cluster.gather(own)
+        if not all(host.any() for host in hosts):  # one has no block before the others are through
+            raise UserError(
+                f"the text of channel 'train' is too short for {self.cluster.size} hosts: train it on one"
+            )
+        if any((host != own).any() for host in hosts):
+            told = "; ".join(f"{host[0]} words in {host[1]} tokens" for host in hosts)
+            raise UserError(
+                f"the hosts read different texts from channel 'train' ({told}): every host must have all of "
+                "it, S3DataDistributionType FullyReplicated; the hosts share it out themselves"
+            )
+        self._met = True
 
 
 def _require_fitting(setting: Setting) -> None:

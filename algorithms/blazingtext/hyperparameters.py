@@ -75,8 +75,10 @@ class Hyperparameters(base.Hyperparameters):
     negative_samples: int = Field(
         5,
         ge=1,
+        le=100_000,
         description="Negative samples of each target (shared by the mini-batch in batch_skipgram).",
-        json_schema_extra=_tunable(5, 25),
+        json_schema_extra=_tunable(5, 25)
+        | {"deviation": "those of a window are drawn before its first step"},
     )
     sampling_threshold: float = Field(
         0.0001,
@@ -106,8 +108,9 @@ class Hyperparameters(base.Hyperparameters):
     word_ngrams: int = Field(
         2,
         ge=1,
+        le=100,
         description="Longest word n-gram used as a feature (supervised).",
-        json_schema_extra=_tunable(1, 3),
+        json_schema_extra=_tunable(1, 3) | {"deviation": "those of a line are found before its step"},
     )
 
     @property

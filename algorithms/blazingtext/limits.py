@@ -1,8 +1,11 @@
-"""What a machine, or several, can be asked to do."""
+"""What a machine, or several, can be asked to do, and what learning must not come to."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+
+import numpy as np
 
 from algorithms.base import Setting
 from algorithms.errors import UserError
@@ -15,6 +18,14 @@ def require_memory(size: int, what: str) -> None:
         raise UserError(
             f"{what} need {size:,} bytes of memory, this machine has {there:,}: lower vector_dim or buckets, "
             "raise min_count, or take a larger machine"
+        )
+
+
+def require_finite(tables: Iterable[np.ndarray], rate: float) -> None:
+    """Raise UserError where learning has run away."""
+    if not all(np.isfinite(table.sum(dtype=np.float64)) for table in tables):
+        raise UserError(
+            f"training has diverged: weights are no longer finite numbers; lower learning_rate={rate:g}"
         )
 
 

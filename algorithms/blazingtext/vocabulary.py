@@ -195,14 +195,14 @@ def hash_of(word: bytes) -> int:
 def character_ngrams(word: bytes, shortest: int, longest: int, buckets: int) -> np.ndarray:
     """The buckets of a word's character n-grams, (n,) int32."""
     bracketed = b"<" + word + b">"
-    out = np.empty(len(bracketed) * max(longest, 1), np.int32)
+    out = np.empty(len(bracketed) * max(min(longest, len(bracketed)), 1), np.int32)
     text = np.frombuffer(bracketed, np.uint8)
     return out[: tokens_cpu.character_ngrams(text, 0, len(text), shortest, longest, buckets, out)]
 
 
 def word_ngrams(hashed: np.ndarray, longest: int, buckets: int) -> np.ndarray:
     """The buckets of the n-grams of words with these (n,) int32 hashes, in fastText's order."""
-    out = np.empty(len(hashed) * max(longest, 1), np.int32)
+    out = np.empty(len(hashed) * max(min(longest, len(hashed)), 1), np.int32)
     return out[: tokens_cpu.word_ngrams(hashed, 0, len(hashed), longest, buckets, out, 0)]
 
 

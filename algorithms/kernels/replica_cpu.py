@@ -2,15 +2,16 @@
 
 Threads that write to one table as they come (Hogwild) leave a model that no run repeats. Here each works, for
 a while, on rows of its own: a row is copied when it is first touched. Then the copies are merged, row by row
-and in the order of the threads, into
+and in the order of the threads. With d_i = copy - row of the m threads that touched it, into
 
-    row + s * sum over the m threads that touched it of (copy - row),   s = (1 - r^m) / (m (1 - r))
+    row + s * sum of d_i,   s = 1 - c * (1 - (1 - r^m) / (m (1 - r)))
 
-r is what a thread's steps left of a row's distance to where they drew it. Where that is nearly all (a rare
-row) the steps add up, s = 1, as if they had been taken one after another; where it is nothing (a frequent
-one) all threads took the same way, and the copies are averaged. r^m in the place of r is what m threads' work
-in a row would have left. A thread's r is exp(-strength), strength the sum over its steps of learning rate
-times curvature: p (1 - p) for a logistic loss.
+c is the part of |sum of d_i|^2 that the threads have in common, (1 - sum of |d_i|^2 / |sum of d_i|^2) * m /
+(m - 1): 0 where they went different ways, whose steps add up as if they had been taken one after another; 1
+where all took the same way. Of that way a thread's steps left the part r, exp(-strength), strength the sum
+over them of learning rate times curvature: p (1 - p) for a logistic loss. Where r is nearly all (a rare row)
+the steps add up too; where it is nothing all have arrived, and the copies are averaged. r^m is what m
+threads' steps would have left.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 from numba import float32, int32, int64, types, void
 
-from algorithms.kernels.simd import LANES, compiled, empty, load, store
+from algorithms.kernels.simd import LANES, add_up, compiled, empty, fill, load, multiply_add, store, zero
 from algorithms.kernels.threads import in_parts
 
 table_type = types.Array(float32, 2, "C")
@@ -87,11 +88,19 @@ def claim(table, rows, slots, strength, used, row):  # type: ignore[no-untyped-d
 
 @compiled([float32(float32, int64)], inline=True)
 def share(strength, copies):  # type: ignore[no-untyped-def]
-    """s of the module's formula, for so many copies of that mean strength."""
+    """(1 - r^m) / (m (1 - r)) of the module's formula, for m copies of that mean strength."""
     left = np.exp(-strength)
     if left > np.float32(0.9999):
         return np.float32(1)
     return np.float32((1 - left**copies) / (copies * (1 - left)))
+
+
+@compiled([float32(float32, float32, int64)], inline=True)
+def alike(whole, parts, copies):  # type: ignore[no-untyped-def]
+    """c of the module's formula. whole: the square of the sum of the changes; parts: the sum of theirs."""
+    if whole <= parts:
+        return np.float32(0)
+    return np.float32(min((1 - parts / whole) * copies / (copies - 1), 1.0))
 
 
 @compiled(
@@ -108,6 +117,8 @@ def share(strength, copies):  # type: ignore[no-untyped-def]
 )
 def _merge(table, rows, slots, strength, start, stop):  # type: ignore[no-untyped-def]
     threads, width = rows.shape[0], table.shape[1]
+    lines = width // LANES
+    copies, places = rows.reshape(-1, width), rows.shape[1] * lines
     for row in range(start, stop):
         touched = 0
         total = np.float32(0)
@@ -120,13 +131,26 @@ def _merge(table, rows, slots, strength, start, stop):  # type: ignore[no-untype
                 last = thread
         if touched == 0:
             continue
-        scale = share(total / np.float32(touched), touched)
         if touched == 1:
             slot = slots[last, row]
             slots[last, row] = -1
             for j in range(width):
                 table[row, j] = rows[last, slot, j]
             continue
+        whole, parts = zero(), zero()
+        for line in range(lines):
+            before = load(table, row * lines + line)
+            moved = zero()
+            for thread in range(threads):
+                slot = int64(slots[thread, row])
+                if slot >= 0:
+                    at = thread * places + slot * lines + line
+                    change = multiply_add(fill(np.float32(-1)), before, load(copies, at))
+                    moved = multiply_add(fill(np.float32(1)), change, moved)
+                    parts = multiply_add(change, change, parts)
+            whole = multiply_add(moved, moved, whole)
+        common = alike(add_up(whole), add_up(parts), touched)
+        scale = np.float32(1) - common * (np.float32(1) - share(total / np.float32(touched), touched))
         own = np.float32(1) - scale * np.float32(touched)
         for j in range(width):
             table[row, j] *= own

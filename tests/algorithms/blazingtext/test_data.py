@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.blazingtext import text
+from algorithms.blazingtext import data, text
 from algorithms.blazingtext.corpus import Corpus, read
 from algorithms.blazingtext.data import Training
 from algorithms.blazingtext.vocabulary import LINE_END
 from algorithms.errors import UserError
+from algorithms.kernels import threads
 from tests.algorithms.blazingtext.sample import channel, setting, topics
 from tests.algorithms.hosts import on_hosts
 
@@ -91,6 +92,7 @@ def test_bytes_that_are_no_utf8_are_taken_with_one_warning(caplog: pytest.LogCap
     [
         ("no label here\n", r"channel 'train' has no label: .* its first line is 'no label here'"),
         ('"__label__1","some text"\n', r"labels inside quotes.*plain text, not CSV"),
+        ("__label__1,some text\n__label__2,more\n", r"has a comma in every label, as CSV has"),
         ("__label__1 __label__2\n", r"holds labels and no words"),
         ("__label__1 rare words\n", r"no word of channel 'train' occurs min_count=5 times.*lower min_count"),
         ("\n \n", r"channel 'train' is empty"),
@@ -127,22 +129,22 @@ def test_what_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_epoch_is_the_whole_text_read_once() -> None:
     source = channel(topics(500, False), mode="Pipe")
-    data = Training(source, setting(mode="skipgram", min_count=1))
+    training = Training(source, setting(mode="skipgram", min_count=1))
     for number in range(2):
-        segments = [segment for block in data.epoch(number) for segment in block.segments]
+        segments = [segment for block in training.epoch(number) for segment in block.segments]
         assert segments[0].position == 0
         for before, after in pairwise(segments):
             assert after.position == before.position + len(before.tokens)
-        assert sum(len(block) for block in data.epoch(number)) == 500
+        assert sum(len(block) for block in training.epoch(number)) == 500
     assert source.passes == 1
 
 
 def test_labelled_lines_come_in_an_order_of_their_own_each_epoch() -> None:
     text = topics(300, True)
-    data = Training(channel(text), setting(mode="supervised", min_count=1))
+    training = Training(channel(text), setting(mode="supervised", min_count=1))
     orders = []
     for number in (0, 1, 0):
-        blocks = list(data.epoch(number))
+        blocks = list(training.epoch(number))
         runs = [segment for block in blocks for segment in block.segments]
         tokens = np.concatenate([run.tokens for run in runs])
         assert [run.position for run in runs] == np.cumsum([0, *map(len, (r.tokens for r in runs))])[
@@ -154,10 +156,22 @@ def test_labelled_lines_come_in_an_order_of_their_own_each_epoch() -> None:
     assert orders[0] == orders[2] != orders[1]
 
 
+def test_threads_agree_several_times_before_hosts_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "ROUNDS", 1)
+    monkeypatch.setattr(data, "AGREE", 4096)
+    wanted = setting(mode="batch_skipgram", min_count=1)
+    first, *_ = Training(channel(topics(2000, False)), wanted).epoch(0)
+    assert len(first.turns) == first.corpus.tokens // 4096 == 4
+    assert all(len(turn) == threads.count() for turn in first.turns)
+    assert min(sum(len(at.tokens) for at in turn) for turn in first.turns) >= 4096
+
+
 def test_hosts_share_the_blocks() -> None:
     def positions(cluster: Any) -> list[int]:
-        data = Training(channel(topics(3000, False)), setting(cluster, mode="batch_skipgram", min_count=1))
-        return [segment.position for block in data.epoch(0) for segment in block.segments]
+        training = Training(
+            channel(topics(3000, False)), setting(cluster, mode="batch_skipgram", min_count=1)
+        )
+        return [segment.position for block in training.epoch(0) for segment in block.segments]
 
     one, two = on_hosts(2, positions)
     assert min(len(one), len(two)) > 3

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,25 @@ def test_hosts_learn_one_model_together() -> None:
     assert likeness(one) > 0.3
 
 
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["a b c\n" * 5] * 2, "too short for 2 hosts"),
+        (
+            [topics(4000, False), topics(4000, False, seed=1) + "new words\n"],
+            "the hosts read different texts",
+        ),
+    ],
+)
+def test_hosts_that_cannot_learn_together_say_why(texts: list[str], message: str) -> None:
+    def work(cluster: Any) -> str:
+        with pytest.raises(UserError, match=message):
+            trained(texts[cluster.rank], cluster, **(VECTORS | {"mode": "batch_skipgram"}))
+        return message
+
+    assert on_hosts(2, work) == [message, message]
+
+
 def test_the_same_seed_leaves_the_same_model() -> None:
     one, two = (trained(topics(800, False), mode="skipgram", **VECTORS).model() for _ in range(2))
     assert (one.input.values == two.input.values).all()
@@ -126,6 +146,31 @@ def test_accuracy_is_what_the_model_itself_predicts() -> None:
     assert found == np.mean([answer[0] in line for answer, line in zip(answers, lines, strict=True)])
 
 
+def test_a_validation_text_is_read_once_and_scored_each_time() -> None:
+    held_out = channel(topics(50, True, seed=1), "validation", mode="Pipe")
+    learner = trained(topics(300, True), **LABELS)
+    learner.finish()
+    data = Validation(held_out)
+    assert [accuracy(learner.evaluate("validation", data.epoch(number))) for number in range(3)] == [1.0] * 3
+    assert held_out.passes == 1
+
+
+def test_a_validation_text_without_a_known_label_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    learner = trained(topics(60, True), **LABELS)
+    learner.finish()
+    strange = Validation(channel("__label__new cat1\ncat2\n", "validation"))
+    with caplog.at_level(logging.WARNING, "optml"):
+        assert accuracy(learner.evaluate("validation", strange.epoch(0))) == 0
+    assert "No line of channel 'validation' has a label of the training text" in caplog.text
+
+
+@pytest.mark.parametrize("given", [VECTORS | {"mode": "cbow"}, LABELS])
+def test_a_learning_rate_that_training_runs_away_from_is_named(given: dict[str, Any]) -> None:
+    learner = trained(topics(100, True), **(given | {"learning_rate": 1e30}))
+    with pytest.raises(UserError, match=r"training has diverged: .* lower learning_rate=1e\+30"):
+        learner.finish()
+
+
 def test_early_stopping_scores_from_its_first_epoch_on() -> None:
     given = LABELS | {"early_stopping": True, "min_epochs": 3, "epochs": 3}
     wanted = setting(channels=("train", "validation"), **given)
@@ -169,6 +214,7 @@ def test_a_broken_pair_names_its_line() -> None:
         ({"mode": "cbow"}, ("train", "validation"), "channel 'validation' does not go with mode 'cbow'"),
         ({"mode": "supervised", "early_stopping": True}, ("train",), "needs the channel 'validation'"),
         ({"mode": "cbow", "early_stopping": True}, ("train",), "only 'supervised' is validated"),
+        ({"mode": "supervised"}, ("train", "evaluation"), "channel 'evaluation' holds word pairs"),
     ],
 )
 def test_channels_that_do_not_fit_are_refused(
@@ -204,6 +250,8 @@ def test_only_batch_skipgram_takes_several_hosts(mode: str) -> None:
         ({"mode": "cbow", "batch_size": 33}, "batch_size"),
         ({"mode": "cbow", "sampling_threshold": 1}, "sampling_threshold"),
         ({"mode": "cbow", "min_count": -1}, "min_count"),
+        ({"mode": "cbow", "negative_samples": 100_001}, "negative_samples"),
+        ({"mode": "supervised", "word_ngrams": 101}, "word_ngrams"),
     ],
 )
 def test_hyperparameters_that_do_not_fit_are_refused(given: dict[str, Any], message: str) -> None:

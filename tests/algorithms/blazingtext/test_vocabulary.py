@@ -41,6 +41,12 @@ def test_character_ngrams_count_characters_and_leave_single_brackets_out() -> No
     assert character_ngrams(text[1:-1].encode(), 1, 3, 1000).tolist() == expected
 
 
+def test_n_grams_longer_than_a_word_or_a_line_take_no_room() -> None:
+    assert len(character_ngrams(b"abc", 1, 2**31 - 1, 1000)) == len(character_ngrams(b"abc", 1, 5, 1000))
+    hashes = Words.of([b"linux", b"ready", b"for"]).hashes[:3].view(np.int32)
+    assert len(word_ngrams(hashes, 2**31 - 1, 1000)) == 3
+
+
 @given(st.lists(st.binary(max_size=12), max_size=30), st.integers(1, 40))
 def test_tokens_are_parted_as_fasttext_does(lines: list[bytes], cut: int) -> None:
     text = b"\n".join(lines) + b"\n"

@@ -20,20 +20,35 @@ def test_one_thread_works_on_the_table_itself() -> None:
     assert view[1] is rows
 
 
-@pytest.mark.parametrize(("strength", "moved"), [(0.0, 3.0), (50.0, 1.5)])
-def test_changes_of_rare_rows_add_up_and_those_of_frequent_ones_are_averaged(
-    strength: float, moved: float
+@pytest.mark.parametrize(("threads", "strength", "moved"), [(2, 0.0, 4.0), (2, 50.0, 2.0), (8, 50.0, 2.0)])
+def test_a_way_that_all_threads_took_adds_up_in_a_rare_row_and_is_averaged_in_a_frequent_one(
+    threads: int, strength: float, moved: float
 ) -> None:
     rows = table()
-    replicas = Replicas(rows, 2)
-    for thread, change in ((0, 1.0), (1, 2.0)):
-        view = replicas.view(thread)
-        slot = claim(*view, 3)
-        view[1][slot] += change
-        view[3][slot] += strength
+    replicas = Replicas(rows, threads)
+    for thread in range(threads):
+        change(replicas, thread, 2.0, strength)
     replicas.merge()
     np.testing.assert_allclose(rows[3], 3 + moved, rtol=1e-6)
     assert (rows[[0, 1, 2, 4]] == table()[[0, 1, 2, 4]]).all()
+
+
+def test_ways_of_different_directions_add_up_in_every_row() -> None:
+    rows = table()
+    replicas = Replicas(rows, 2)
+    one = np.zeros(simd.stride(20), np.float32)
+    one[:10] = 1
+    change(replicas, 0, one, 50.0)
+    change(replicas, 1, 1 - one, 50.0)
+    replicas.merge()
+    np.testing.assert_allclose(rows[3], 4, rtol=1e-6)
+
+
+def change(replicas: Replicas, thread: int, by: float | np.ndarray, strength: float) -> None:
+    view = replicas.view(thread)
+    slot = claim(*view, 3)
+    view[1][slot] += by
+    view[3][slot] += strength
 
 
 def test_a_row_that_one_thread_touched_is_its_copy_and_is_copied_anew_afterwards() -> None:
