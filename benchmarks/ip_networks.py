@@ -58,7 +58,7 @@ class Events:
 
 
 def events(networks: Networks, users: int = 10_000, seed: int = 1) -> Events:
-    """50 (Pareto(1) + 1) events a user, capped; a share Beta(1, 30) of them from a network anywhere, the others
+    """50 (Pareto(1) + 1) events a user, capped; a share Beta(1, 30) of them from any network, the others
     from about home (a share of Beta(3, 5)) or about work, which is within 50,000 networks of home."""
     generator = np.random.default_rng(seed)
     count = len(networks.starts)

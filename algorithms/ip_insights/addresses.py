@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_IPV4 = re.compile(r"(\d{1,3}\.){3}\d{1,3}")
+_IPV4 = re.compile(r"([0-9]{1,3}\.){3}[0-9]{1,3}")
 
 
 def complaint(text: str) -> str:

@@ -106,4 +106,4 @@ def _shown(text: bytes) -> str:
 
 def _lines(text: bytes) -> int:
     """The ends of lines in a text, LF, CRLF or CR."""
-    return text.count(b"\n") or text.count(b"\r")
+    return text.count(b"\n") + text.count(b"\r") - text.count(b"\r\n")

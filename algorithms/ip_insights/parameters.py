@@ -42,10 +42,10 @@ class Parameters:
         needed, memory = self.size(), self._memory()
         if needed > memory:
             tables = f"num_entity_vectors ({given.num_entity_vectors}) or vector_dim ({given.vector_dim})"
-            prefixes = " or give _ip_prefix_tables=false" if given.ip_prefix_tables else ""
+            prefixes = ", or give _ip_prefix_tables=false" if given.ip_prefix_tables else ""
             raise UserError(
                 f"the parameters and Adam's moments take {_size(needed)}, but this machine has "
-                f"{_size(memory)}: lower {tables},{prefixes}"
+                f"{_size(memory)}: lower {tables}{prefixes}"
             )
         rows = PREFIXES if given.ip_prefix_tables else 0
         self.state = State(

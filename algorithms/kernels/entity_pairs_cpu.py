@@ -178,6 +178,8 @@ def scan(text, size, final, scratch, hashes, addresses):
         start, stop, quoted, at, problem = _field(text, at, size, scratch)
         ends = at < size and text[at] != _COMMA
         if problem == SOUND and not quoted and start == stop and (ends or (final and at >= size)):
+            if not final and text[at] == _CR and at + 1 >= size:  # half of a CRLF, perhaps
+                return n, begin, int64(SOUND)
             at += 1  # a blank line
             begin = min(at, size)
             continue
@@ -191,7 +193,6 @@ def scan(text, size, final, scratch, hashes, addresses):
             return n, begin, int64(NO_ENTITY)
         h = xxh64(scratch, start, stop) if quoted else xxh64(text, start, stop)
         start, stop, quoted, at, problem = _field(text, at + 1, size, scratch)
-        # At the very end a line may go on, and a CR may be half of a CRLF.
         if not final and (at >= size or (text[at] == _CR and at + 1 >= size)):
             return n, begin, int64(SOUND)
         if problem != SOUND:

@@ -226,7 +226,7 @@ def reference(
             z = e[-1] @ dense[at : at + width] + dense[at + width]
             e.append(z if at == layers[-1] else np.maximum(z, 0))
         scores[i] = entities[rows[i]] @ e[-1]
-        slope = 1 / (1 + math.exp(-scores[i])) - labels[i]
+        slope = 1 / (1 + math.exp(-scores[i])) - float(labels[i])
         loss += math.log1p(math.exp(-scores[i] if labels[i] else scores[i]))
         by_entities[rows[i]] += slope * e[-1]
         back = slope * entities[rows[i]]
