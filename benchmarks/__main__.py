@@ -21,6 +21,7 @@ CPU = (
     "linear_learner",
     "pca",
     "factorization_machines",
+    "ipinsights",
     "randomcutforest",
     "xgboost",
     "blazingtext",
