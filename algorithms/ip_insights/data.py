@@ -19,6 +19,7 @@ from algorithms.ip_insights.sketch import Sketch
 log = logging.getLogger("optml")
 
 SCORED = 1 << 16  # validation samples that are scored at a time
+CROWDED = 0.75  # entities for each vector, from which a warning is due: half is advised
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,17 @@ class Channel:
         self._held = held
         total = sum(len(rows) for rows, _ in held)
         if total:
-            log.info("Channel '%s' holds %d pairs: %.1f MB", self._source.name, total, 8e-6 * total)
+            entities = self.seen.count()
+            log.info(
+                "Channel '%s' holds %d pairs of about %d entities: %.1f MB",
+                self._source.name, total, entities, 8e-6 * total,
+            )  # fmt: skip
+            if self._source.name == "train" and entities > CROWDED * count:
+                log.warning(
+                    "About %d entities share num_entity_vectors=%d vectors, so that many have one in common; "
+                    "twice as many vectors as entities are advised",
+                    entities, count,
+                )  # fmt: skip
         elif self._cluster.size == 1 or self._source.distribution == "FullyReplicated":
             raise UserError(f"channel '{self._source.name}' is empty: there are no pairs in its data")
         return True

@@ -44,7 +44,7 @@ class Parameters:
             tables = f"num_entity_vectors ({given.num_entity_vectors}) or vector_dim ({given.vector_dim})"
             prefixes = ", or give _ip_prefix_tables=false" if given.ip_prefix_tables else ""
             raise UserError(
-                f"the parameters and Adam's moments take {_size(needed)}, but this machine has "
+                f"the parameters, Adam's moments and the model take {_size(needed)}, but this machine has "
                 f"{_size(memory)}: lower {tables}{prefixes}"
             )
         rows = PREFIXES if given.ip_prefix_tables else 0
@@ -55,17 +55,18 @@ class Parameters:
         )
 
     def size(self) -> int:
-        """Bytes that values and moments take."""
+        """Bytes that values and moments take, and in the end the model, which is a copy of the values."""
         given = self._given
         rows = given.num_entity_vectors + PREFIXES * given.ip_prefix_tables + self._depth
-        return 3 * 4 * rows * stride(self.width)
+        return 4 * 4 * rows * stride(self.width)
 
     def announce(self) -> None:
         """Say what memory the parameters take."""
         given = self._given
         rows = f"{given.num_entity_vectors} entities" + f" and {PREFIXES} prefixes" * given.ip_prefix_tables
         log.info(
-            "Vectors of %s take %s (vector_dim = %d values, each with two moments); this machine has %s",
+            "Vectors of %s take %s (vector_dim = %d values, each with two moments and a copy in the model); "
+            "this machine has %s",
             rows, _size(self.size()), self.width, _size(self._memory()),
         )  # fmt: skip
 
@@ -104,7 +105,8 @@ class Parameters:
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         for name in TABLES:
-            getattr(self.state, name)[...] = self.put(np.array(state[name], np.float32))
+            mine = getattr(self.state, name)
+            mine[...] = state[name] if isinstance(mine, np.ndarray) else self.put(np.array(state[name]))
 
     @property
     def _depth(self) -> int:

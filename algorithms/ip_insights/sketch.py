@@ -36,6 +36,12 @@ class Sketch:
         found: np.ndarray = ((self.bits[at] & bit) != 0).all(axis=0)
         return found
 
+    def count(self) -> int:
+        """About how many entities were entered."""
+        bits = 8 * len(self.bits)
+        free = max(bits - int(np.bitwise_count(self.bits).sum(dtype=np.int64)), 1)
+        return round(bits / PLACES * np.log(bits / free))
+
     def _places(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Bytes (4, n) and the bits in them (4, n)."""
         low = hashes & np.uint64(0xFFFFFFFF)

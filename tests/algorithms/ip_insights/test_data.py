@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -101,6 +103,15 @@ def test_entities_are_remembered() -> None:
     (batch,) = channel.epoch(0)
     hashes = np.array([0xD24EC4F1A98C6E5B, 123], np.uint64)  # of "a", of nothing
     assert batch.seen.seen(hashes).tolist() == [True, False]
+
+
+def test_too_few_vectors_for_the_entities_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    for vectors, warned in ((50, False), (25, True)):
+        caplog.clear()
+        with caplog.at_level(logging.INFO, logger="optml"):
+            list(training(at_home(500), setting(num_entity_vectors=vectors)).epoch(0))
+        assert "Channel 'train' holds 500 pairs of about 20 entities" in caplog.text
+        assert ("twice as many vectors as entities are advised" in caplog.text) == warned
 
 
 def test_an_empty_channel_is_refused() -> None:

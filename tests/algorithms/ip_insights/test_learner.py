@@ -199,7 +199,7 @@ def test_a_diverged_job_says_what_to_lower() -> None:
 
 
 def test_what_no_machine_holds_is_refused_with_its_size() -> None:
-    with pytest.raises(UserError, match=r"take 1.14e[+]04 GiB, .* lower num_entity_vectors \(250000000\)"):
+    with pytest.raises(UserError, match=r"take 1.53e[+]04 GiB, .* lower num_entity_vectors \(250000000\)"):
         Learner(setting(num_entity_vectors=250_000_000, vector_dim=4096))
 
 

@@ -24,5 +24,17 @@ def test_few_that_were_not_entered_pass_at_the_advised_size() -> None:
     assert len(sketch.bits) == 20_000
 
 
+def test_entities_are_counted_roughly_and_once() -> None:
+    rng = np.random.default_rng(0)
+    sketch = Sketch.empty(20_000)
+    assert sketch.count() == 0
+    for _ in range(2):
+        sketch.add(rng.integers(0, 1 << 64, 10_000, np.uint64))
+        rng = np.random.default_rng(0)
+    assert abs(sketch.count() - 10_000) < 200
+    full = Sketch(np.full(1 << 10, 255, np.uint8))
+    assert full.count() > 10_000
+
+
 def test_small_tables_have_a_sketch_all_the_same() -> None:
     assert len(Sketch.empty(1).bits) == SMALLEST
