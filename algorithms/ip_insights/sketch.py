@@ -7,6 +7,8 @@ entities as rows, as advised, one in 400 that were never seen passes for seen; t
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 SMALLEST = 1 << 10  # bytes
@@ -40,7 +42,7 @@ class Sketch:
         """About how many entities were entered."""
         bits = 8 * len(self.bits)
         free = max(bits - int(np.bitwise_count(self.bits).sum(dtype=np.int64)), 1)
-        return round(bits / PLACES * np.log(bits / free))
+        return round(bits / PLACES * math.log(bits / free))
 
     def _places(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Bytes (4, n) and the bits in them (4, n)."""

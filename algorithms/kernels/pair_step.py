@@ -188,7 +188,8 @@ def go_back(dense: Array, found: list[Array], vectors: Array, gradients: Array) 
 def bits(addresses: Array) -> np.ndarray:
     """(m, 32) float32: the bits of addresses (m,) of 32 bits as +1 and -1, an octet at a time."""
     octets = addresses.astype(">u4").view(np.uint8)
-    return _SIGNS[octets].reshape(len(addresses), BITS)
+    signs: np.ndarray = _SIGNS[octets].reshape(len(addresses), BITS)
+    return signs
 
 
 def _path(of: Any) -> Any:
