@@ -77,7 +77,7 @@ class Channel:
                 "Channel '%s' holds %d pairs of about %d entities: %.1f MB",
                 self._source.name, total, entities, 8e-6 * total,
             )  # fmt: skip
-            if self._source.name == "train" and entities > CROWDED * count:
+            if self._source.name == "train" and entities > max(CROWDED * count, 1):
                 log.warning(
                     "About %d entities share num_entity_vectors=%d vectors, so that many have one in common; "
                     "twice as many vectors as entities are advised",

@@ -10,13 +10,14 @@ from typing import BinaryIO
 import numpy as np
 
 from algorithms.errors import UserError
-from algorithms.ip_insights.addresses import complaint
+from algorithms.ip_insights.addresses import PLAIN, complaint
 
 HASH = "xxHash64 of the UTF-8 bytes, seed 0"
 PIECE = 1 << 22  # bytes read at a time
 LONGEST = 1 << 26  # bytes of a record that has to be taken as a whole
+BLANKS = " \t"  # around a field, they are no part of it
 MARK = b"\xef\xbb\xbf"  # of UTF-8, at the beginning of a file
-EXAMPLE = "expected two columns, an entity and an IPv4 address, as: user_1,192.168.1.2"
+EXAMPLE = "expected an entity and an IPv4 address, parted by a comma, as: user_1,192.168.1.2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,8 @@ def _said(problem: int, text: bytes, *, first: bool) -> str:
     from algorithms.kernels import entity_pairs_cpu as kernel
 
     shown = _shown(text)
+    if b"\0" in text[:100]:
+        return f"zero bytes: {shown}; is this UTF-16, or no text at all? Write CSV as UTF-8"
     if problem == kernel.OPEN_QUOTE:
         return f"a quote that is never closed: {shown}; a quote inside of a quoted field is doubled"
     if problem == kernel.BEHIND_QUOTE:
@@ -93,9 +96,12 @@ def _said(problem: int, text: bytes, *, first: bool) -> str:
         return f"{count}: {shown}; {EXAMPLE}{hint}"
     if problem == kernel.NO_ENTITY:
         return f"no entity: {shown}; {EXAMPLE}"
-    address = fields[1].strip(" \t") if len(fields) > 1 else ""
-    header = first and not any(letter.isdigit() for letter in address) and ":" not in address
-    hint = "; if this is a header, remove the header line" if header else ""
+    address = fields[1].strip(BLANKS) if len(fields) > 1 else ""
+    hint = ""
+    if PLAIN.fullmatch(fields[0].strip(BLANKS)):
+        hint = "; are the columns swapped? The entity comes first"
+    elif first and not any(letter.isdigit() for letter in address) and ":" not in address:
+        hint = "; if this is a header, remove the header line"
     return f"{complaint(address)}: {shown}{hint}"
 
 

@@ -10,11 +10,10 @@ import orjson
 from algorithms.errors import UserError
 from algorithms.ip_insights import pairs
 from algorithms.ip_insights.addresses import complaint
-from algorithms.ip_insights.pairs import MARK, Pairs
+from algorithms.ip_insights.pairs import BLANKS, MARK, Pairs
 from algorithms.kernels.entity_pairs_cpu import hash_each
 
 JSON, CSV = "application/json", "text/csv"
-BLANKS = " \t"
 EXAMPLE = '{"features": ["user_1", "192.168.1.2"]}'
 
 

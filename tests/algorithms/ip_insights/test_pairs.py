@@ -109,7 +109,10 @@ def test_any_text_is_read_or_refused_the_same_wherever_it_is_cut(text: bytes, pi
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        (b"a,b,1.2.3.4", "has 3 fields: 'a,b,1.2.3.4'; expected two columns"),
+        (
+            b"a,b,1.2.3.4",
+            "has 3 fields: 'a,b,1.2.3.4'; expected an entity and an IPv4 address, parted by a comma",
+        ),
         (b"a,b,1.2.3.4", 'quote an entity that holds commas: "user, name",192.168.1.2'),
         (b"1.2.3.4", "has 1 field: '1.2.3.4'"),
         (b",1.2.3.4", "has no entity: ',1.2.3.4'"),
@@ -147,6 +150,21 @@ def test_a_header_is_told_from_a_bad_address(header: bytes) -> None:
     message = complaint(header + b"a,1.2.3.4\n")
     assert message.startswith("line 1 of train/a.csv has the address 'ip")
     assert message.endswith("remove the header line")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"1.2.3.4,a\n", "are the columns swapped?"),
+        ("a,1.2.3.4\n".encode("utf-16"), "has zero bytes: "),
+        (b"a\t1.2.3.4\n", "parted by a comma"),
+    ],
+)
+def test_other_kinds_of_files_get_a_hint(text: bytes, said: str) -> None:
+    message = complaint(text)
+    assert message.startswith("line 1 of train/a.csv has ")
+    assert said in message
+    assert "header" not in message
 
 
 def test_a_byte_order_mark_is_no_part_of_an_entity() -> None:
