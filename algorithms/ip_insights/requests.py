@@ -107,5 +107,8 @@ def _bits(address: str) -> int | None:
 
 
 def _shown(value: Any) -> str:
-    text = orjson.dumps(value).decode()
+    try:
+        text = orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # which reads deeper lists than it writes
+        return "nested too deeply"
     return text if len(text) <= 60 else text[:57] + "..."
