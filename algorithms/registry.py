@@ -29,7 +29,7 @@ MODULES: dict[str, str | None] = {
     "kmeans": "algorithms.kmeans",
     "pca": "algorithms.pca",
     "factorization-machines": "algorithms.factorization_machines",
-    "ipinsights": None,
+    "ipinsights": "algorithms.ip_insights",
 }
 
 

@@ -21,6 +21,7 @@ CPU = (
     "linear_learner",
     "pca",
     "factorization_machines",
+    "ipinsights",
     "randomcutforest",
     "xgboost",
     "xgboost_serving",
@@ -60,6 +61,7 @@ def cuda(folder: Path) -> int:
     from benchmarks import (
         blazingtext_cuda,
         factorization_machines_cuda,
+        ipinsights_cuda,
         kmeans_cuda,
         knn_cuda,
         linear_learner_cuda,
@@ -77,6 +79,7 @@ def cuda(folder: Path) -> int:
     kmeans_cuda.cuda(folder)
     blazingtext_cuda.cuda(folder)
     factorization_machines_cuda.cuda(folder)
+    ipinsights_cuda.cuda(folder)
     knn_cuda.cuda(folder)
     linear_learner_cuda.cuda(folder)
     pca_cuda.cuda(folder)

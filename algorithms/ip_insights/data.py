@@ -1,0 +1,153 @@
+"""The channels as batches of samples."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from algorithms.base import Cluster, Setting, Source
+from algorithms.errors import UserError
+from algorithms.ip_insights import pairs
+from algorithms.ip_insights.hyperparameters import Hyperparameters
+from algorithms.ip_insights.sampling import BLOCK, Samples, expand
+from algorithms.ip_insights.sketch import Sketch
+
+log = logging.getLogger("optml")
+
+SCORED = 1 << 16  # validation samples that are scored at a time
+CROWDED = 0.75  # entities for each vector, from which a warning is due: half is advised
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The samples of an update, and the entities of the whole channel."""
+
+    samples: Samples
+    seen: Sketch
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+def data(source: Source, setting: Setting) -> Channel:
+    """The data of one channel (`algorithms.base.Algorithm.data`)."""
+    return Training(source, setting) if source.name == "train" else Validation(source, setting)
+
+
+class Channel:
+    """The pairs of a channel, read once and kept as 8 bytes each: a few lines would be found bad after hours
+    otherwise.
+
+    On several hosts each takes every H-th batch of what all of them have.
+    """
+
+    def __init__(self, source: Source, setting: Setting) -> None:
+        self._source = source
+        self._seed = setting.seed
+        self._cluster = setting.cluster
+        self._parameters: Hyperparameters = setting.hyperparameters
+        shared = source.distribution == "FullyReplicated"
+        self._rank, self._hosts = _dealt(setting.cluster, shared)
+        self._share = 0 if shared else setting.cluster.rank // setting.cluster.processes
+        self._held: list[tuple[np.ndarray, np.ndarray]] | None = None  # rows and addresses
+        self.seen = Sketch.empty(self._parameters.num_entity_vectors)
+
+    def _read(self) -> bool:
+        """Have the pairs at hand; False: told to stop meanwhile."""
+        if self._held is not None:
+            return True
+        count = self._parameters.num_entity_vectors
+        held = []
+        for found in pairs.read(self._source.streams()):
+            if self._source.stopped():
+                return False
+            held.append((found.rows(count), found.addresses))
+            self.seen.add(found.hashes)
+        if self._source.stopped():
+            return False
+        self._held = held
+        total = sum(len(rows) for rows, _ in held)
+        if total:
+            entities = self.seen.count()
+            log.info(
+                "Channel '%s' holds %d pairs of about %d entities: %.1f MB",
+                self._source.name, total, entities, 8e-6 * total,
+            )  # fmt: skip
+            if self._source.name == "train" and entities > max(CROWDED * count, 1):
+                log.warning(
+                    "About %d entities share num_entity_vectors=%d vectors, so that many have one in common; "
+                    "twice as many vectors as entities are advised",
+                    entities, count,
+                )  # fmt: skip
+        elif self._cluster.size == 1 or self._source.distribution == "FullyReplicated":
+            raise UserError(f"channel '{self._source.name}' is empty: there are no pairs in its data")
+        return True
+
+    def _blocks(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The pairs in runs of `size`."""
+        assert self._held is not None
+        rows: list[np.ndarray] = []
+        addresses: list[np.ndarray] = []
+        missing = size
+        for more, some in self._held:
+            at = 0
+            while at < len(more):
+                until = min(at + missing, len(more))
+                rows.append(more[at:until])
+                addresses.append(some[at:until])
+                missing -= until - at
+                at = until
+                if missing == 0:
+                    yield np.concatenate(rows), np.concatenate(addresses)
+                    rows, addresses, missing = [], [], size
+        if rows:
+            yield np.concatenate(rows), np.concatenate(addresses)
+
+
+class Training(Channel):
+    """Blocks of about two million samples, shuffled; each is cut into batches, of which the last may be
+    smaller. Negative samples are new in each epoch."""
+
+    @cached_property
+    def _size(self) -> int:
+        """Samples of a batch on this device."""
+        return max(1, self._parameters.mini_batch_size // self._cluster.processes)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        if not self._read():
+            return
+        given = self._parameters
+        turn = 0
+        pairs_of_block = max(1, BLOCK // (1 + given.negatives))
+        for place, (rows, addresses) in enumerate(self._blocks(pairs_of_block)):
+            samples = expand(
+                rows,
+                addresses,
+                given.random_negative_sampling_rate,
+                given.shuffled_negative_sampling_rate,
+                (self._seed, number, place, self._share),
+            )
+            for start in range(0, len(samples), self._size):
+                if turn % self._hosts == self._rank:
+                    yield Batch(samples[start : start + self._size], self.seen)
+                turn += 1
+
+
+class Validation(Channel):
+    """Each pair and one with a random address, the same in each epoch."""
+
+    def epoch(self, number: int) -> Iterator[Samples]:
+        if not self._read():
+            return
+        for place, (rows, addresses) in enumerate(self._blocks(SCORED // 2)):
+            if place % self._hosts == self._rank:
+                yield expand(rows, addresses, 1, 0, (self._seed, place, self._share))
+
+
+def _dealt(cluster: Cluster, shared: bool) -> tuple[int, int]:
+    """This process's place among those that have the same files, and their number."""
+    return (cluster.rank, cluster.size) if shared else (cluster.local, cluster.processes)

@@ -1,0 +1,192 @@
+"""What is learned, as it begins, on the device that trains."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from algorithms.errors import UserError
+from algorithms.ip_insights.hyperparameters import Hyperparameters
+from algorithms.ip_insights.sampling import Samples
+from algorithms.kernels.pair_step import BITS, PREFIXES, Array, Groups, State, View
+from algorithms.kernels.simd import empty, stride
+
+if TYPE_CHECKING:
+    from algorithms.kernels.staging import Staging
+
+log = logging.getLogger("optml")
+
+SIGMA = 0.05  # of the tables' values
+TOGETHER = 1 << 12  # rows drawn at a time
+ENTITIES, ADDRESSES, LAYERS = range(3)  # what random numbers are drawn for
+ALIGNED = 4  # values: kernels are compiled anew for arrays that begin off 16 bytes
+TABLES = ("entities", "prefixes", "dense")
+
+
+class Parameters:
+    """The two tables and the dense part of the encoder, with Adam's moments.
+
+    Vectors are padded with zeros to whole cache lines; zeros stay zeros.
+    """
+
+    def __init__(self, given: Hyperparameters, seed: int, device: str) -> None:
+        self.width = given.vector_dim
+        self._given = given
+        self._device = device
+        self._staging: Staging | None = None
+        needed, memory = self.size(), self._memory()
+        if needed > memory:
+            tables = f"num_entity_vectors ({given.num_entity_vectors}) or vector_dim ({given.vector_dim})"
+            prefixes = ", or give _ip_prefix_tables=false" if given.ip_prefix_tables else ""
+            raise UserError(
+                f"the parameters, Adam's moments and the model take {_size(needed)}, but this machine has "
+                f"{_size(memory)}: lower {tables}{prefixes}"
+            )
+        rows = PREFIXES if given.ip_prefix_tables else 0
+        self.state = State(
+            self._table(given.num_entity_vectors, (seed, ENTITIES)),
+            self._table(rows, (seed, ADDRESSES)),
+            self._dense(seed),
+        )
+
+    def size(self) -> int:
+        """Bytes that values and moments take, and in the end the model, which is a copy of the values."""
+        given = self._given
+        rows = given.num_entity_vectors + PREFIXES * given.ip_prefix_tables + self._depth
+        return 4 * 4 * rows * stride(self.width)
+
+    def announce(self) -> None:
+        """Say what memory the parameters take."""
+        given = self._given
+        rows = f"{given.num_entity_vectors} entities" + f" and {PREFIXES} prefixes" * given.ip_prefix_tables
+        log.info(
+            "Vectors of %s take %s (vector_dim = %d values, each with two moments and a copy in the model); "
+            "this machine has %s",
+            rows, _size(self.size()), self.width, _size(self._memory()),
+        )  # fmt: skip
+
+    def view(self, samples: Samples) -> View:
+        """The batch turned around, on the device."""
+        from algorithms.kernels.pair_view_cpu import view
+
+        found = view(samples.rows, samples.addresses, samples.labels, prefixes=self._given.ip_prefix_tables)
+        return found if self._device == "cpu" else self._there(found)
+
+    def put(self, array: np.ndarray) -> Array:
+        """The array where the state lives; the very same one on a CPU."""
+        if self._device == "cpu":
+            return array
+        import torch
+
+        return torch.from_numpy(array).to(self._device)
+
+    def values(self) -> dict[str, np.ndarray]:
+        """What a model keeps: copies without moments and padding, by the names of an artifact."""
+        state = self.state
+        tables = {"entity_table": state.entities, "encoder.prefixes": state.prefixes}
+        found = {name: host(table[:, 0, : self.width]).copy() for name, table in tables.items() if len(table)}
+        dense, padded = host(state.dense[0]), stride(self.width)
+        found["encoder.bits"] = dense[:BITS, : self.width].copy()
+        for layer in range(state.layers):
+            at = BITS + layer * (padded + 1)
+            found[f"encoder.{layer}.weight"] = dense[at : at + self.width, : self.width].copy()
+            found[f"encoder.{layer}.bias"] = dense[at + padded, : self.width].copy()
+        return found
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """The state as it is, not a copy of it where it lives in this memory: large tables have no room for
+        one."""
+        return {name: host(getattr(self.state, name)) for name in TABLES}
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        for name in TABLES:
+            mine = getattr(self.state, name)
+            mine[...] = state[name] if isinstance(mine, np.ndarray) else self.put(np.array(state[name]))
+
+    @property
+    def _depth(self) -> int:
+        """Rows of the dense part."""
+        return BITS + self._given.num_ip_encoder_layers * (stride(self.width) + 1)
+
+    def _table(self, rows: int, seed: tuple[int, int]) -> Array:
+        """(rows, 3, d): values of N(0, 0.05^2) and zeros. They depend on the seed alone."""
+        from algorithms.kernels.threads import in_parts
+
+        table = empty(3 * rows, self.width).reshape(rows, 3, stride(self.width))
+
+        def fill(start: int, stop: int) -> None:
+            for chunk in range(start, stop):
+                part = table[chunk * TOGETHER : (chunk + 1) * TOGETHER, 0, : self.width]
+                values = np.random.default_rng((*seed, chunk)).standard_normal(part.shape, np.float32)
+                np.multiply(values, np.float32(SIGMA), out=part)
+
+        in_parts(fill, -(-rows // TOGETHER), TOGETHER * self.width)
+        return self.put(table)
+
+    def _dense(self, seed: int) -> Array:
+        """(3, 32 + layers (d + 1), d): a layer's values uniform within sqrt(6 / (inputs + outputs)) (X.
+        Glorot, Y. Bengio, AISTATS 2010); the bits' so small that all 32 together are as a prefix's."""
+        width = self.width
+        dense = empty(3 * self._depth, width).reshape(3, self._depth, stride(width))
+        generator = np.random.default_rng((seed, LAYERS))
+        dense[0, :BITS, :width] = generator.standard_normal((BITS, width)) * SIGMA / np.sqrt(BITS)
+        limit = np.sqrt(3 / width)
+        for at in range(BITS, self._depth, stride(width) + 1):
+            dense[0, at : at + width, :width] = generator.uniform(-limit, limit, (width, width))
+        return self.put(dense)
+
+    def _there(self, view: View) -> View:
+        """The view on the device, by one copy."""
+        parts = [getattr(view, field.name) for field in fields(View)]
+        arrays = [a for part in parts for a in (_arrays(part) if isinstance(part, Groups) else (part,))]
+        starts = np.cumsum([0, *(-(-array.size // ALIGNED) * ALIGNED for array in arrays)]).tolist()
+        packed = np.empty(starts[-1], np.float32)
+        for start, array in zip(starts, arrays, strict=False):
+            packed[start : start + array.size] = array.reshape(-1).view(np.float32)
+        import torch
+
+        there = self._stage(packed)
+        found = []
+        for start, array in zip(starts, arrays, strict=False):
+            place = there[start : start + array.size].view(array.shape)
+            found.append(place.view(torch.int32) if array.dtype == np.int32 else place)
+        plain, entities, prefixes = found[:6], Groups(*found[6:9]), Groups(*found[9:])
+        return View(*plain, entities, prefixes)  # type: ignore[call-arg]  # mypy counts no stars
+
+    def _stage(self, packed: np.ndarray) -> Array:
+        """A batch on the device, copied while the one before is still being computed."""
+        if not self._device.startswith("cuda"):
+            return self.put(packed)
+        if self._staging is None:
+            from algorithms.kernels.staging import Staging
+
+            self._staging = Staging(self._device)
+        return self._staging.put(packed)
+
+    def _memory(self) -> int:
+        """Bytes of the memory that holds the state."""
+        if self._device.startswith("cuda"):
+            import torch
+
+            return int(torch.cuda.get_device_properties(self._device).total_memory)
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _arrays(groups: Groups) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return groups.touched, groups.bounds, groups.places
+
+
+def host(array: Array) -> np.ndarray:
+    """The array as NumPy's; the very same one where it is that already."""
+    return array if isinstance(array, np.ndarray) else np.asarray(array.cpu())
+
+
+def _size(count: int) -> str:
+    """A number of bytes for people."""
+    power = max(0, min(3, (count.bit_length() - 1) // 10))
+    return f"{count / 1024**power:.3g} {('bytes', 'KiB', 'MiB', 'GiB')[power]}"

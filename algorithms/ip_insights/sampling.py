@@ -1,0 +1,43 @@
+"""Observed pairs with the made-up ones that they are told from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+BLOCK = 2_000_000  # samples that are made together, about
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """rows: (n,) uint32 of the entity table.   addresses: (n,) uint32.   labels: (n,) float32, 1 observed."""
+
+    rows: np.ndarray
+    addresses: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, part: slice) -> Samples:
+        return Samples(self.rows[part], self.addresses[part], self.labels[part])
+
+
+def expand(
+    rows: np.ndarray, addresses: np.ndarray, random_rate: int, shuffled_rate: int, seed: tuple[int, ...]
+) -> Samples:
+    """The n pairs, n * random_rate with a random address, and n * shuffled_rate with the address of another
+    pair, all shuffled.
+
+    An octet of a random address is uniform in 0..255. Each shuffled copy permutes the addresses anew; what
+    happens to be an observed pair stays. The same arguments give the same samples.
+    """
+    generator = np.random.default_rng(seed)
+    n = len(rows)
+    copies = [addresses, generator.integers(0, 1 << 32, n * random_rate, np.uint32)]
+    copies += [generator.permutation(addresses) for _ in range(shuffled_rate)]
+    every = np.concatenate(copies)
+    order = np.arange(len(every), dtype=np.int32)
+    generator.shuffle(order)
+    return Samples(rows[order % np.int32(n)], every[order], (order < n).astype(np.float32))
