@@ -1,0 +1,80 @@
+"""The five optimizers with AWS's constants. Adadelta is our own: rows without a gradient cost it nothing.
+
+adadelta  Zeiler, "ADADELTA: An Adaptive Learning Rate Method", 2012 (arXiv 1212.5701), rho 0.9, epsilon 1e-5,
+          without a learning rate: with E the running mean of squares,
+              E[g^2] <- rho E[g^2] + (1 - rho) g^2
+              step    = sqrt(E[step^2] + epsilon) / sqrt(E[g^2] + epsilon) * g
+              E[step^2] <- rho E[step^2] + (1 - rho) step^2
+adam      0.9, 0.999, 1e-8.   adagrad 1e-7.   rmsprop 0.9, 1e-8.   sgd plain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+
+Tensor = torch.Tensor
+
+RHO, EPSILON = 0.9, 1e-5
+SPARSE = ("sgd", "adagrad", "adadelta")  # those that leave a row without a gradient as it is
+
+
+def optimizer(name: str, parameters: Iterable[Tensor], rate: float) -> torch.optim.Optimizer:
+    """The optimizer of that name."""
+    make: dict[str, Callable[[], torch.optim.Optimizer]] = {
+        "sgd": lambda: torch.optim.SGD(parameters, rate),
+        "adam": lambda: torch.optim.Adam(parameters, rate, fused=True),
+        "adagrad": lambda: torch.optim.Adagrad(parameters, rate, eps=1e-7),
+        "adadelta": lambda: Adadelta(parameters),
+        "rmsprop": lambda: torch.optim.RMSprop(parameters, rate, alpha=0.9, eps=1e-8),
+    }
+    return make[name]()
+
+
+class Adadelta(torch.optim.Optimizer):
+    """Takes dense gradients, and sparse ones that hold rows.
+
+    A row without a gradient does not move, and both its means shrink by rho: that is made up for when it
+    next has one, from the number of steps since (`stepped`, a row each).
+    """
+
+    def __init__(self, parameters: Iterable[Tensor]) -> None:
+        super().__init__(parameters, {})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._move(parameter, parameter.grad)
+
+    def _move(self, parameter: Tensor, gradient: Tensor) -> None:
+        state = self.state[parameter]
+        if not state:
+            state["squares"] = torch.zeros_like(parameter)
+            state["steps"] = torch.zeros_like(parameter)
+            state["stepped"] = torch.zeros(len(parameter), dtype=torch.int64, device=parameter.device)
+            state["count"] = torch.zeros((), dtype=torch.int64)
+        state["count"] += 1
+        count = int(state["count"])
+        squares, steps, stepped = state["squares"], state["steps"], state["stepped"]
+        if not gradient.is_sparse:
+            _step(parameter, squares, steps, gradient)
+            stepped.fill_(count)
+            return
+        rows, values = gradient._indices()[0], gradient._values()
+        shrunk = (RHO ** (count - 1 - stepped[rows]).double()).float()[:, None]
+        some = parameter[rows], squares[rows] * shrunk, steps[rows] * shrunk
+        _step(*some, values)
+        parameter[rows], squares[rows], steps[rows] = some
+        stepped[rows] = count
+
+
+def _step(values: Tensor, squares: Tensor, steps: Tensor, gradient: Tensor) -> None:
+    """One step, in place."""
+    squares.mul_(RHO).addcmul_(gradient, gradient, value=1 - RHO)
+    step = (steps + EPSILON).sqrt_().div_((squares + EPSILON).sqrt_()).mul_(gradient)
+    steps.mul_(RHO).addcmul_(step, step, value=1 - RHO)
+    values.sub_(step)
