@@ -18,7 +18,7 @@ import torch
 Tensor = torch.Tensor
 
 RHO, EPSILON = 0.9, 1e-5
-SPARSE = ("sgd", "adagrad", "adadelta")  # those that leave a row without a gradient as it is
+SPARSE = ("sgd", "adadelta")  # those that take sparse gradients, and leave other rows as they are
 
 
 def optimizer(name: str, parameters: Iterable[Tensor], rate: float) -> torch.optim.Optimizer:
@@ -49,6 +49,13 @@ class Adadelta(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     self._move(parameter, parameter.grad)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)  # which makes all of it float32
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        for place, values in state_dict["state"].items():
+            own = self.state[parameters[place]]
+            own |= {name: values[name].to(own[name].device, copy=True) for name in ("stepped", "count")}
 
     def _move(self, parameter: Tensor, gradient: Tensor) -> None:
         state = self.state[parameter]
