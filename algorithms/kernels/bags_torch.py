@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -10,8 +9,6 @@ import torch
 from algorithms.kernels.bags import Bags, Table
 
 Tensor = torch.Tensor
-
-BLOCK = 1 << 20  # scores that are there at once, 4 MiB: of so many words as this divided by the documents
 
 
 def embedded(bags: Bags, weight: Tensor, *, sparse: bool = False) -> Tensor:
@@ -26,7 +23,7 @@ def likelihoods(bags: Bags, latent: Tensor, weight: Tensor, bias: Tensor) -> Ten
     """(n,) float32: the logarithm of the probability of each document's words under
     softmax(latent @ weight.T + bias), for latent (n, k), weight (v, k) and bias (v,).
 
-    Scores take n * v multiply-adds of k, twice of them in the gradient where there are more than `BLOCK`."""
+    The probabilities are never there at once, but for those of small batches on a CPU."""
     found: Tensor = _Likelihoods.apply(latent, weight, bias, bags)  # type: ignore[no-untyped-call]
     return found
 
@@ -35,12 +32,12 @@ class _Embedded(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, bags: Bags, sparse: bool) -> Tensor:
         ctx.bags, ctx.shape, ctx.sparse = bags, weight.shape, sparse
-        return sums(bags.documents, weight)
+        return _sums(bags.documents, weight)
 
     @staticmethod
     def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor, None, None]:
         bags = ctx.bags
-        rows = sums(bags.columns, slopes.contiguous())
+        rows = _sums(bags.columns, slopes.contiguous())
         touched = torch.as_tensor(bags.touched)
         if ctx.sparse:
             gradient = torch.sparse_coo_tensor(
@@ -55,37 +52,30 @@ class _Embedded(torch.autograd.Function):
 class _Likelihoods(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, latent: Tensor, weight: Tensor, bias: Tensor, bags: Bags) -> Tensor:
-        lengths = torch.as_tensor(bags.lengths)
-        seen = sums(bags.documents, weight)  # (n, k)
-        of_bias = sums(bags.documents, bias[:, None]).squeeze(1)
-        normalizers, kept = _normalizers(latent, weight, bias)
-        ctx.save_for_backward(latent, weight, bias, seen, normalizers, kept)
+        latent = latent.contiguous()
+        seen = _sums(bags.documents, weight)  # (n, k)
+        of_bias = _sums(bags.documents, bias[:, None]).squeeze(1)
+        normalizers, ctx.kept = _normalizers(latent, weight, bias)
+        ctx.save_for_backward(latent, weight, bias, seen, normalizers)
         ctx.bags = bags
-        return (latent * seen).sum(1) + of_bias - lengths * normalizers
+        return (latent * seen).sum(1) + of_bias - torch.as_tensor(bags.lengths) * normalizers
 
     @staticmethod
     def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor | None, ...]:
-        latent, weight, bias, seen, normalizers, kept = ctx.saved_tensors
+        latent, weight, bias, seen, normalizers = ctx.saved_tensors
         bags: Bags = ctx.bags
         shares = slopes * torch.as_tensor(bags.lengths)  # (n,)
-        scaled = latent * shares[:, None]
-        expected = torch.zeros_like(latent)
-        of_weight, of_bias = torch.empty_like(weight), torch.empty_like(bias)
-        for run in _runs(len(latent), len(weight)):
-            likely = kept
-            if likely is None:
-                likely = _likely(latent, weight[run], bias[run], normalizers)  # (n, block)
-            expected.addmm_(likely, weight[run])
-            torch.mm(likely.T, scaled, out=of_weight[run])
-            torch.mv(likely.T, shares, out=of_bias[run])
+        expected, of_weight, of_bias = _expected(latent, weight, bias, normalizers, ctx.kept, shares)
         touched = torch.as_tensor(bags.touched)
-        of_weight.neg_()[touched] += sums(bags.columns, latent * slopes[:, None])
-        of_bias.neg_()[touched] += sums(bags.columns, slopes[:, None].contiguous()).squeeze(1)
+        of_weight.neg_()[touched] += _sums(bags.columns, latent * slopes[:, None])
+        of_bias.neg_()[touched] += _sums(bags.columns, slopes[:, None].contiguous()).squeeze(1)
         return slopes[:, None] * seen - shares[:, None] * expected, of_weight, of_bias, None
 
 
-def sums(table: Table, rows: Tensor) -> Tensor:
-    """The sums (n, h) that the table says, of rows (m, h) on its device."""
+# NumPy and torch share the memory of what is on the CPU.
+
+
+def _sums(table: Table, rows: Tensor) -> Tensor:
     if rows.device.type == "cpu":
         from algorithms.kernels import bags_cpu
 
@@ -96,36 +86,26 @@ def sums(table: Table, rows: Tensor) -> Tensor:
     return found
 
 
-def _normalizers(latent: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor | None]:
-    """(n,) the logarithms of the sums of exponential scores, word by word of a block; and the probabilities
-    (n, v) where all words are one block."""
-    if latent.device.type != "cpu":
-        from algorithms.kernels import bags_triton
+def _normalizers(latent: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Any]:
+    if latent.device.type == "cpu":
+        from algorithms.kernels import bags_cpu
 
-        found: Tensor = bags_triton.normalizers(latent, weight, bias)
-        return found, None
-    runs = list(_runs(len(latent), len(weight)))
-    most = torch.full((len(latent),), -torch.inf, device=latent.device)
-    total = torch.zeros_like(most)
-    for run in runs:
-        scores = torch.addmm(bias[run], latent, weight[run].T)  # (n, block)
-        before, most = most, torch.maximum(most, scores.amax(1))
-        scores.sub_(most[:, None]).exp_()
-        total = total * (before - most).exp() + scores.sum(1)
-    kept = scores.div_(total[:, None]) if len(runs) == 1 else None
-    return most + total.log(), kept
+        found, kept = bags_cpu.normalizers(*(part.detach().numpy() for part in (latent, weight, bias)))
+        return torch.from_numpy(found), kept
+    from algorithms.kernels import bags_triton
+
+    return bags_triton.normalizers(latent, weight, bias), None
 
 
-def _likely(latent: Tensor, weight: Tensor, bias: Tensor, normalizers: Tensor) -> Tensor:
-    """The probabilities (n, block) of a block of words."""
-    if latent.device.type != "cpu":
-        from algorithms.kernels import bags_triton
+def _expected(
+    latent: Tensor, weight: Tensor, bias: Tensor, normalizers: Tensor, kept: Any, shares: Tensor
+) -> tuple[Tensor, ...]:
+    if latent.device.type == "cpu":
+        from algorithms.kernels import bags_cpu
 
-        found: Tensor = bags_triton.likely(latent, weight, bias, normalizers)
-        return found
-    return torch.addmm(bias, latent, weight.T).sub_(normalizers[:, None]).exp_()
+        z, w, b, level, s = (part.detach().numpy() for part in (latent, weight, bias, normalizers, shares))
+        return tuple(map(torch.from_numpy, bags_cpu.expected(z, w, b, level, kept, s)))
+    from algorithms.kernels import bags_triton
 
-
-def _runs(documents: int, words: int) -> Iterator[slice]:
-    size = max(BLOCK // max(documents, 1), 64)
-    return (slice(start, min(start + size, words)) for start in range(0, words, size))
+    found: tuple[Tensor, ...] = bags_triton.expected(latent, weight, bias, normalizers, shares)
+    return found

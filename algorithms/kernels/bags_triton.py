@@ -25,6 +25,7 @@ from algorithms.kernels.bags import Table
 Tensor = Any  # a torch tensor; torch's own name would bring torch's types into mypy
 
 DOCUMENTS, WORDS = 32, 64  # of a tile of scores
+BLOCK = 1 << 24  # probabilities that the gradient has at once, 64 MiB
 
 
 def sums(table: Table, rows: Tensor) -> Tensor:
@@ -60,6 +61,22 @@ def likely(latent: Tensor, weight: Tensor, bias: Tensor, normalizers: Tensor) ->
         DOCUMENTS=DOCUMENTS, WORDS=WORDS, INNER=_inner(k),
     )  # fmt: skip
     return found
+
+
+def expected(
+    latent: Tensor, weight: Tensor, bias: Tensor, normalizers: Tensor, shares: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """See `bags_cpu.expected`; a block of words at a time."""
+    found, of_weight, of_bias = torch.zeros_like(latent), torch.empty_like(weight), torch.empty_like(bias)
+    scaled = latent * shares[:, None]
+    size = max(BLOCK // max(len(latent), 1), WORDS)
+    for start in range(0, len(weight), size):
+        run = slice(start, start + size)
+        block = likely(latent, weight[run], bias[run], normalizers)
+        found.addmm_(block, weight[run])
+        torch.mm(block.T, scaled, out=of_weight[run])
+        torch.mv(block.T, shares, out=of_bias[run])
+    return found, of_weight, of_bias
 
 
 def _inner(k: int) -> int:

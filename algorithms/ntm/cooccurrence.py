@@ -28,13 +28,15 @@ class Sample:
         self._held = csr_array((0, words), dtype=bool)
         self._draws = np.empty(0)
         self._new: list[tuple[csr_array, np.ndarray]] = []
+        self._more = 0  # words of the new ones
 
     def add(self, counts: csr_array) -> None:
         """Take a batch of documents (n, words)."""
         draws = np.random.default_rng((*self._seed, self._seen)).random(counts.shape[0])
         self._seen += 1
         self._new.append(self._below(counts.astype(bool), draws))
-        if self._held.nnz + sum(part.nnz for part, _ in self._new) > self._most:
+        self._more += len(self._new[-1][0].indices)
+        if len(self._held.indices) + self._more > self._most:
             self._join()
             while self._held.nnz > self._most:
                 self.share /= 2
@@ -57,7 +59,7 @@ class Sample:
         indices = np.concatenate([part.indices for part, _ in parts])
         self._draws = np.concatenate([draws for _, draws in parts])
         self._held = _sets(np.cumsum(bounds), indices, self.words)
-        self._new = []
+        self._new, self._more = [], 0
 
     def state_dict(self) -> dict[str, np.ndarray]:
         held = self.matrix()
@@ -70,7 +72,7 @@ class Sample:
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         self._held = _sets(np.array(state["bounds"]), np.array(state["words"]), self.words)
-        self._draws, self._new = np.array(state["draws"]), []
+        self._draws, self._new, self._more = np.array(state["draws"]), [], 0
         seen, self.share = state["progress"].tolist()
         self._seen = int(seen)
 

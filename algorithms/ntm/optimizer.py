@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from algorithms.kernels import adadelta_cpu
+
 Tensor = torch.Tensor
 
 RHO, EPSILON = 0.9, 1e-5
@@ -68,20 +70,35 @@ class Adadelta(torch.optim.Optimizer):
         count = int(state["count"])
         squares, steps, stepped = state["squares"], state["steps"], state["stepped"]
         if not gradient.is_sparse:
-            _step(parameter, squares, steps, gradient)
+            _step(parameter, squares, steps, gradient.contiguous())
             stepped.fill_(count)
             return
         rows, values = gradient._indices()[0], gradient._values()
-        shrunk = (RHO ** (count - 1 - stepped[rows]).double()).float()[:, None]
-        some = parameter[rows], squares[rows] * shrunk, steps[rows] * shrunk
-        _step(*some, values)
-        parameter[rows], squares[rows], steps[rows] = some
+        shrunk = (RHO ** (count - 1 - stepped[rows]).double()).float()
+        _step_rows(parameter, squares, steps, rows, shrunk, values)
         stepped[rows] = count
 
 
 def _step(values: Tensor, squares: Tensor, steps: Tensor, gradient: Tensor) -> None:
-    """One step, in place."""
+    """`adadelta_cpu.step`, on any device."""
+    if values.device.type == "cpu":
+        v, s, d, g = (part.numpy() for part in (values, squares, steps, gradient))
+        adadelta_cpu.step(v, s, d, g, RHO, EPSILON)
+        return
     squares.mul_(RHO).addcmul_(gradient, gradient, value=1 - RHO)
     step = (steps + EPSILON).sqrt_().div_((squares + EPSILON).sqrt_()).mul_(gradient)
     steps.mul_(RHO).addcmul_(step, step, value=1 - RHO)
     values.sub_(step)
+
+
+def _step_rows(
+    values: Tensor, squares: Tensor, steps: Tensor, rows: Tensor, shrunk: Tensor, gradient: Tensor
+) -> None:
+    """`adadelta_cpu.step_rows`, on any device."""
+    if values.device.type == "cpu":
+        v, s, d, r, f, g = (part.numpy() for part in (values, squares, steps, rows, shrunk, gradient))
+        adadelta_cpu.step_rows(v, s, d, r, f, g, RHO, EPSILON)
+        return
+    some = values[rows], squares[rows] * shrunk[:, None], steps[rows] * shrunk[:, None]
+    _step(*some, gradient)
+    values[rows], squares[rows], steps[rows] = some

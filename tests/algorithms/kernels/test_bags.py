@@ -10,7 +10,7 @@ from tests.algorithms.kernels import bags_agreement as agreement
 
 torch = pytest.importorskip("torch")
 
-from algorithms.kernels import bags_torch  # noqa: E402
+from algorithms.kernels import bags_cpu, bags_torch  # noqa: E402
 from algorithms.kernels.bags import Bags  # noqa: E402
 
 
@@ -19,18 +19,20 @@ def test_sums_and_their_gradients_are_those_of_dense_products(shape: tuple[int, 
     agreement.sums_agree(shape, "cpu")
 
 
-@pytest.mark.parametrize("block", [1, 1 << 20])
+# Powers that are left for the gradient, and such that it computes again, in blocks of 64 words.
+@pytest.mark.parametrize("kept", [0, 1 << 20])
 @pytest.mark.parametrize("shape", agreement.SHAPES)
 def test_likelihoods_agree_with_the_definition_block_by_block(
-    shape: tuple[int, int, int], block: int, monkeypatch: pytest.MonkeyPatch
+    shape: tuple[int, int, int], kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bags_torch, "BLOCK", block)  # 64 words at least
+    monkeypatch.setattr(bags_cpu, "KEPT", kept)
+    monkeypatch.setattr(bags_cpu, "CELLS", max(kept // 8, 1))
     agreement.likelihoods_agree(shape, "cpu")
 
 
-@pytest.mark.parametrize("block", [1, 1 << 20])
-def test_scores_far_apart_do_not_overflow(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bags_torch, "BLOCK", block)
+@pytest.mark.parametrize("kept", [0, 1 << 20])
+def test_scores_far_apart_do_not_overflow(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bags_cpu, "KEPT", kept)
     agreement.likelihoods_agree((4, 150, 3), "cpu", scale=40.0)
 
 

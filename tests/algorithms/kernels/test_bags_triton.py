@@ -37,13 +37,20 @@ def test_sums_agree_with_dense_products(shape: tuple[int, int, int]) -> None:
 def test_the_softmax_agrees_with_its_definition(shape: tuple[int, int, int]) -> None:
     n, words, k = shape
     rng = np.random.default_rng(2)
-    latent, weight, bias = rng.normal(size=(n, k)), 3 * rng.normal(size=(words, k)), rng.normal(size=words)
+    latent, weight, bias = (rng.normal(size=size) for size in ((n, k), (words, k), (words,)))
     scores = latent @ weight.T + bias
     expected = np.log(np.exp(scores).sum(axis=1))
     parts = there(latent), there(weight), there(bias)
     found = bags_triton.normalizers(*parts)
     agreement.close(found, expected)
-    agreement.close(bags_triton.likely(*parts, found), np.exp(scores - expected[:, None]))
+    likely = np.exp(scores - expected[:, None])
+    agreement.close(bags_triton.likely(*parts, found), likely)
+    shares = rng.normal(size=n)
+    sums = bags_triton.expected(*parts, found, there(shares))
+    for one, other in zip(
+        sums, (likely @ weight, likely.T @ (shares[:, None] * latent), likely.T @ shares), strict=True
+    ):
+        agreement.close(one, other)
 
 
 @pytest.mark.skipif(DEVICE == "cpu", reason="needs a CUDA device")
