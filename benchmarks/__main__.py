@@ -21,6 +21,7 @@ CPU = (
     "linear_learner",
     "pca",
     "factorization_machines",
+    "ntm",
     "randomcutforest",
     "xgboost",
     "blazingtext",
@@ -62,6 +63,7 @@ def cuda(folder: Path) -> int:
         kmeans_cuda,
         knn_cuda,
         linear_learner_cuda,
+        ntm_cuda,
         pca_cuda,
         randomcutforest_cuda,
     )
@@ -76,6 +78,7 @@ def cuda(folder: Path) -> int:
     factorization_machines_cuda.cuda(folder)
     knn_cuda.cuda(folder)
     linear_learner_cuda.cuda(folder)
+    ntm_cuda.cuda(folder)
     pca_cuda.cuda(folder)
     randomcutforest_cuda.cuda(folder)
     return tested.returncode

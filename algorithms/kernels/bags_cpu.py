@@ -21,7 +21,7 @@ from algorithms.kernels.threads import ALONE, in_parts
 
 RUNS = 8
 CELLS = 1 << 17  # scores of a block, 512 KiB
-KEPT = RUNS * CELLS  # scores up to which the gradient finds their powers where they were left
+KEPT = 2 * CELLS  # scores up to which the gradient finds their powers where they were left
 
 _NOWHERE = np.float32(-1e30)  # the bias of a word that is none
 
@@ -134,7 +134,7 @@ def _quietly(part: Callable[[int, int], None]) -> Callable[[int, int], None]:
 
 
 def _runs(words: int) -> list[tuple[int, int]]:
-    size = max(-(-words // (RUNS * LANES)) * LANES, 128)
+    size = max(-(-words // (RUNS * LANES)) * LANES, 512)
     return [(start, min(start + size, words)) for start in range(0, words, size)]
 
 

@@ -36,7 +36,7 @@ def optimizer(name: str, parameters: Iterable[Tensor], rate: float) -> torch.opt
 
 
 class Adadelta(torch.optim.Optimizer):
-    """Takes dense gradients, and sparse ones that hold rows.
+    """Takes gradients that are dense, or hold rows of distinct numbers; of one parameter always of one kind.
 
     A row without a gradient does not move, and both its means shrink by rho: that is made up for when it
     next has one, from the number of steps since (`stepped`, a row each).
@@ -57,22 +57,23 @@ class Adadelta(torch.optim.Optimizer):
         parameters = [parameter for group in self.param_groups for parameter in group["params"]]
         for place, values in state_dict["state"].items():
             own = self.state[parameters[place]]
-            own |= {name: values[name].to(own[name].device, copy=True) for name in ("stepped", "count")}
+            for name in {"stepped", "count"} & values.keys():
+                own[name] = values[name].to(own[name].device, copy=True)
 
     def _move(self, parameter: Tensor, gradient: Tensor) -> None:
         state = self.state[parameter]
         if not state:
             state["squares"] = torch.zeros_like(parameter)
             state["steps"] = torch.zeros_like(parameter)
-            state["stepped"] = torch.zeros(len(parameter), dtype=torch.int64, device=parameter.device)
-            state["count"] = torch.zeros((), dtype=torch.int64)
-        state["count"] += 1
-        count = int(state["count"])
-        squares, steps, stepped = state["squares"], state["steps"], state["stepped"]
+            if gradient.is_sparse:
+                state["stepped"] = torch.zeros(len(parameter), dtype=torch.int64, device=parameter.device)
+                state["count"] = torch.zeros((), dtype=torch.int64)
+        squares, steps = state["squares"], state["steps"]
         if not gradient.is_sparse:
             _step(parameter, squares, steps, gradient.contiguous())
-            stepped.fill_(count)
             return
+        state["count"] += 1
+        count, stepped = int(state["count"]), state["stepped"]
         rows, values = gradient._indices()[0], gradient._values()
         shrunk = (RHO ** (count - 1 - stepped[rows]).double()).float()
         _step_rows(parameter, squares, steps, rows, shrunk, values)
