@@ -23,7 +23,7 @@ MODULES: dict[str, str | None] = {
     "image-classification": None,
     "semantic-segmentation": None,
     "randomcutforest": "algorithms.random_cut_forest",
-    "ntm": None,
+    "ntm": "algorithms.ntm",
     "lda": None,
     "knn": "algorithms.knn",
     "kmeans": "algorithms.kmeans",

@@ -22,6 +22,7 @@ CPU = (
     "pca",
     "factorization_machines",
     "ipinsights",
+    "ntm",
     "randomcutforest",
     "xgboost",
     "xgboost_serving",
@@ -65,6 +66,7 @@ def cuda(folder: Path) -> int:
         kmeans_cuda,
         knn_cuda,
         linear_learner_cuda,
+        ntm_cuda,
         pca_cuda,
         randomcutforest_cuda,
         xgboost_cuda,
@@ -82,6 +84,7 @@ def cuda(folder: Path) -> int:
     ipinsights_cuda.cuda(folder)
     knn_cuda.cuda(folder)
     linear_learner_cuda.cuda(folder)
+    ntm_cuda.cuda(folder)
     pca_cuda.cuda(folder)
     randomcutforest_cuda.cuda(folder)
     xgboost_cuda.cuda(folder)

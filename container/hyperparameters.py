@@ -142,6 +142,8 @@ class FieldSpec:
     @property
     def choices(self) -> list[str | int] | None:
         """The words to choose from; None where `auto` is the only one beside a number."""
+        if self.type == "boolean":
+            return ["true", "false"]
         words = self.domain.words or (self.domain.items.words if self.domain.items else ())
         return list(words) if words and words != ("auto",) else None
 

@@ -167,9 +167,9 @@ class Loop:
             if self._rule is None or metric.name != self._watched:
                 continue
             verdict = self._rule.update(metric.value)
-            if verdict == "best":
+            if verdict in ("best", "last"):
                 self._checkpoints.save_best(self._learner.state_dict())
-            elif verdict == "stop":
+            if verdict in ("stop", "last"):
                 log.info("Early stopping: %s has not improved any more", self._watched)
                 self._position = replace(self._position, over=True)
 

@@ -252,7 +252,7 @@ def test_the_schema_says_what_the_model_declares() -> None:
         ("json-list", None, None, False, ["msd", "ssd"], ["msd"]),
         ("json-list", 1, None, False, None, []),
         ("json-list", None, None, False, None, []),
-        ("boolean", None, None, False, None, True),
+        ("boolean", None, None, False, ["true", "false"], True),
         ("integer", 0, None, False, None, None),
         ("string", None, None, False, None, ""),
         ("float", 0, None, False, None, 1.0),

@@ -1,0 +1,93 @@
+"""The artifact of AWS's image: a ZIP `model_algo-N` of each host, of meta.json, symbol.json and params.
+
+params holds enc_0_weight (first layer, words), ..., mean_*, logsigma_* and projection_weight (words, topics),
+whose column k is topic k. Hosts were trained asynchronously, so theirs differ: the first one's is taken.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from algorithms import mxnet_archive
+from algorithms.errors import UserError
+from algorithms.mxnet_archive import Archive
+from algorithms.ntm.parameters import AWS, Parameters
+
+ACTIVATIONS = ("sigmoid", "tanh", "relu")
+NORMALIZED = ("gamma", "beta", "moving_mean", "moving_var")
+
+find = mxnet_archive.find
+
+
+def read(path: Path) -> Parameters:
+    """Read an archive. Raises UserError that says what is missing, ill-shaped or not finite."""
+    archive = mxnet_archive.read(path)
+    normalized = sorted(name for name in archive.arrays if name.endswith(NORMALIZED))
+    if normalized:
+        raise UserError(
+            f"{path} was trained with batch_norm: how AWS's image applies {normalized[0]} is not known; "
+            "train it anew here, or with batch_norm=false"
+        )
+    arrays = {name: array for name, array in archive.arrays.items() if isinstance(array, np.ndarray)}
+    return Parameters.of(arrays, AWS, _activation(archive), str(path))
+
+
+def write(path: Path, own: Parameters, hyperparameters: Mapping[str, Any]) -> None:
+    """Write an archive as AWS's image does."""
+    meta = {
+        "version": 1,
+        "training_parameters": {
+            name: value if isinstance(value, str) else json.dumps(value)
+            for name, value in hyperparameters.items()
+        },
+    }
+    documents = {"meta.json": meta, "symbol.json": _graph(own)}
+    mxnet_archive.write(path, "params", own.arrays(AWS), documents)
+
+
+def _activation(archive: Archive) -> str:
+    """From the first activation of the network, else from the training parameters; sigmoid is the default."""
+    graph, meta = archive.documents.get("symbol.json"), archive.documents.get("meta.json")
+    nodes = graph.get("nodes") if isinstance(graph, dict) else None
+    told: list[object] = []
+    for node in nodes if isinstance(nodes, list) else []:
+        if isinstance(node, dict):
+            attributes = node.get("attrs") or node.get("param") or node.get("attr")
+            found = attributes.get("act_type") if isinstance(attributes, dict) else None
+            told += [found, node.get("op")]
+    given = meta.get("training_parameters") if isinstance(meta, dict) else None
+    if isinstance(given, dict):
+        told.insert(0, given.get("encoder_layers_activation"))
+    return next((word for word in told if isinstance(word, str) and word in ACTIVATIONS), "sigmoid")
+
+
+def _graph(own: Parameters) -> dict[str, Any]:
+    """The encoder, from counts to mu, as MXNet would run it."""
+    nodes: list[dict[str, Any]] = []
+
+    def add(op: str, name: str, inputs: tuple[int, ...] = (), **attributes: object) -> int:
+        attrs = {key: str(value) for key, value in attributes.items()}
+        nodes.append({"op": op, "name": name, "attrs": attrs, "inputs": [[node, 0, 0] for node in inputs]})
+        return len(nodes) - 1
+
+    def connected(name: str, source: int, hidden: int) -> int:
+        weight, bias = add("null", f"{name}_weight"), add("null", f"{name}_bias")
+        return add("FullyConnected", name, (source, weight, bias), num_hidden=hidden)
+
+    last = add("null", "data")
+    for number, (weight, _) in enumerate(own.encoder):
+        last = connected(f"enc_{number}", last, len(weight))
+        last = add("Activation", f"enc_{number}_act", (last,), act_type=own.activation)
+    mean = connected("mean", last, own.topics)
+    return {
+        "nodes": nodes,
+        "arg_nodes": [place for place, node in enumerate(nodes) if node["op"] == "null"],
+        "node_row_ptr": list(range(len(nodes) + 1)),
+        "heads": [[mean, 0, 0]],
+        "attrs": {"mxnet_version": ["int", 10301]},
+    }

@@ -1,0 +1,37 @@
+"""Documents as word counts: what is wrong with them, and which are empty."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from algorithms.errors import UserError
+from algorithms.records import Records
+
+
+def counts(batch: Records, words: int) -> csr_array:
+    """The counts (n, words) float32 of a batch, dense or sparse, without zeros that are stored. Raises
+    UserError naming a record that is of another width or holds a negative number."""
+    if batch.width != words:
+        raise UserError(
+            f"{batch.where(0)} has {batch.width} values, but the vocabulary has {words} words (feature_dim)"
+        )
+    found = csr_array(batch.features)
+    if not found.nnz or found.data.min() > 0:
+        return found
+    place = int(np.argmin(found.data))
+    if found.data[place] < 0:
+        row = int(np.searchsorted(found.indptr, place, side="right")) - 1
+        raise UserError(
+            f"{batch.where(row)} holds {found.data[place]:g} for word {found.indices[place]} (counted from "
+            "0); expected how often each word occurs, 0 or more"
+        )
+    found = found.copy()
+    found.eliminate_zeros()
+    return found
+
+
+def occupied(found: csr_array) -> csr_array:
+    """The documents that hold a word."""
+    there = np.diff(found.indptr) > 0
+    return found if there.all() else found[np.flatnonzero(there)]

@@ -1,0 +1,125 @@
+"""A trained topic model: the topics of documents, and artifacts of ours and of AWS's image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from algorithms import artifact
+from algorithms.base import Columns
+from algorithms.errors import UserError
+from algorithms.ntm import aws
+from algorithms.ntm.counts import counts
+from algorithms.ntm.parameters import OURS, Parameters
+from algorithms.ntm.topics import Topics
+from algorithms.records import Records
+
+SLUG = "ntm"
+SHARED = 2 << 30  # bytes of parameters up to which they are written for AWS's readers too
+LEAST = -80.0  # of a logit below the largest: what is smaller would be no positive float32
+
+
+class Model:
+    """Gives the weights of the topics in each document: softmax(mu), without sampling.
+
+    topics: what `topics.txt` says; None: of a model that was loaded.
+    Answers are computed by NumPy on any device: their cost is that of reading the rows of a few words.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        topics: Topics | None = None,
+        hyperparameters: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.parameters = parameters
+        self.topics = topics
+        self.hyperparameters = dict(hyperparameters or {})
+
+    @property
+    def width(self) -> int:
+        return self.parameters.words
+
+    def predict(self, batch: Records, options: Mapping[str, str]) -> Columns:
+        """`topic_weights`, (n, topics) float32, positive, a row's sum is 1. Dense rows are taken as sparse
+        ones, so every format has the same answer."""
+        return {"topic_weights": _softmax(self.encode(counts(batch, self.width)))}
+
+    def encode(self, found: csr_array) -> np.ndarray:
+        """mu, (n, topics) float32, of counts (n, words)."""
+        (weight, bias), *others = self.parameters.encoder
+        words, places = np.unique(found.indices, return_inverse=True)
+        shape = (found.shape[0], len(words))
+        few = csr_array((found.data, places.astype(found.indptr.dtype), found.indptr), shape=shape)
+        with np.errstate(over="ignore", invalid="ignore"):
+            pi = _activate(few @ np.ascontiguousarray(weight[:, words].T) + bias, self.parameters.activation)
+            for weight, bias in others:
+                pi = _activate(pi @ weight.T + bias, self.parameters.activation)
+            weight, bias = self.parameters.mu
+            mu: np.ndarray = pi @ weight.T + bias
+        if not np.isfinite(mu).all():
+            row = int(np.argmin(np.isfinite(mu).all(axis=1)))
+            raise UserError(f"document {row + 1} has counts so large that its topics are beyond float32")
+        return mu
+
+    def save(self, folder: Path) -> None:
+        """Write model.safetensors, model.json, topics.txt, vocab.txt where it was given, and AWS's file where
+        that does not get too large."""
+        arrays = self.parameters.arrays(OURS)
+        hyperparameters = self.hyperparameters | {"encoder_layers_activation": self.parameters.activation}
+        facts = self.topics.facts() if self.topics else None
+        artifact.write(folder, SLUG, arrays, hyperparameters, facts)
+        if self.topics:
+            self.topics.save(folder)
+        if sum(array.nbytes for array in arrays.values()) <= SHARED:
+            aws.write(folder / "model_algo-1", self.parameters, hyperparameters)
+
+
+def load(folder: Path, device: str) -> Model:
+    """Load an artifact of ours, or else one of AWS's. Raises UserError that says what is wrong with it."""
+    if artifact.exists(folder):
+        held = artifact.read(folder, SLUG)
+        activation = held.hyperparameters.get("encoder_layers_activation")
+        if activation not in aws.ACTIVATIONS:
+            raise UserError(
+                f"{folder / artifact.DESCRIPTION}: encoder_layers_activation is {activation!r}; expected one "
+                f"of {', '.join(aws.ACTIVATIONS)}"
+            )
+        parameters = Parameters.of(held.arrays, OURS, activation, str(folder / artifact.ARRAYS))
+        return Model(parameters, hyperparameters=held.hyperparameters)
+    found = aws.find(folder)
+    if found is None:
+        held_files = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) if folder.is_dir() else ""
+        raise UserError(
+            f"{folder} holds no topic model: expected model.json with model.safetensors, or AWS's ZIP "
+            f"model_algo-1; found {held_files or 'nothing'}"
+        )
+    return Model(aws.read(found))
+
+
+def recognises(folder: Path) -> bool:
+    """Is this what AWS's image writes: a ZIP with an encoder and a projection?"""
+    found = aws.find(folder)
+    try:
+        return found is not None and aws.read(found) is not None
+    except UserError:
+        return False
+
+
+def _activate(values: np.ndarray, name: str) -> np.ndarray:
+    found: np.ndarray
+    if name == "sigmoid":
+        found = np.reciprocal(1 + np.exp(-values))
+    else:
+        found = np.tanh(values) if name == "tanh" else np.maximum(values, 0)
+    return found
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(np.maximum(logits - logits.max(axis=1, keepdims=True), LEAST))
+    found: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
+    return found

@@ -1,0 +1,61 @@
+"""Short ways to train topic models in tests, and documents of planted topics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from algorithms.base import Cluster, Metric, Setting, Source
+from algorithms.ntm import ALGORITHM
+from algorithms.ntm.learner import Learner
+from algorithms.records import Records
+from container.cluster import Alone
+
+
+def learner(
+    words: int,
+    *,
+    seed: int = 0,
+    cluster: Cluster | None = None,
+    channels: tuple[str, ...] = ("train",),
+    auxiliary: Source | None = None,
+    **given: Any,
+) -> Learner:
+    settings = {"num_topics": 4, "mini_batch_size": 32} | given
+    hyperparameters = ALGORITHM.hyperparameters(feature_dim=words, **settings)
+    given_channels = {"auxiliary": auxiliary} if auxiliary else {}
+    setting = Setting(
+        hyperparameters, cluster or Alone(), "cpu", seed, channels=channels, auxiliary=given_channels
+    )
+    return Learner(setting)
+
+
+def batches(counts: csr_array, size: int) -> Iterator[Records]:
+    for start in range(0, counts.shape[0], size):
+        yield Records(counts[start : start + size])
+
+
+def absorb(state: Learner, counts: csr_array, epochs: int = 1) -> list[Metric]:
+    """Train; the metrics of the last epoch."""
+    found: list[Metric] = []
+    for _ in range(epochs):
+        for batch in batches(counts, state.hyperparameters.mini_batch_size):
+            state.update(batch)
+        found = list(state.end_round())
+    return found
+
+
+def documents(
+    n: int = 300, words: int = 60, topics: int = 4, *, length: int = 40, seed: int = 0
+) -> tuple[csr_array, np.ndarray]:
+    """Counts (n, words) and mixtures (n, topics): each topic has its own run of words, a document one or two
+    topics."""
+    rng = np.random.default_rng(seed)
+    mixtures = rng.dirichlet(np.full(topics, 0.1), n)
+    of_topics = np.kron(np.eye(topics), np.full(words // topics, topics / words))
+    chances = mixtures @ of_topics
+    counts = rng.multinomial(length, chances / chances.sum(axis=1, keepdims=True))
+    return csr_array(counts.astype(np.float32)), mixtures
