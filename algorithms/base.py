@@ -92,6 +92,7 @@ class MetricSpec:
     objective: Literal["Minimize", "Maximize"] | None = None
     when: str = ""
     regex: str = ""  # the published one, where the line alone does not tell it
+    scored: bool = True  # of a final model, print it in the form `#test_score (algo-1) : ('msd', 0.5)` too
 
 
 # What the container itself prints of every job, and the formats in which tables come and go.
