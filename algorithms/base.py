@@ -352,7 +352,8 @@ class Algorithm:
     follows_request: bool = False  # answers come in the request's content type, whatever Accept says
     encode: Callable[[Columns, str, Answer], bytes | None] | None = None  # (.., media, ..) None: as others do
     logged_as: str = ""  # the name of AWS's implementation in `#metrics` lines; "": the title
-    picture: Callable[[Any, np.ndarray, Path], str] | None = None  # draws rows as a model sees them: a PNG
+    # Draws a batch (of a table: its dense rows) as a model sees it, as a PNG; returns what to say of it.
+    picture: Callable[[Any, Any, Path], str] | None = None
 
     def channel(self, name: str) -> ChannelSpec | None:
         return next((spec for spec in self.channels if spec.name == name), None)

@@ -23,8 +23,8 @@ from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
 
 SERIES = (
     "One series a record: start (YYYY-MM-DD HH:MM:SS), target (numbers; null or NaN where one is missing), "
-    "cat (whole numbers from 0 on) and dynamic_feat (lists as long as target) where there are such. JSON lines "
-    "(.json, .jsonl, .json.gz) or Parquet, in any folder below."
+    "cat (whole numbers from 0 on) and dynamic_feat (lists as long as target) where there are such. JSON "
+    "lines (.json, .jsonl, .json.gz) or Parquet, in any folder below."
 )
 FORMATS = ("application/jsonlines", "json", "json.gz", "parquet", "auto")
 
@@ -143,5 +143,6 @@ ALGORITHM = Algorithm(
     default_request="application/json",
     decode=_decode,
     encode=_encode,
+    follows_request=True,
     picture=_picture,
 )

@@ -52,15 +52,17 @@ def _described(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[H
         raise ValueError(f"there are no LSTM layers among its arrays {', '.join(sorted(arrays))}")
     tables = [name for name in arrays if name.startswith("embed_")]
     likelihoods = {name.lower(): name for name in get_args(Likelihood)}
-    parameters = Hyperparameters(
-        context_length=config["train_length"] - lags,  # it counts the steps that only lags reach
-        prediction_length=config["prediction_length"],
-        time_freq=config["time_freq"],
-        likelihood=likelihoods.get(str(config["likelihood"]).lower(), config["likelihood"]),
-        num_cells=arrays[recurrent[0]].shape[-1],
-        num_layers=len(recurrent),
-        embedding_dimension=arrays[tables[0]].shape[-1] if tables else 1,
-        epochs=1,
+    parameters = Hyperparameters.model_validate(
+        {
+            "context_length": config["train_length"] - lags,  # it counts the steps that only lags reach
+            "prediction_length": config["prediction_length"],
+            "time_freq": config["time_freq"],
+            "likelihood": likelihoods.get(str(config["likelihood"]).lower(), config["likelihood"]),
+            "num_cells": arrays[recurrent[0]].shape[-1],
+            "num_layers": len(recurrent),
+            "embedding_dimension": arrays[tables[0]].shape[-1] if tables else 1,
+            "epochs": 1,
+        }
     )
     cardinality = tuple(arrays[f"embed_{number}_weight"].shape[0] for number in range(len(tables)))
     # The mean of the training values is not kept: a window without observations has no other scale than 1.

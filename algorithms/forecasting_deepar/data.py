@@ -74,7 +74,11 @@ class Training:
         self._seed = seed
         self._dealt = dealt
         self._sharded = sharded
-        starts = np.maximum(series.lengths - parameters.prediction_length + 1, 0)
+        # A forecast begins behind a whole context, where the series is long enough for one: windows that are
+        # mostly padding are so hard that they drown the others' gradients.
+        last = series.lengths - parameters.prediction_length
+        self._first = np.clip(last, 0, parameters.context_length)
+        starts = np.maximum(last - self._first + 1, 0)  # places where it may begin
         self._ends = np.cumsum(starts)
         self._used = int((starts > 0).sum())
         short = len(series) - self._used
@@ -106,7 +110,7 @@ class Training:
         rank, hosts = self._dealt
         places = places[rank::hosts]
         which = np.searchsorted(self._ends, places, side="right")
-        at = places - np.concatenate([[0], self._ends])[which]
+        at = places - np.concatenate([[0], self._ends])[which] + self._first[which]
         for start in range(0, len(places), self.size):
             taken = slice(start, start + self.size)
             yield Draw(self.series, which[taken], at[taken], self._sharded)
@@ -117,7 +121,7 @@ def rule(series: int, size: int) -> tuple[int, float]:
     if series >= BATCHES * size:
         return 1, 1.0
     passes = math.ceil(BATCHES * size / series)
-    return passes, BATCHES * size / (passes * series)
+    return passes, BATCHES * size / series / passes
 
 
 class Scored:
@@ -129,7 +133,7 @@ class Scored:
         long = np.flatnonzero(series.lengths >= self._horizon)
         if len(long) < len(series):
             log.warning(
-                "%d of %d series of the test channel are shorter than prediction_length=%d and are not scored",
+                "%d of %d test series are shorter than prediction_length=%d and are not scored",
                 len(series) - len(long), len(series), self._horizon,
             )  # fmt: skip
         self._mine = long[setting.cluster.rank :: setting.cluster.size]

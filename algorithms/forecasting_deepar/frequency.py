@@ -53,7 +53,7 @@ class Frequency:
         multiple = int(found[1] or 1) if found else 0
         if unit not in UNITS or not multiple:
             raise UserError(
-                f"time_freq='{text}' is unknown: it must be one of {', '.join(UNITS)} (month, week, day, hour, "
+                f"time_freq='{text}' is unknown: expected one of {', '.join(UNITS)} (month, week, day, hour, "
                 "minute), with a whole number before it or none, as in H, 2H or 15min"
             )
         return cls(unit, multiple)

@@ -31,7 +31,7 @@ class Hyperparameters(base.Hyperparameters):
     )
     prediction_length: int = Field(ge=1, description="Forecast horizon, in steps; part of the model.")
     time_freq: str = Field(
-        description="M, W, D, H or min, with a whole number before it or none: H, 2H, 5min. It determines lags "
+        description="M, W, D, H or min, with a whole number before it or none: H, 2H, 5min. It decides lags "
         "and calendar features."
     )
     cardinality: tuple[int, ...] | Literal["auto", "ignore", ""] = Field(
@@ -49,7 +49,7 @@ class Hyperparameters(base.Hyperparameters):
     )
     early_stopping_patience: Annotated[int, Field(ge=1)] | None = Field(
         None,
-        description="Stop after so many epochs without a lower training loss and return to the best; empty: off.",
+        description="Stop after so many epochs without a lower training loss, return to the best; empty: off.",
     )
     embedding_dimension: int = Field(
         10, ge=1, description="Width of the embedding of each cat.", json_schema_extra=_tunable(1, 50)
@@ -68,7 +68,9 @@ class Hyperparameters(base.Hyperparameters):
         "a number: use them and check that there are so many.",
         json_schema_extra={"deviation": "that it may be a positive integer is told by its type"},
     )
-    num_eval_samples: int = Field(100, ge=1, description="Sample paths a series by which the test channel is scored.")
+    num_eval_samples: int = Field(
+        100, ge=1, description="Sample paths a series by which the test channel is scored."
+    )
     num_layers: int = Field(2, ge=1, description="Recurrent layers.", json_schema_extra=_tunable(1, 8))
     test_quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         DECILES,
@@ -91,7 +93,9 @@ class Hyperparameters(base.Hyperparameters):
     @classmethod
     def _sizes(cls, value: object) -> object:
         if isinstance(value, tuple) and (not value or min(value) < 1):
-            raise ValueError(f"cardinality={list(value)} must hold, for each cat, the number of its values (>= 1)")
+            raise ValueError(
+                f"cardinality={list(value)} must hold, for each cat, the number of its values (>= 1)"
+            )
         return value
 
     @field_validator("test_quantiles")

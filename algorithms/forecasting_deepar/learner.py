@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ log = logging.getLogger("optml")
 FEWEST = 300  # observations
 LONGEST_GRADIENT = 10.0
 PLATEAU = 10  # epochs without a better loss after which the learning rate is halved
+FORGOTTEN = 0.05  # of the running mean of the parameters, by an update
 SLOWEST = 5e-5  # learning rate that is not halved any more
 EVERY = 5  # batches between two lines of the log
 
@@ -90,6 +92,7 @@ class Learner:
         self.facts: Facts | None = None
         self.network: Network | None = None
         self.progress = Progress(rate=parameters.learning_rate)
+        self._mean: dict[str, Tensor] = {}  # the parameters' running mean, which is the model
         self._clock = Clock()
         self._final: Model | None = None
         if parameters.early_stopping_patience:
@@ -124,6 +127,9 @@ class Learner:
         norm = torch.nn.utils.clip_grad_norm_(weights, LONGEST_GRADIENT)
         if torch.isfinite(norm):
             self.network.step()
+            torch._foreach_lerp_(
+                list(self._mean.values()), [weight.detach() for weight in weights], FORGOTTEN
+            )
         else:
             log.warning("An update was left out: its gradient is %s", norm.item())
 
@@ -157,7 +163,9 @@ class Learner:
             return torch.rand(shape, generator=generator, device=self.setting.device) < rate
         # The same in a tenth of the time: two random bytes each.
         seed = int(torch.randint(1 << 62, (1,), generator=generator))
-        numbers = np.frombuffer(np.random.Generator(np.random.SFC64(seed)).bytes(2 * int(np.prod(shape))), np.uint16)
+        numbers = np.frombuffer(
+            np.random.Generator(np.random.SFC64(seed)).bytes(2 * int(np.prod(shape))), np.uint16
+        )
         return torch.from_numpy((numbers < round(rate * (1 << 16))).reshape(shape))
 
     def _imputed(self, windows: Windows) -> Windows:
@@ -190,7 +198,8 @@ class Learner:
             raise UserError(
                 f"the training series have {observations} observations in all; at least {FEWEST} are needed"
             )
-        sizes = np.max([each[4:] for each in told_by_all], axis=0).astype(int).tolist()
+        total, squares = np.sum([each[4:6] for each in told_by_all], axis=0) / max(count, 1)
+        sizes = np.max([each[6:] for each in told_by_all], axis=0).astype(int).tolist()
         parameters = self.parameters
         if parameters.cardinality == "auto" and sizes:
             log.info("[cardinality=auto] Inferred value of cardinality=%s from dataset.", sizes)
@@ -200,16 +209,19 @@ class Learner:
             sizes = list(parameters.cardinality)
         if not absolute:
             log.warning("All training values are zero: they are not scaled")
-        self._make(Facts(tuple(sizes), dynamics, float(absolute / count) if absolute else 1.0))
+        deviation = math.sqrt(max(squares - total**2, 0.0))
+        outputs = likelihoods.beginning(parameters.likelihood, total, deviation)
+        self._make(Facts(tuple(sizes), dynamics, float(absolute / count) if absolute else 1.0), outputs)
 
-    def _make(self, facts: Facts) -> None:
+    def _make(self, facts: Facts, outputs: Mapping[str, float]) -> None:
         frequency = self.shape.frequency
         with seeded(self.setting.seed):
-            module = DeepAR(self.parameters, facts, len(frequency.names), len(frequency.lags))
+            module = DeepAR(self.parameters, facts, len(frequency.names), len(frequency.lags), outputs)
         module.to(self.setting.device)
         optimizer = torch.optim.Adam(module.parameters(), lr=self.progress.rate)
         self.facts = facts
         self.network = Network(module, optimizer, self.setting)
+        self._mean = {name: weight.detach().clone() for name, weight in module.named_parameters()}
 
     def _note(self, loss: float) -> list[Metric]:
         """Every fifth batch, the loss since the line before."""
@@ -222,9 +234,17 @@ class Learner:
         if number % EVERY:
             return []
         recent = progress.recent_total / progress.recent
-        log.info("Epoch[%d] Batch[%d] avg_epoch_loss=%f", progress.epoch, number, progress.total / progress.batches)
+        log.info(
+            "Epoch[%d] Batch[%d] avg_epoch_loss=%f", progress.epoch, number, progress.total / progress.batches
+        )
         if number:  # as AWS's image, which measures from here on
-            log.info("Epoch[%d] Batch [%d]\tSpeed: %.2f samples/sec\tloss=%f", progress.epoch, number, self._clock.speed(), recent)
+            log.info(
+                "Epoch[%d] Batch [%d]\tSpeed: %.2f samples/sec\tloss=%f",
+                progress.epoch,
+                number,
+                self._clock.speed(),
+                recent,
+            )
             progress.recent, progress.recent_total = 0, 0.0
         else:
             self._clock = Clock()
@@ -259,8 +279,8 @@ class Learner:
             group["lr"] = self.progress.rate
 
     def evaluate(self, channel: str, batches: Iterable[Series]) -> Iterable[Metric]:
-        """Scores the final model; where the channel does not fit it, says so and scores nothing, for the model
-        is worth more than its score."""
+        """Score the final model; where the channel does not fit it, say so and score nothing, for the model is
+        worth more than its score."""
         assert self._final is not None
         parameters, host = self.parameters, self.setting.cluster.host
         log.info("Evaluating model accuracy on testset using %d samples", parameters.num_eval_samples)
@@ -312,24 +332,34 @@ class Learner:
         if self.network is None or self.facts is None:
             return state
         facts = self.facts
-        return state | self.network.state_dict() | {
-            "cardinality": np.array(facts.cardinality, np.int64),
-            "facts": np.array([facts.dynamics, facts.scale], np.float64),
-        }
+        return (
+            state
+            | {f"mean.{name}": array for name, array in self._means().items()}
+            | self.network.state_dict()
+            | {
+                "cardinality": np.array(facts.cardinality, np.int64),
+                "facts": np.array([facts.dynamics, facts.scale], np.float64),
+            }
+        )
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         self.progress = Progress.of_array(state["progress"])
         if "facts" not in state:
             return
         dynamics, scale = state["facts"].tolist()
-        self._make(Facts(tuple(state["cardinality"].tolist()), int(dynamics), scale))
+        self._make(Facts(tuple(state["cardinality"].tolist()), int(dynamics), scale), {})
         assert self.network is not None
         self.network.load_state_dict(state)
+        for name, mean in self._mean.items():
+            mean.copy_(torch.from_numpy(state[f"mean.{name}"]))
 
     def model(self) -> Model | None:
         if self.network is None or self.facts is None:
             return None
-        return Model(self.parameters, self.facts, self.network.arrays())
+        return Model(self.parameters, self.facts, self._means())
+
+    def _means(self) -> dict[str, np.ndarray]:
+        return {name: mean.cpu().numpy().copy() for name, mean in self._mean.items()}
 
     def finish(self) -> tuple[Model, Iterable[Metric]]:
         model, progress = self.model(), self.progress
@@ -346,8 +376,14 @@ class Learner:
 
 
 def _told(batch: Draw) -> np.ndarray:
-    """sharded, dynamics, sum of absolute values, observations, cardinalities: of this host's series."""
+    """What a host knows of its series: sharded, dynamics, sum of absolute values, observations, sums of the
+    values divided by their series' scale and of the squares, cardinalities."""
     series = batch.series
-    values = np.abs(series.target[series.observed], dtype=np.float64)
-    sizes = (series.cat.max(axis=0, initial=-1) + 1).astype(np.float64)
-    return np.array([batch.sharded, len(series.dynamic), values.sum(), len(values), *sizes], np.float64)
+    owner = np.repeat(np.arange(len(series)), series.lengths)[series.observed]
+    values = series.target[series.observed].astype(np.float64)
+    absolute = np.bincount(owner, np.abs(values), len(series))
+    scale = absolute / np.maximum(np.bincount(owner, minlength=len(series)), 1)
+    scaled = np.divide(values, scale[owner], out=np.zeros_like(values), where=scale[owner] > 0)
+    sizes = series.cat.max(axis=0, initial=-1) + 1
+    sums = absolute.sum(), len(values), scaled.sum(), np.square(scaled).sum()
+    return np.array([batch.sharded, len(series.dynamic), *sums, *sizes], np.float64)

@@ -41,6 +41,18 @@ def loss(likelihood: str, outputs: Tensor, scale: Tensor, target: Tensor) -> Ten
     return (target - scale * raw[0]).abs()
 
 
+def beginning(likelihood: str, mean: float, deviation: float) -> dict[str, float]:
+    """Raw outputs of a distribution that all scaled values together have, where it has a location and width:
+    a network that begins there has less to learn."""
+    if likelihood in ("negative-binomial", "beta"):
+        return {"total_count": _unsoftplus(1.0)}
+    return {"mu": mean, "sigma": _unsoftplus(min(max(deviation, 0.05), 2.0))}
+
+
+def _unsoftplus(value: float) -> float:
+    return math.log(math.expm1(value))
+
+
 def mean(likelihood: str, outputs: Tensor, scale: Tensor) -> Tensor:
     """(t, w) of raw outputs (t, w, o) and scales (w,)."""
     raw = outputs.unbind(-1)

@@ -29,7 +29,7 @@ QUANTILE = "quantile "  # how the names of their columns begin
 class Request:
     """Series to forecast, with `prediction_length` future slots each, and what is asked of them.
 
-    samples: sample paths a series.   types: of mean, quantiles, samples.   quantiles: as the request names them.
+    samples: sample paths a series.   types: of mean, quantiles, samples.   quantiles: as they are named.
     """
 
     series: Series
@@ -75,11 +75,15 @@ class Model:
 
     def predict(self, batch: Request, options: Mapping[str, str]) -> Columns:
         """Columns `mean` (n, p), `samples` (n, s, p) and, for each quantile, `quantile 0.5` (n, p)."""
+        if not len(batch):
+            return {"mean": np.empty((0, self.shape.horizon))}
         parts = []
         size = max(1, TOGETHER // (batch.samples * self.shape.steps))
         for start in range(0, len(batch), size):
             whole = len(batch) <= size
-            part = batch.series if whole else batch.series.take(np.arange(start, min(start + size, len(batch))))
+            part = (
+                batch.series if whole else batch.series.take(np.arange(start, min(start + size, len(batch))))
+            )
             parts.append(self._columns(batch, self.paths(part, batch.samples)))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -168,14 +172,20 @@ def _check(parameters: Hyperparameters, facts: Facts, arrays: Mapping[str, np.nd
         wanted[f"embed_{number}_weight"] = (size, parameters.embedding_dimension)
     for layer in range(parameters.num_layers):
         name = f"lstm_l_{layer}"
-        wanted |= {f"{name}i2h_weight": (4 * cells, cells if layer else width), f"{name}i2h_bias": (4 * cells,)}
+        wanted |= {
+            f"{name}i2h_weight": (4 * cells, cells if layer else width),
+            f"{name}i2h_bias": (4 * cells,),
+        }
         wanted |= {f"{name}h2h_weight": (4 * cells, cells), f"{name}h2h_bias": (4 * cells,)}
     for name in OUTPUTS[parameters.likelihood]:
         wanted |= {f"{name}_Noneproj_weight": (1, cells), f"{name}_Noneproj_bias": (1,)}
     for name, shape in wanted.items():
         if name not in arrays:
             held = ", ".join(sorted(arrays))
-            raise UserError(f"the model in {folder} lacks the array '{name}' of a {parameters.likelihood} network; it has {held}")
+            raise UserError(
+                f"the model in {folder} lacks the array '{name}' of a {parameters.likelihood} network; "
+                f"it has {held}"
+            )
         if arrays[name].shape != shape:
             raise UserError(
                 f"the model in {folder}: array '{name}' has shape {list(arrays[name].shape)}, expected "

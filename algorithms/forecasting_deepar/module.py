@@ -6,6 +6,7 @@ Parameters are named as in AWS's graph, so that both kinds of artifact are the s
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,9 +18,12 @@ from algorithms.kernels.lstm import recurrence
 
 
 class DeepAR(torch.nn.Module):
-    """calendar: the number of calendar features.   lags: of lags."""
+    """calendar: the number of calendar features.   lags: of lags.   outputs: where the distribution's raw
+    outputs begin, before anything is learnt (`likelihoods.beginning`)."""
 
-    def __init__(self, parameters: Any, facts: Facts, calendar: int, lags: int) -> None:
+    def __init__(
+        self, parameters: Any, facts: Facts, calendar: int, lags: int, outputs: Mapping[str, float]
+    ) -> None:
         super().__init__()
         self.layers: int = parameters.num_layers
         self.cells: int = parameters.num_cells
@@ -43,7 +47,7 @@ class DeepAR(torch.nn.Module):
         for name in self.outputs:
             weight = torch.nn.init.uniform_(torch.empty(1, self.cells), -1, 1)
             self._make(f"{name}_Noneproj_weight", weight / math.sqrt(self.cells))
-            self._make(f"{name}_Noneproj_bias", torch.zeros(1))
+            self._make(f"{name}_Noneproj_bias", torch.full((1,), outputs.get(name, 0.0)))
 
     def _make(self, name: str, values: Tensor) -> None:
         self.register_parameter(name, torch.nn.Parameter(values))
@@ -57,7 +61,7 @@ class DeepAR(torch.nn.Module):
         below = inputs
         for layer in range(self.layers):
             name = f"lstm_l_{layer}"
-            weight = self.get_parameter(f"{name}i2h_weight")
+            weight: Tensor = self.get_parameter(f"{name}i2h_weight")
             bias = self.get_parameter(f"{name}i2h_bias") + self.get_parameter(f"{name}h2h_bias")
             if layer == 0 and self.cats:
                 tables = (self.get_parameter(f"embed_{number}_weight") for number in range(self.cats))
@@ -71,5 +75,7 @@ class DeepAR(torch.nn.Module):
             zoned = None if kept is None else kept[layer]
             above = recurrence(gates, self.get_parameter(f"{name}h2h_weight"), real, zoned)
             below = above + below if layer else above
-        weight = torch.cat([self.get_parameter(f"{name}_Noneproj_weight") for name in self.outputs])
-        return linear(below, weight, torch.cat([self.get_parameter(f"{n}_Noneproj_bias") for n in self.outputs]))
+        head = torch.cat([self.get_parameter(f"{name}_Noneproj_weight") for name in self.outputs])
+        return linear(
+            below, head, torch.cat([self.get_parameter(f"{n}_Noneproj_bias") for n in self.outputs])
+        )

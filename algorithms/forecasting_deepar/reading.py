@@ -146,7 +146,9 @@ def _lines(name: str, stream: _Rejoined) -> Iterator[tuple[int, bytes]]:
         rest.append(last)
         size += len(last)
         if size > LONGEST:
-            raise UserError(f"line {number} of {name} is longer than {LONGEST >> 20} MiB; one series a line is expected")
+            raise UserError(
+                f"line {number} of {name} is longer than {LONGEST >> 20} MiB; one series a line is expected"
+            )
     yield number, b"".join(rest).removeprefix(b"\xef\xbb\xbf" if number == 1 else b"")
 
 
@@ -160,7 +162,9 @@ def _rows(name: str, stream: _Rejoined) -> Iterator[tuple[Any, Any]]:
         columns = [column for column in file.schema_arrow.names if column in FIELDS]
         for column in ("start", "target"):
             if column not in columns:
-                raise UserError(f"{name} has no column '{column}'; it has {', '.join(file.schema_arrow.names)}")
+                raise UserError(
+                    f"{name} has no column '{column}'; it has {', '.join(file.schema_arrow.names)}"
+                )
         number = 0
         for batch in file.iter_batches(batch_size=256, columns=columns):
             table = {column: batch.column(column) for column in columns}

@@ -37,7 +37,9 @@ class Configuration:
     def of(cls, given: Any, default: Configuration) -> Configuration:
         """Raises UserError that names the key."""
         if not isinstance(given, Mapping):
-            raise UserError(f'"configuration" must be an object such as {{"num_samples": 50}}, not {shown(given)}')
+            raise UserError(
+                f'"configuration" must be an object such as {{"num_samples": 50}}, not {shown(given)}'
+            )
         samples = given.get("num_samples", default.samples)
         if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
             raise UserError(f'"num_samples" is {shown(samples)}; expected a whole number from 1 on')
@@ -49,7 +51,9 @@ class Configuration:
                 raise UserError(f'"output_types" holds {shown(name)}; known are {", ".join(TYPES)}')
         quantiles = given.get("quantiles", list(default.quantiles))
         if not isinstance(quantiles, list) or not quantiles:
-            raise UserError(f'"quantiles" is {shown(quantiles)}; expected a list such as ["0.1", "0.5", "0.9"]')
+            raise UserError(
+                f'"quantiles" is {shown(quantiles)}; expected a list such as ["0.1", "0.5", "0.9"]'
+            )
         return cls(samples, tuple(types), tuple(dict.fromkeys(map(_quantile, quantiles))))
 
 
@@ -86,8 +90,8 @@ def decode(body: bytes, media: str, model: Model) -> Request:
     numbers = len(builder) * configuration.samples * parameters.prediction_length
     if numbers > MOST:
         raise UserError(
-            f"{len(builder)} series of {configuration.samples} samples are {numbers} numbers, more than {MOST}: "
-            "ask for fewer samples, or send fewer series at a time"
+            f"{len(builder)} series of {configuration.samples} samples are {numbers} numbers, more than "
+            f"{MOST}: ask for fewer samples, or send fewer series at a time"
         )
     return Request(builder.series(), configuration.samples, configuration.types, configuration.quantiles)
 
@@ -107,7 +111,7 @@ def of_environment() -> Configuration:
 
 
 def encode(columns: Columns, media: str, answer: Answer) -> bytes:
-    """`{"predictions": [{"quantiles": {...}, "samples": [...], "mean": [...]}]}`, or one such object a line."""
+    """`{"predictions": [{"quantiles": {...}, "samples": [...], "mean": [...]}]}`, or one object a line."""
     rounded = {
         name: np.round(np.ascontiguousarray(values, np.float64), DIGITS) for name, values in columns.items()
     }

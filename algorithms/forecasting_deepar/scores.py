@@ -37,8 +37,9 @@ class Total:
         truth = np.where(there, truth, 0.0).astype(np.float64)
         errors = np.where(there, paths.mean(axis=1, dtype=np.float64) - truth, 0.0)
         self._sums += np.array([np.square(errors).sum(), there.sum(), np.abs(truth).sum()])
-        for place, (q, forecast) in enumerate(zip(self._wanted, quantiles(paths, self._wanted), strict=True)):
-            short = truth - forecast
+        forecasts = quantiles(paths, self._wanted.tolist())
+        for place, q in enumerate(self._wanted):
+            short = truth - forecasts[place]
             loss = np.where(there, np.maximum(q * short, (q - 1) * short), 0.0)
             self._losses[place] += 2 * loss.sum()
 

@@ -228,7 +228,9 @@ class Builder:
             values = numbers(row, name)[: length + self.future]
             if np.isnan(values).any():
                 at = int(np.flatnonzero(np.isnan(values))[0])
-                raise ValueError(f"{name}[{at}] is missing: features need a value at every step, in the future too")
+                raise ValueError(
+                    f"{name}[{at}] is missing: features need a value at every step, in the future too"
+                )
             out[place] = values
         return out
 
@@ -277,8 +279,8 @@ def offender(series: Series, likelihood: str) -> str | None:
     number = int(np.searchsorted(series.bounds, at, side="right")) - 1
     value = float(values[at])
     return (
-        f"likelihood={likelihood} is for values {wanted}, but value {at - int(series.bounds[number])} of series "
-        f"{number} is {value:g}"
+        f"likelihood={likelihood} is for values {wanted}, but value {at - int(series.bounds[number])} of "
+        f"series {number} is {value:g}"
     )
 
 
@@ -288,7 +290,9 @@ def statistics(series: Series) -> list[str]:
     missing = len(series.target) - len(values)
     whole = len(values) > 0 and bool((values == np.floor(values)).all())
     spread = (
-        f"{values.min()}/{values.mean()}/{values.max()}" if len(values) else f"{math.nan}/{math.nan}/{math.nan}"
+        f"{values.min()}/{values.mean()}/{values.max()}"
+        if len(values)
+        else f"{math.nan}/{math.nan}/{math.nan}"
     )
     share = f"yes ({100 * missing / max(len(series.target), 1):.1f}%)" if missing else "no"
     return [

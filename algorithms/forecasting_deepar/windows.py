@@ -72,9 +72,7 @@ def gather(
     calendar = len(shape.frequency.names)
     dynamics = len(series.dynamic)
     inputs = np.empty((*place.shape, calendar + 1 + dynamics + 1 + len(lags)), np.float32)
-    inputs[..., :calendar] = shape.frequency.features(
-        series.starts[which] + shape.frequency.step * place
-    )
+    inputs[..., :calendar] = shape.frequency.features(series.starts[which] + shape.frequency.step * place)
     inputs[..., calendar] = np.log10(2.0 + np.maximum(place, 0))
     for number, feature in enumerate(series.dynamic, calendar + 1):
         inputs[..., number] = np.where(real, feature[flat], np.float32(0))
@@ -86,9 +84,9 @@ def gather(
         then = steps - lags  # (t, l)
         taken[np.broadcast_to((then >= known)[:, None], taken.shape)] = 0
         if not observed[:known][real[:known]].all():
-            for place, step in enumerate(then.T):  # (t,)
-                inside = np.flatnonzero((step >= 0) & (step < known))
-                taken[inside, :, place] *= observed[step[inside]]
+            for number, back_to in enumerate(then.T):  # (t,)
+                inside = np.flatnonzero((back_to >= 0) & (back_to < known))
+                taken[inside, :, number] *= observed[back_to[inside]]
     np.divide(taken, scale[:, None], out=inputs[..., calendar + 2 + dynamics :])
     return Windows(inputs, series.cat[which], target, observed, real, scale)
 

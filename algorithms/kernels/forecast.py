@@ -2,7 +2,7 @@
 
 Step t of a series has inputs that are known, and targets at lags of which some are not: those that fall on
 points that are missing take the mean of the network's own distribution there, those in the forecast what was
-drawn. Layers are those of `lstm.py` without zoneout; from the second on, a layer adds its input to its output.
+drawn. Layers are those of `lstm.py` without zoneout; from the second on, one adds its input to its output.
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ class Forecaster:
             hidden, cells = (np.zeros((layers * rows, stride), np.float32) for _ in range(2))
             paths = np.zeros((rows, steps.real.shape[1]), np.float32)
         else:
-            hidden, cells = (state.reshape(layers, -1, stride)[:, owner].reshape(-1, stride) for state in before[:2])
+            hidden, cells = (
+                state.reshape(layers, -1, stride)[:, owner].reshape(-1, stride) for state in before[:2]
+            )
             paths = before[2][owner]
         drawn = np.zeros(rows, np.uint64)
         if keys is not None:

@@ -57,8 +57,8 @@ def value(kind, raw, scale, drawing, keys, row):  # type: ignore[no-untyped-def]
     [
         void(
             table, table, whole, flags, flags, line_type, table, table, table, table, line_type, int64, int64,
-            whole, table, table, table, keys_type, int64, int64, boolean, table, table, table, whole, line_type,
-            int64, int64,
+            whole, table, table, table, keys_type, int64, int64, boolean, table, table, table, whole,
+            line_type, int64, int64,
         )
     ]
 )  # fmt: skip

@@ -62,7 +62,9 @@ class _Recurrence(torch.autograd.Function):
     """Padded: batches to whole fours, widths to whole cache lines."""
 
     @staticmethod
-    def forward(ctx: Any, gates: Tensor, weight: Tensor, real: Tensor, kept: Tensor | None, width: int) -> Tensor:  # type: ignore[override]
+    def forward(
+        ctx: Any, gates: Tensor, weight: Tensor, real: Tensor, kept: Tensor | None, width: int
+    ) -> Tensor:
         from algorithms.kernels import lstm_cpu
 
         steps, batch, wide = gates.shape
@@ -80,7 +82,7 @@ class _Recurrence(torch.autograd.Function):
         return hidden
 
     @staticmethod
-    def backward(ctx: Any, above: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, above: Tensor) -> Any:
         from algorithms.kernels import lstm_cpu
 
         weight, opened, cells, hidden, flags, masks = ctx.saved_tensors

@@ -1,5 +1,5 @@
-"""The recurrence of an LSTM layer on CPUs: four rows at a time through all steps, so that their state stays in
-the nearest cache. Rows are independent of one another: threads take runs of them.
+"""The recurrence of an LSTM layer on CPUs: four rows at a time through all steps, so that their state stays
+in the nearest cache. Rows are independent of one another: threads take runs of them.
 
 Widths are padded to whole cache lines (`simd.stride`); what lies beyond is zero and stays so. The four gates
 of a step stand behind one another, each padded, in the order input, forget, candidate, output.
@@ -12,7 +12,16 @@ from numba import float32, int64, types, uint8, void
 
 from algorithms.kernels import simd
 from algorithms.kernels.simd import (
-    LANES, compiled, divide, exponential, fill, least, load, multiply_add, store, zero,
+    LANES,
+    compiled,
+    divide,
+    exponential,
+    fill,
+    least,
+    load,
+    multiply_add,
+    store,
+    zero,
 )  # fmt: skip
 
 ROWS = 4
@@ -34,7 +43,9 @@ def negative(x):  # type: ignore[no-untyped-def]
 
 @compiled([_lanes(_lanes)], inline=True)
 def sigmoid(x):  # type: ignore[no-untyped-def]
-    return divide(fill(_ONE), multiply_add(exponential(least(negative(x), fill(_MOST))), fill(_ONE), fill(_ONE)))
+    return divide(
+        fill(_ONE), multiply_add(exponential(least(negative(x), fill(_MOST))), fill(_ONE), fill(_ONE))
+    )
 
 
 @compiled([_lanes(_lanes)], inline=True)
@@ -59,7 +70,12 @@ def add_product(left, row, width, right, first, out, at):  # type: ignore[no-unt
     """out[at + r] += left[row + r, :width] @ right[first : first + width], for four rows r."""
     lines = right.shape[1] // LANES
     for line in range(0, lines - 1, 2):
-        o0, o1, o2, o3 = (at * lines + line, (at + 1) * lines + line, (at + 2) * lines + line, (at + 3) * lines + line)
+        o0, o1, o2, o3 = (
+            at * lines + line,
+            (at + 1) * lines + line,
+            (at + 2) * lines + line,
+            (at + 3) * lines + line,
+        )
         a0, a1, a2, a3 = load(out, o0), load(out, o1), load(out, o2), load(out, o3)
         b0, b1, b2, b3 = load(out, o0 + 1), load(out, o1 + 1), load(out, o2 + 1), load(out, o3 + 1)
         for k in range(width):
@@ -75,7 +91,12 @@ def add_product(left, row, width, right, first, out, at):  # type: ignore[no-unt
         store(out, o0 + 1, b0), store(out, o1 + 1, b1), store(out, o2 + 1, b2), store(out, o3 + 1, b3)
     if lines & 1:
         line = lines - 1
-        o0, o1, o2, o3 = (at * lines + line, (at + 1) * lines + line, (at + 2) * lines + line, (at + 3) * lines + line)
+        o0, o1, o2, o3 = (
+            at * lines + line,
+            (at + 1) * lines + line,
+            (at + 2) * lines + line,
+            (at + 3) * lines + line,
+        )
         a0, a1, a2, a3 = load(out, o0), load(out, o1), load(out, o2), load(out, o3)
         for k in range(width):
             u = load(right, (first + k) * lines + line)
