@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.environment import RESULTS
 
-# serving needs wrk
+# serving needs wrk, forecasting_deepar a Python with GluonTS
 CPU = (
     "formats",
     "kmeans",
@@ -24,6 +24,7 @@ CPU = (
     "randomcutforest",
     "xgboost",
     "blazingtext",
+    "forecasting_deepar",
     "job",
     "serving",
 )
@@ -59,6 +60,7 @@ def cuda(folder: Path) -> int:
     from benchmarks import (
         blazingtext_cuda,
         factorization_machines_cuda,
+        forecasting_deepar_cuda,
         kmeans_cuda,
         knn_cuda,
         linear_learner_cuda,
@@ -74,6 +76,7 @@ def cuda(folder: Path) -> int:
     kmeans_cuda.cuda(folder)
     blazingtext_cuda.cuda(folder)
     factorization_machines_cuda.cuda(folder)
+    forecasting_deepar_cuda.cuda(folder)
     knn_cuda.cuda(folder)
     linear_learner_cuda.cuda(folder)
     pca_cuda.cuda(folder)

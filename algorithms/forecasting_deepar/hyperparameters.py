@@ -49,7 +49,7 @@ class Hyperparameters(base.Hyperparameters):
     )
     early_stopping_patience: Annotated[int, Field(ge=1)] | None = Field(
         None,
-        description="Stop after so many epochs without a lower training loss, return to the best; empty: off.",
+        description="Stop after so many epochs without a lower training loss, and take the best; empty: off.",
     )
     embedding_dimension: int = Field(
         10, ge=1, description="Width of the embedding of each cat.", json_schema_extra=_tunable(1, 50)

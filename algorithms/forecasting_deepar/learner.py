@@ -31,6 +31,7 @@ log = logging.getLogger("optml")
 FEWEST = 300  # observations
 LONGEST_GRADIENT = 10.0
 PLATEAU = 10  # epochs without a better loss after which the learning rate is halved
+FLAT = 1e-4  # deviation, relative to the mean, of an input that says nothing
 FORGOTTEN = 0.05  # of the running mean of the parameters, by an update
 SLOWEST = 5e-5  # learning rate that is not halved any more
 EVERY = 5  # batches between two lines of the log
@@ -212,6 +213,25 @@ class Learner:
         deviation = math.sqrt(max(squares - total**2, 0.0))
         outputs = likelihoods.beginning(parameters.likelihood, total, deviation)
         self._make(Facts(tuple(sizes), dynamics, float(absolute / count) if absolute else 1.0), outputs)
+        self._standardise(batch)
+
+    def _standardise(self, batch: Draw | None) -> None:
+        """Tell the network means and deviations of dynamic_feat. Holds a collective."""
+        assert self.facts is not None
+        dynamics = self.facts.dynamics
+        sums = np.zeros((3, dynamics))  # of values, squares, and their number
+        if batch is not None:
+            values = batch.series.dynamic.astype(np.float64)
+            count = np.full(dynamics, values.shape[1], np.float64)
+            sums += np.stack([values.sum(axis=1), np.square(values).sum(axis=1), count])
+        self.setting.cluster.all_sum(sums)
+        mean, squares = sums[:2] / sums[2]
+        deviation = np.sqrt(np.maximum(squares - mean**2, 0))
+        deviation[deviation < FLAT * (1 + np.abs(mean))] = 1
+        module = self._module()
+        columns = slice(module.before - dynamics, module.before)
+        module.get_buffer("center")[columns] = torch.from_numpy(mean)
+        module.get_buffer("spread")[columns] = torch.from_numpy(deviation)
 
     def _make(self, facts: Facts, outputs: Mapping[str, float]) -> None:
         frequency = self.shape.frequency
@@ -279,8 +299,7 @@ class Learner:
             group["lr"] = self.progress.rate
 
     def evaluate(self, channel: str, batches: Iterable[Series]) -> Iterable[Metric]:
-        """Score the final model; where the channel does not fit it, say so and score nothing, for the model is
-        worth more than its score."""
+        """Score the final model. Where the channel does not fit it, say so: no reason to lose the model."""
         assert self._final is not None
         parameters, host = self.parameters, self.setting.cluster.host
         log.info("Evaluating model accuracy on testset using %d samples", parameters.num_eval_samples)
@@ -356,7 +375,15 @@ class Learner:
     def model(self) -> Model | None:
         if self.network is None or self.facts is None:
             return None
-        return Model(self.parameters, self.facts, self._means())
+        with torch.no_grad():
+            folded = self._module().folded(self._mean)
+        arrays = {name: weight.cpu().numpy().copy() for name, weight in folded.items()}
+        return Model(self.parameters, self.facts, arrays)
+
+    def _module(self) -> DeepAR:
+        assert self.network is not None
+        assert isinstance(self.network.module, DeepAR)
+        return self.network.module
 
     def _means(self) -> dict[str, np.ndarray]:
         return {name: mean.cpu().numpy().copy() for name, mean in self._mean.items()}

@@ -68,9 +68,9 @@ def draw(model: Model, request: Request, path: Path, truth: np.ndarray | None = 
             axis.grid(axis="y", color="#e2e2e2", linewidth=0.6)
             axis.set_axisbelow(True)
             axis.tick_params(colors=MUTED)
-            locator = calendar.AutoDateLocator(maxticks=7)
+            locator = calendar.AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call]
             axis.xaxis.set_major_locator(locator)
-            axis.xaxis.set_major_formatter(calendar.ConciseDateFormatter(locator))
+            axis.xaxis.set_major_formatter(calendar.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
         figure.legend(
             *axes.flat[0].get_legend_handles_labels(), loc="outside upper right", ncols=5, frameon=False
         )

@@ -15,34 +15,39 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from algorithms.kernels import simd
 from algorithms.kernels.threads import in_parts
+
+WIDEST = 128  # cells of a layer that the kernel of the GPU takes
 
 
 def recurrence(gates: Tensor, weight: Tensor, real: Tensor, kept: Tensor | None) -> Tensor:
     """h: (t, b, n) of gates (t, b, 4 n) = W x + biases, in the order i, f, g, o.
 
     weight: (4 n, n), U.   real: (t, b) bool.   kept: (2, t, b, n) bool, units of h and of c that keep their
-    previous value; None: none do. Differentiable in `gates` and `weight`. On the CPU float32, within 1e-5 of
-    `reference`; elsewhere the same in torch's operations, any floating dtype.
+    previous value; None: none do. Differentiable in gates and weight; float32, within 1e-5 of `reference`.
     """
-    if gates.device.type != "cpu" or gates.dtype != torch.float32:
-        return reference(gates, weight, real, kept)
     steps, batch, wide = gates.shape
     width = wide // 4
-    short, pad = -batch % 4, simd.stride(width) - width
-    gates = torch.nn.functional.pad(gates.view(steps, batch, 4, width), (0, pad, 0, 0, 0, short))
-    square = torch.nn.functional.pad(weight.view(4, width, width), (0, pad, 0, pad))
-    real = torch.nn.functional.pad(real, (0, short))
+    if gates.device.type != "cpu":
+        if width > WIDEST:
+            return reference(gates, weight, real, kept)
+        hidden: Tensor = OnDevice.apply(gates, weight, real, kept)  # type: ignore[no-untyped-call]
+        return hidden
+    short, more = -batch % 4, simd.stride(width) - width
+    gates = pad(gates.view(steps, batch, 4, width), (0, more, 0, 0, 0, short))
+    square = pad(weight.view(4, width, width), (0, more, 0, more))
     if kept is not None:
-        kept = torch.nn.functional.pad(kept, (0, pad, 0, short)).float()
-    hidden: Tensor = _Recurrence.apply(gates.flatten(2), square.flatten(0, 1), real, kept, width)  # type: ignore[no-untyped-call]
+        kept = pad(kept, (0, more, 0, short)).float()
+    padded = gates.flatten(2), square.flatten(0, 1), pad(real, (0, short)), kept
+    hidden = _OnCPU.apply(*padded, width)  # type: ignore[no-untyped-call]
     return hidden[:, :batch, :width]
 
 
 def reference(gates: Tensor, weight: Tensor, real: Tensor, kept: Tensor | None) -> Tensor:
-    """The same, as it is written above."""
+    """The same, as it is written above; of any floating dtype, on any device."""
     h = gates.new_zeros(gates.shape[1], weight.shape[1])
     c = torch.zeros_like(h)
     out = []
@@ -58,7 +63,28 @@ def reference(gates: Tensor, weight: Tensor, real: Tensor, kept: Tensor | None) 
     return torch.stack(out)
 
 
-class _Recurrence(torch.autograd.Function):
+class OnDevice(torch.autograd.Function):
+    """By Triton's kernels."""
+
+    @staticmethod
+    def forward(ctx: Any, gates: Tensor, weight: Tensor, real: Tensor, kept: Tensor | None) -> Tensor:
+        from algorithms.kernels import lstm_triton
+
+        hidden: Tensor
+        opened, cells, hidden = lstm_triton.forward(gates.contiguous(), weight.contiguous(), real, kept)
+        ctx.save_for_backward(weight, real, kept, opened, cells, hidden)
+        return hidden
+
+    @staticmethod
+    def backward(ctx: Any, above: Tensor) -> Any:
+        from algorithms.kernels import lstm_triton
+
+        weight, real, kept, opened, cells, hidden = ctx.saved_tensors
+        below = lstm_triton.backward(weight.contiguous(), above, real, kept, opened, cells)
+        return below, _pull(below, hidden), None, None
+
+
+class _OnCPU(torch.autograd.Function):
     """Padded: batches to whole fours, widths to whole cache lines."""
 
     @staticmethod
@@ -94,8 +120,12 @@ class _Recurrence(torch.autograd.Function):
             _rows(cells), scratch[0], scratch[1], _rows(below),
         )  # fmt: skip
         _by_fours(lambda start, stop: lstm_cpu.backward(*given, start, stop), batch, 2 * steps * wide * wide)
-        pull = below[1:].flatten(0, 1).T @ hidden[:-1].flatten(0, 1)
-        return below, pull, None, None, None
+        return below, _pull(below, hidden), None, None, None
+
+
+def _pull(below: Tensor, hidden: Tensor) -> Tensor:
+    """The gradient of U: each step's gates pull at the state before it."""
+    return below[1:].flatten(0, 1).T @ hidden[:-1].flatten(0, 1)
 
 
 def _by_fours(work: Any, batch: int, size: int) -> None:

@@ -176,7 +176,7 @@ def test_two_hosts_train_one_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("records", "given", "problem"),
     [
-        ([{"start": START, "target": [1, 2, 3]}] * 20, {}, "have 60 observations in all; at least 300"),
+        ([{"start": START, "target": [1, 2, 3, 4]}] * 20, {}, "have 80 observations in all; at least 300"),
         ([{"start": START + "Z", "target": [1]}], {}, "line 1 of train/deep/er/series.json"),
         (waves(), {"time_freq": "S"}, "expected one of M, W, D, H, min"),
         (waves(), {"likelihood": "beta"}, "likelihood=beta is for values from 0 to 1"),
