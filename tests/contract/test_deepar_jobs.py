@@ -113,19 +113,19 @@ def test_batch_transform_answers_line_by_line(trained: Path, tmp_path: Path) -> 
     source = tmp_path / "in"
     source.mkdir()
     (source / "a.jsonl").write_bytes(lines(waves(5)))
+    environment = {"SAGEMAKER_BATCH": "true", "DEEPAR_INFERENCE_CONFIG": '{"num_samples": 9}'}
     answers = []
-    for strategy in ("SingleRecord", "MultiRecord"):
-        settings = Settings(
-            content_type="application/jsonlines",
-            split_type="Line",
-            assemble_with="Line",
-            batch_strategy=strategy,
-        )
-        environment = settings.environment() | {"DEEPAR_INFERENCE_CONFIG": '{"num_samples": 9}'}
-        with Endpoint(trained, environment=environment) as endpoint:
+    with Endpoint(trained, environment=environment) as endpoint:
+        for strategy in ("SingleRecord", "MultiRecord"):
+            settings = Settings(
+                content_type="application/jsonlines",
+                split_type="Line",
+                assemble_with="Line",
+                batch_strategy=strategy,  # type: ignore[arg-type]
+            )
             report = transform(source, tmp_path / strategy, endpoint.url, settings)
-        assert report.done == ["a.jsonl"], report.failed
-        answers.append((tmp_path / strategy / "a.jsonl.out").read_text().splitlines())
+            assert report.done == ["a.jsonl"], report.failed
+            answers.append((tmp_path / strategy / "a.jsonl.out").read_text().splitlines())
     for text, other in zip(*answers, strict=True):
         assert set(json.loads(text)) == {"quantiles", "mean"}
         np.testing.assert_allclose(json.loads(text)["mean"], json.loads(other)["mean"], rtol=1e-5)

@@ -255,7 +255,7 @@ def test_awss_synthetic_example_is_learnt_in_short() -> None:
     cut = [record | {"target": record["target"][:-24]} for record in records]
     given: dict[str, Any] = {"context_length": 48, "prediction_length": 24, "likelihood": "gaussian"}
     learner, _ = train(
-        cut, epochs=15, num_cells=24, mini_batch_size=32, learning_rate=0.005, dropout_rate=0.05, **given
+        cut, epochs=25, num_cells=24, mini_batch_size=32, learning_rate=0.005, dropout_rate=0.05, **given
     )
     learner.finish()
     batches = data(channel(*records, name="test"), learner.setting).epoch(0)
