@@ -93,6 +93,7 @@ class MetricSpec:
     objective: Literal["Minimize", "Maximize"] | None = None
     when: str = ""
     regex: str = ""  # the published one, where the line alone does not tell it
+    scored: bool = True  # of a final model, print it in the form `#test_score (algo-1) : ('msd', 0.5)` too
 
 
 # What the container itself prints of every job, and the formats in which tables come and go.
@@ -352,7 +353,8 @@ class Algorithm:
     follows_request: bool = False  # answers come in the request's content type, whatever Accept says
     encode: Callable[[Columns, str, Answer], bytes | None] | None = None  # (.., media, ..) None: as others do
     logged_as: str = ""  # the name of AWS's implementation in `#metrics` lines; "": the title
-    picture: Callable[[Any, np.ndarray, Path], str] | None = None  # draws rows as a model sees them: a PNG
+    # Draws a batch (of a table: its dense rows) as a model sees it, as a PNG; returns what to say of it.
+    picture: Callable[[Any, Any, Path], str] | None = None
 
     def channel(self, name: str) -> ChannelSpec | None:
         return next((spec for spec in self.channels if spec.name == name), None)

@@ -16,7 +16,7 @@ MODULES: dict[str, str | None] = {
     "linear-learner": "algorithms.linear_learner",
     "xgboost": "algorithms.xgboost",
     "seq2seq": None,
-    "forecasting-deepar": None,
+    "forecasting-deepar": "algorithms.forecasting_deepar",
     "blazingtext": "algorithms.blazingtext",
     "object2vec": None,
     "object-detection": None,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.environment import RESULTS
 
-# serving needs wrk
+# serving needs wrk, forecasting_deepar a Python with GluonTS
 CPU = (
     "formats",
     "kmeans",
@@ -21,6 +21,7 @@ CPU = (
     "linear_learner",
     "pca",
     "factorization_machines",
+    "forecasting_deepar",
     "ipinsights",
     "ntm",
     "randomcutforest",
@@ -62,6 +63,7 @@ def cuda(folder: Path) -> int:
     from benchmarks import (
         blazingtext_cuda,
         factorization_machines_cuda,
+        forecasting_deepar_cuda,
         ipinsights_cuda,
         kmeans_cuda,
         knn_cuda,
@@ -81,6 +83,7 @@ def cuda(folder: Path) -> int:
     kmeans_cuda.cuda(folder)
     blazingtext_cuda.cuda(folder)
     factorization_machines_cuda.cuda(folder)
+    forecasting_deepar_cuda.cuda(folder)
     ipinsights_cuda.cuda(folder)
     knn_cuda.cuda(folder)
     linear_learner_cuda.cuda(folder)

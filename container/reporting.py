@@ -99,6 +99,7 @@ class Report:
         self.batches = 0
         self._most = (0, 0)  # records and batches of the largest epoch
         self._lines = {spec.name: spec.line for spec in algorithm.metrics}
+        self._scored = {spec.name for spec in algorithm.metrics if spec.scored and " <" in spec.line}
         self._objectives = {spec.name for spec in algorithm.metrics if spec.objective}
         self._algorithm = algorithm.logged_as or algorithm.title
         self._out = out
@@ -210,7 +211,7 @@ class Report:
                 now = time.time()
                 where = {"epoch": epoch, "model": metric.model}
                 self._metrics({f"{channel}_{_word(line)}": value}, now, now, **where)
-            if metric.score and " <" in line:  # the form of the tabular algorithms
+            if metric.score and metric.name in self._scored:  # the form of the tabular algorithms
                 log.info("#%s_score (%s) : %r", channel, self._host, (_word(line), value))
             if not metric.model:
                 lines.append(line)

@@ -178,6 +178,26 @@ def multiply_add(typing: Any, one: Any, two: Any, more: Any) -> Any:
 
 
 @intrinsic
+def divide(typing: Any, one: Any, two: Any) -> Any:
+    """one / two."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fdiv(*arguments)
+
+    return _lanes(_lanes, _lanes), generate
+
+
+@intrinsic
+def least(typing: Any, one: Any, two: Any) -> Any:
+    """The smaller of each pair."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.select(builder.fcmp_ordered("<", *arguments), *arguments)
+
+    return _lanes(_lanes, _lanes), generate
+
+
+@intrinsic
 def add_up(typing: Any, lanes: Any) -> Any:
     """The sum of the sixteen."""
 

@@ -19,16 +19,16 @@ MOST = 100_000  # rows that a picture shows
 _HEAD = 8192  # bytes from which a format is told
 
 
-def require(algorithm: Algorithm, path: Path) -> None:
+def require(algorithm: Algorithm, path: Path, option: str = "--picture") -> None:
     """Raise UserError where no picture could be drawn in the end."""
     if algorithm.picture is None:
-        raise UserError(f"--picture: {algorithm.title} draws none")
+        raise UserError(f"{option}: {algorithm.title} draws none")
     if path.suffix != ".png":
-        raise UserError(f"--picture {path}: the name of a picture ends in .png")
+        raise UserError(f"{option} {path}: the name of a picture ends in .png")
     if not path.absolute().parent.is_dir():
-        raise UserError(f"--picture {path}: there is no folder {path.parent}")
+        raise UserError(f"{option} {path}: there is no folder {path.parent}")
     if find_spec("matplotlib") is None:
-        raise UserError("--picture needs matplotlib, of the extra 'plot': pip install 'optml[plot]'")
+        raise UserError(f"{option} needs matplotlib, of the extra 'plot': pip install 'optml[plot]'")
 
 
 def draw(

@@ -5,18 +5,22 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from algorithms.errors import UserError
 from container.commands.convert import form, read
 from container.formats.content_type import RECORDIO_PROTOBUF
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from algorithms.base import Columns
     from algorithms.records import Records
     from container.formats.layout import Layout
+    from serving.models import Served
 
 NUMPY = (".npy", ".npz")
 
@@ -24,6 +28,7 @@ EPILOG = """\
 examples:
   optml predict out/ --input data.csv
   optml predict out/ --input data.npy --accept csv --output predictions.csv
+  optml predict out/ --input series.jsonl --plot forecasts.png
   optml predict http://localhost:8080 --input data.csv
 """
 
@@ -39,13 +44,19 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     )
     parser.add_argument("--accept", metavar="TYPE", help="jsonlines, csv, json, recordio-protobuf ...")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the records as the model sees them")
 
 
 def run(args: argparse.Namespace) -> int:
     if not args.input.is_file():
         raise UserError(f"there is no file '{args.input}'")
     remote = args.model.startswith(("http://", "https://"))
-    answer = (_ask if remote else _predict)(args.model, args.input, args.content_type, args.accept)
+    if remote:
+        if args.plot:
+            raise UserError("--plot needs the model's folder, not an endpoint")
+        answer = _ask(args.model, args.input, args.content_type, args.accept)
+    else:
+        answer = _predict(args.model, args.input, args.content_type, args.accept, args.plot)
     if args.output:
         args.output.write_bytes(answer)
         return 0
@@ -55,34 +66,85 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _predict(model: str, path: Path, content_type: str | None, accept: str | None) -> bytes:
-    """In this process: the records come block by block, the predictions are gathered."""
-    import numpy as np
-
-    from container.formats.checks import check_finite
+def _predict(
+    model: str, path: Path, content_type: str | None, accept: str | None, plot: Path | None
+) -> bytes:
+    """In this process."""
+    from algorithms.base import Answer
+    from container.commands import picture
     from container.formats.content_type import JSON_LINES, ContentType
-    from container.formats.layout import Layout
     from serving import codecs, models, negotiation
     from serving.errors import RequestError
 
     with _folder(Path(model)) as folder:
         served = models.load(folder)
     algorithm = served.algorithm
+    if plot:
+        picture.require(algorithm, plot, "--plot")
     wanted = str(ContentType.parse(accept)) if accept else JSON_LINES
     try:
         media, options = negotiation.of_answer(wanted, negotiation.writable(algorithm))
     except RequestError as refusal:
         raise UserError(str(refusal)) from None
-    found = []
-    layout = Layout(served.model.width, algorithm.label_size)
+    batches, columns = (_whole if algorithm.decode else _by_block)(served, path, content_type, options)
+    answer = None
+    if algorithm.encode is not None:
+        answer = algorithm.encode(columns, media, Answer())
+    if answer is None:
+        answer = codecs.encode(columns, media, algorithm.response)
+    if plot:
+        assert algorithm.picture is not None
+        said = algorithm.picture(served.model, batches, plot)
+        print(f"picture: {plot} ({said})", file=sys.stderr)
+    return answer if media == RECORDIO_PROTOBUF or answer.endswith(b"\n") else answer + b"\n"
+
+
+def _whole(
+    served: Served, path: Path, content_type: str | None, options: Mapping[str, str]
+) -> tuple[Any, Columns]:
+    """What the algorithm makes of the file, and its predictions."""
+    from container.formats.compression import decompressed
+    from container.formats.content_type import ContentType, sniff
+
+    decode = served.algorithm.decode
+    assert decode is not None
+    with path.open("rb") as file:
+        body = decompressed(file, source=str(path)).read()
+    kind = ContentType.parse(content_type) if content_type else sniff(body[:8192])
+    if kind.media not in served.algorithm.content_types:
+        raise UserError(
+            f"'{path}' is read as {kind.media}; {served.algorithm.title} takes "
+            f"{', '.join(served.algorithm.content_types)}: name one by --content-type"
+        )
+    batch = decode(body, kind.media, served.model)
+    if not len(batch):
+        raise UserError(f"'{path}' holds no records")
+    return batch, served.model.predict(batch, options)
+
+
+def _by_block(
+    served: Served, path: Path, content_type: str | None, options: Mapping[str, str]
+) -> tuple[np.ndarray, Columns]:
+    """The rows of a table, block by block, and the predictions, gathered."""
+    import numpy as np
+
+    from container.commands.picture import MOST
+    from container.formats.checks import check_finite
+    from container.formats.layout import Layout
+
+    found: list[Columns] = []
+    shown: list[np.ndarray] = []
+    drawn = served.algorithm.picture is not None
+    layout = Layout(served.model.width, served.algorithm.label_size)
     for records in _records(path, content_type, layout):
         check_finite(records)
         found.append(served.model.predict(records, options))
+        if drawn and sum(map(len, shown)) < MOST:
+            shown.append(records.dense())
     if not found:
         raise UserError(f"'{path}' holds no records")
     columns = {name: np.concatenate([each[name] for each in found]) for name in found[0]}
-    answer = codecs.encode(columns, media, algorithm.response)
-    return answer if media == RECORDIO_PROTOBUF or answer.endswith(b"\n") else answer + b"\n"
+    return np.concatenate(shown)[:MOST] if shown else np.empty(0), columns
 
 
 def _records(path: Path, content_type: str | None, layout: Layout) -> Iterator[Records]:

@@ -120,6 +120,8 @@ def run(args: argparse.Namespace) -> int:
                 print(f"feature_dim={found[0]}, counted in {where}", file=sys.stderr)
         if args.picture:
             picture.require(algorithm, args.picture)
+            if algorithm.decode is not None:
+                raise UserError(f"--picture: {algorithm.title} draws requests; see optml predict --plot")
         new = not args.model_dir.exists()
         _make(args.model_dir, "--model-dir")
         if args.checkpoint_dir:

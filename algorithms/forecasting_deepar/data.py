@@ -1,0 +1,143 @@
+"""The channels as batches: windows drawn from the training series, the series of the test channel."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from algorithms.base import Setting, Source
+from algorithms.errors import UserError
+from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
+from algorithms.forecasting_deepar.reading import describe, read
+from algorithms.forecasting_deepar.series import Series, offender
+
+log = logging.getLogger("optml")
+
+BATCHES = 10  # of an epoch, at least
+SCORED = 256  # series of the test channel at a time
+
+
+def data(source: Source, setting: Setting) -> Any:
+    """The data of one channel (`algorithms.base.Algorithm.data`). It is read at once: what is wrong with the
+    test channel is better known before training than after."""
+    parameters: Hyperparameters = setting.hyperparameters
+    series = read(source, parameters)
+    if source.stopped():
+        return Training(series, parameters) if source.name == "train" else Scored(series, setting)
+    problem = offender(series, parameters.likelihood)
+    if problem:
+        raise UserError(f"channel '{source.name}': {problem}")
+    describe(series, "Training" if source.name == "train" else "Test")
+    if source.name == "test":
+        return Scored(series, setting)
+    sharded = source.distribution == "ShardedByS3Key"
+    cluster = setting.cluster
+    # A sharded host draws from its own series; else all draw the same windows, and deal them out.
+    dealt = (0, 1) if sharded else (cluster.rank, cluster.size)
+    return Training(series, parameters, (setting.seed, cluster.rank if sharded else 0), dealt, sharded)
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """The windows of one update: of series number `which`, with forecasts that begin at point `at`."""
+
+    series: Series
+    which: np.ndarray  # (w,) int64
+    at: np.ndarray  # (w,) int64
+    sharded: bool = False  # have other hosts other series?
+
+    def __len__(self) -> int:
+        return len(self.which)
+
+
+class Training:
+    """Windows of the series that are long enough, drawn anew for each epoch.
+
+    dealt: (r, n): of every n windows, the r-th is for this host.
+    """
+
+    def __init__(
+        self,
+        series: Series,
+        parameters: Hyperparameters,
+        seed: tuple[int, ...] = (0,),
+        dealt: tuple[int, int] = (0, 1),
+        sharded: bool = False,
+    ) -> None:
+        self.series = series
+        self.size = parameters.mini_batch_size
+        self._seed = seed
+        self._dealt = dealt
+        self._sharded = sharded
+        # A forecast begins behind a whole context, where the series is long enough for one: windows that are
+        # mostly padding are so hard that they drown the others' gradients.
+        last = series.lengths - parameters.prediction_length
+        self._first = np.clip(last, 0, parameters.context_length)
+        starts = np.maximum(last - self._first + 1, 0)  # places where it may begin
+        self._ends = np.cumsum(starts)
+        self._used = int((starts > 0).sum())
+        short = len(series) - self._used
+        if short:
+            log.warning(
+                "%d of %d series are shorter than prediction_length=%d and are ignored in training",
+                short, len(series), parameters.prediction_length,
+            )  # fmt: skip
+        self.passes, self.probability = rule(max(self._used, 1), self.size)
+        if self._used and (self.passes, self.probability) != (1, 1.0):
+            log.info(
+                "Small number of time series. Doing %d passes over dataset with prob %s per epoch.",
+                self.passes, self.probability,
+            )  # fmt: skip
+
+    def epoch(self, number: int) -> Iterator[Draw]:
+        """Every place where a forecast may begin is taken independently, in each pass, with the same
+        probability; so longer series give more windows."""
+        if not self._used:
+            return
+        generator = np.random.default_rng((*self._seed, number))
+        total = int(self._ends[-1])
+        each = min(1.0, self.probability * self._used / total)
+        drawn = [
+            generator.choice(total, generator.binomial(total, each), replace=False, shuffle=False)
+            for _ in range(self.passes)
+        ]
+        places = generator.permutation(np.concatenate(drawn))
+        rank, hosts = self._dealt
+        places = places[rank::hosts]
+        which = np.searchsorted(self._ends, places, side="right")
+        at = places - np.concatenate([[0], self._ends])[which] + self._first[which]
+        for start in range(0, len(places), self.size):
+            taken = slice(start, start + self.size)
+            yield Draw(self.series, which[taken], at[taken], self._sharded)
+
+
+def rule(series: int, size: int) -> tuple[int, float]:
+    """Passes over the series in an epoch, and the expected number of windows a series and pass."""
+    if series >= BATCHES * size:
+        return 1, 1.0
+    passes = math.ceil(BATCHES * size / series)
+    return passes, BATCHES * size / series / passes
+
+
+class Scored:
+    """The series of the test channel that are long enough, in parts; on H hosts host r takes every H-th."""
+
+    def __init__(self, series: Series, setting: Setting) -> None:
+        self._horizon = setting.hyperparameters.prediction_length
+        self._series = series
+        long = np.flatnonzero(series.lengths >= self._horizon)
+        if len(long) < len(series):
+            log.warning(
+                "%d of %d test series are shorter than prediction_length=%d and are not scored",
+                len(series) - len(long), len(series), self._horizon,
+            )  # fmt: skip
+        self._mine = long[setting.cluster.rank :: setting.cluster.size]
+
+    def epoch(self, number: int) -> Iterator[Series]:
+        for start in range(0, len(self._mine), SCORED):
+            yield self._series.take(self._mine[start : start + SCORED])

@@ -1,0 +1,416 @@
+"""Learning: one update a batch of windows, on the likelihood of all their points."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from algorithms.base import Metric, Setting
+from algorithms.errors import UserError
+from algorithms.forecasting_deepar import likelihoods
+from algorithms.forecasting_deepar.data import Draw
+from algorithms.forecasting_deepar.facts import Facts
+from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
+from algorithms.forecasting_deepar.model import Model
+from algorithms.forecasting_deepar.module import DeepAR
+from algorithms.forecasting_deepar.scores import Total
+from algorithms.forecasting_deepar.series import Series
+from algorithms.forecasting_deepar.windows import Shape, Windows, gather
+from algorithms.network import Network, seeded
+from algorithms.stopping import Patience
+
+log = logging.getLogger("optml")
+
+FEWEST = 300  # observations
+LONGEST_GRADIENT = 10.0
+PLATEAU = 10  # epochs without a better loss after which the learning rate is halved
+FLAT = 1e-4  # deviation, relative to the mean, of an input that says nothing
+FORGOTTEN = 0.05  # of the running mean of the parameters, by an update
+SLOWEST = 5e-5  # learning rate that is not halved any more
+EVERY = 5  # batches between two lines of the log
+
+
+@dataclass
+class Progress:
+    """What the log has said so far. Losses are means over the batches of an epoch."""
+
+    epoch: int = 0
+    loss: float = float("nan")  # of the last whole epoch
+    best: float = float("inf")
+    stale: int = 0  # epochs since the best, or since the learning rate was halved
+    rate: float = 0.0
+    batches: int = 0  # of this epoch
+    total: float = 0.0  # of their losses
+    recent: int = 0  # batches since the last line
+    recent_total: float = 0.0
+
+    def array(self) -> np.ndarray:
+        return np.array([float(value) for value in vars(self).values()])
+
+    @classmethod
+    def of_array(cls, values: np.ndarray) -> Progress:
+        kinds = [type(value) for value in vars(cls()).values()]
+        return cls(*(kind(value) for kind, value in zip(kinds, values.tolist(), strict=True)))
+
+
+@dataclass
+class Clock:
+    """For the speed in the log."""
+
+    began: float = field(default_factory=time.monotonic)
+    windows: int = 0
+
+    def speed(self) -> float:
+        now = time.monotonic()
+        speed = self.windows / max(now - self.began, 1e-9)
+        self.began, self.windows = now, 0
+        return speed
+
+
+class Learner:
+    """State: a network and its optimiser, made when the first batch shows what the data is like."""
+
+    round: int | None = None
+    lockstep = True
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.parameters: Hyperparameters = setting.hyperparameters
+        parameters = self.parameters
+        self.shape = Shape(
+            parameters.frequency,
+            parameters.context_length,
+            parameters.prediction_length,
+            parameters.likelihood != "beta",
+        )
+        self.facts: Facts | None = None
+        self.network: Network | None = None
+        self.progress = Progress(rate=parameters.learning_rate)
+        self._mean: dict[str, Tensor] = {}  # the parameters' running mean, which is the model
+        self._clock = Clock()
+        self._final: Model | None = None
+        if parameters.early_stopping_patience:
+            log.info("Using early stopping with patience %d", parameters.early_stopping_patience)
+        log.info("Number of GPUs being used: %d", 0 if setting.device == "cpu" else 1)
+
+    def update(self, batch: Draw | None) -> Iterable[Metric]:
+        if self.network is None:
+            self._begin(batch)
+        assert self.network is not None
+        assert self.facts is not None
+        if batch is None:
+            total, points = self.network.gradient(None, 0.0, 0.0)
+        else:
+            drawn = gather(batch.series, batch.which, batch.at, self.shape, self.facts.scale)
+            windows = self._imputed(drawn)
+            losses = self._losses(windows, self._kept(len(windows)))
+            loss = torch.where(self._tensor(windows.observed), losses, 0).sum()
+            total, points = self.network.gradient(loss, loss.item(), float(windows.observed.sum()))
+            self._clock.windows += len(windows)
+        if not points:
+            return ()
+        self._step(points)
+        return self._note(total / points)
+
+    def _step(self, points: float) -> None:
+        assert self.network is not None
+        weights = list(self.network.module.parameters())
+        for weight in weights:
+            if weight.grad is not None:
+                weight.grad /= points
+        norm = torch.nn.utils.clip_grad_norm_(weights, LONGEST_GRADIENT)
+        if torch.isfinite(norm):
+            self.network.step()
+            torch._foreach_lerp_(
+                list(self._mean.values()), [weight.detach() for weight in weights], FORGOTTEN
+            )
+        else:
+            log.warning("An update was left out: its gradient is %s", norm.item())
+
+    def _losses(self, windows: Windows, kept: Tensor | None) -> Tensor:
+        return likelihoods.loss(
+            self.parameters.likelihood,
+            self._outputs(windows, kept),
+            self._tensor(windows.scale),
+            self._tensor(windows.target),
+        )
+
+    def _outputs(self, windows: Windows, kept: Tensor | None) -> Tensor:
+        assert self.network is not None
+        outputs: Tensor = self.network.module(
+            self._tensor(windows.inputs), self._tensor(windows.cat), self._tensor(windows.real), kept
+        )
+        return outputs
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.setting.device)
+
+    def _kept(self, windows: int) -> Tensor | None:
+        """What zoneout keeps of the states of this update's windows."""
+        rate, parameters = self.parameters.dropout_rate, self.parameters
+        if not rate:
+            return None
+        assert self.network is not None
+        shape = (parameters.num_layers, 2, self.shape.steps, windows, parameters.num_cells)
+        generator = self.network.random()
+        if self.setting.device != "cpu":
+            return torch.rand(shape, generator=generator, device=self.setting.device) < rate
+        # The same in a tenth of the time: two random bytes each.
+        seed = int(torch.randint(1 << 62, (1,), generator=generator))
+        numbers = np.frombuffer(
+            np.random.Generator(np.random.SFC64(seed)).bytes(2 * int(np.prod(shape))), np.uint16
+        )
+        return torch.from_numpy((numbers < round(rate * (1 << 16))).reshape(shape))
+
+    def _imputed(self, windows: Windows) -> Windows:
+        """As a lag, a missing point of the window takes the mean of the network's distribution there. It is
+        found in a pass of its own, in which the last value before it stands for it."""
+        missing = windows.real & ~windows.observed  # (t, w)
+        if not missing.any():
+            return windows
+        with torch.no_grad():
+            outputs, scale = self._outputs(windows, None), self._tensor(windows.scale)
+            means = likelihoods.mean(self.parameters.likelihood, outputs, scale).cpu().numpy() / windows.scale
+        lags = self.shape.frequency.lags
+        first = windows.inputs.shape[2] - len(lags)
+        for place, lag in enumerate(lags[lags < len(missing)].tolist(), first):
+            column = windows.inputs[lag:, :, place]
+            np.copyto(column, means[:-lag], where=missing[:-lag])
+        return windows
+
+    def _begin(self, batch: Draw | None) -> None:
+        """Agree with the other hosts on what the data is like, and make the network. Holds a collective."""
+        told = np.array([-1.0]) if batch is None else _told(batch)
+        told_by_all = [each for each in self.setting.cluster.gather(told) if each[0] >= 0]
+        first = told_by_all[0]
+        if any(len(each) != len(first) or each[1] != first[1] for each in told_by_all):
+            raise UserError("the hosts' training data differ in the number of cat or dynamic_feat")
+        sharded, dynamics = bool(first[0]), int(first[1])
+        absolute, count = np.sum([each[2:4] for each in told_by_all], axis=0)
+        observations = int(count if sharded else first[3])
+        if observations < FEWEST:
+            raise UserError(
+                f"the training series have {observations} observations in all; at least {FEWEST} are needed"
+            )
+        total, squares = np.sum([each[4:6] for each in told_by_all], axis=0) / max(count, 1)
+        sizes = np.max([each[6:] for each in told_by_all], axis=0).astype(int).tolist()
+        parameters = self.parameters
+        if parameters.cardinality == "auto" and sizes:
+            log.info("[cardinality=auto] Inferred value of cardinality=%s from dataset.", sizes)
+        if parameters.num_dynamic_feat == "auto" and dynamics:
+            log.info("[num_dynamic_feat=auto] Inferred value of num_dynamic_feat=%d from dataset.", dynamics)
+        if isinstance(parameters.cardinality, tuple):
+            sizes = list(parameters.cardinality)
+        if not absolute:
+            log.warning("All training values are zero: they are not scaled")
+        deviation = math.sqrt(max(squares - total**2, 0.0))
+        outputs = likelihoods.beginning(parameters.likelihood, total, deviation)
+        self._make(Facts(tuple(sizes), dynamics, float(absolute / count) if absolute else 1.0), outputs)
+        self._standardise(batch)
+
+    def _standardise(self, batch: Draw | None) -> None:
+        """Tell the network means and deviations of dynamic_feat. Holds a collective."""
+        assert self.facts is not None
+        dynamics = self.facts.dynamics
+        sums = np.zeros((3, dynamics))  # of values, squares, and their number
+        if batch is not None:
+            values = batch.series.dynamic.astype(np.float64)
+            count = np.full(dynamics, values.shape[1], np.float64)
+            sums += np.stack([values.sum(axis=1), np.square(values).sum(axis=1), count])
+        self.setting.cluster.all_sum(sums)
+        mean, squares = sums[:2] / sums[2]
+        deviation = np.sqrt(np.maximum(squares - mean**2, 0))
+        deviation[deviation < FLAT * (1 + np.abs(mean))] = 1
+        module = self._module()
+        columns = slice(module.before - dynamics, module.before)
+        module.get_buffer("center")[columns] = torch.from_numpy(mean)
+        module.get_buffer("spread")[columns] = torch.from_numpy(deviation)
+
+    def _make(self, facts: Facts, outputs: Mapping[str, float]) -> None:
+        frequency = self.shape.frequency
+        with seeded(self.setting.seed):
+            module = DeepAR(self.parameters, facts, len(frequency.names), len(frequency.lags), outputs)
+        module.to(self.setting.device)
+        optimizer = torch.optim.Adam(module.parameters(), lr=self.progress.rate)
+        self.facts = facts
+        self.network = Network(module, optimizer, self.setting)
+        self._mean = {name: weight.detach().clone() for name, weight in module.named_parameters()}
+
+    def _note(self, loss: float) -> list[Metric]:
+        """Every fifth batch, the loss since the line before."""
+        progress = self.progress
+        number = progress.batches
+        progress.batches += 1
+        progress.total += loss
+        progress.recent += 1
+        progress.recent_total += loss
+        if number % EVERY:
+            return []
+        recent = progress.recent_total / progress.recent
+        log.info(
+            "Epoch[%d] Batch[%d] avg_epoch_loss=%f", progress.epoch, number, progress.total / progress.batches
+        )
+        if number:  # as AWS's image, which measures from here on
+            log.info(
+                "Epoch[%d] Batch [%d]\tSpeed: %.2f samples/sec\tloss=%f",
+                progress.epoch,
+                number,
+                self._clock.speed(),
+                recent,
+            )
+            progress.recent, progress.recent_total = 0, 0.0
+        else:
+            self._clock = Clock()
+        return [Metric("train:loss:batch", recent, batch=number)]
+
+    def end_round(self) -> Iterable[Metric]:
+        progress = self.progress
+        if not progress.batches:
+            progress.epoch += 1
+            return ()
+        progress.loss = progress.total / progress.batches
+        improved = progress.loss < progress.best
+        if self.parameters.early_stopping_patience:
+            log.info("best epoch loss so far" if improved else "loss did not improve")
+        if improved:
+            progress.best, progress.stale = progress.loss, 0
+        else:
+            progress.stale += 1
+        if progress.stale == PLATEAU and progress.rate > SLOWEST:
+            progress.rate, progress.stale = max(progress.rate / 2, SLOWEST), 0
+            log.info("The loss has not improved for %d epochs: learning rate %g", PLATEAU, progress.rate)
+            self._set_rate()
+        metric = Metric("train:loss", progress.loss, epoch=progress.epoch)
+        progress.epoch += 1
+        progress.batches = progress.recent = 0
+        progress.total = progress.recent_total = 0.0
+        return [metric]
+
+    def _set_rate(self) -> None:
+        assert self.network is not None
+        for group in self.network.optimizer.param_groups:
+            group["lr"] = self.progress.rate
+
+    def evaluate(self, channel: str, batches: Iterable[Series]) -> Iterable[Metric]:
+        """Score the final model. Where the channel does not fit it, say so: no reason to lose the model."""
+        assert self._final is not None
+        parameters, host = self.parameters, self.setting.cluster.host
+        log.info("Evaluating model accuracy on testset using %d samples", parameters.num_eval_samples)
+        total = Total(parameters.test_quantiles)
+        problem = ""
+        for series in batches:
+            problem = problem or self._mismatch(series)
+            if not problem:
+                held, truth = series.held_out(parameters.prediction_length)
+                total.add(self._final.paths(held, parameters.num_eval_samples), truth)
+        scores = total.scores(self.setting.cluster)
+        if problem:
+            log.error("Channel '%s' cannot be scored: %s", channel, problem)
+            return ()
+        if np.isnan(scores.mean_weighted):
+            log.warning("The truth of the test channel is zero everywhere: wQuantileLoss is nan")
+        lines = {
+            "RMSE": scores.rmse,
+            "mean_absolute_QuantileLoss": scores.absolute,
+            "mean_wQuantileLoss": scores.mean_weighted,
+        }
+        for quantile, value in zip(parameters.test_quantiles, scores.weighted.tolist(), strict=True):
+            lines[f"wQuantileLoss[{quantile}]"] = value
+        for name, value in lines.items():
+            log.info("#test_score (%s, %s): %r", host, name, value)
+        return [
+            Metric("test:RMSE", scores.rmse),
+            Metric("test:mean_wQuantileLoss", scores.mean_weighted),
+        ]
+
+    def _mismatch(self, series: Series) -> str:
+        assert self.facts is not None
+        cats, dynamics = len(self.facts.cardinality), self.facts.dynamics
+        if series.cat.shape[1] != cats or len(series.dynamic) != dynamics:
+            found = f"{series.cat.shape[1]} cat and {len(series.dynamic)} dynamic_feat"
+            return f"its series have {found}, those of channel 'train' {cats} and {dynamics}"
+        for place, size in enumerate(self.facts.cardinality):
+            if series.cat[:, place].max(initial=0) >= size:
+                value = series.cat[:, place].max()
+                return f"cat[{place}] is {value} somewhere, but was at most {size - 1} in training"
+        return ""
+
+    def stopping(self) -> tuple[Patience, str] | None:
+        patience = self.parameters.early_stopping_patience
+        return (Patience(patience), "train:loss") if patience else None
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        state = {"progress": self.progress.array()}
+        if self.network is None or self.facts is None:
+            return state
+        facts = self.facts
+        return (
+            state
+            | {f"mean.{name}": array for name, array in self._means().items()}
+            | self.network.state_dict()
+            | {
+                "cardinality": np.array(facts.cardinality, np.int64),
+                "facts": np.array([facts.dynamics, facts.scale], np.float64),
+            }
+        )
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        self.progress = Progress.of_array(state["progress"])
+        if "facts" not in state:
+            return
+        dynamics, scale = state["facts"].tolist()
+        self._make(Facts(tuple(state["cardinality"].tolist()), int(dynamics), scale), {})
+        assert self.network is not None
+        self.network.load_state_dict(state)
+        for name, mean in self._mean.items():
+            mean.copy_(torch.from_numpy(state[f"mean.{name}"]))
+
+    def model(self) -> Model | None:
+        if self.network is None or self.facts is None:
+            return None
+        with torch.no_grad():
+            folded = self._module().folded(self._mean)
+        arrays = {name: weight.cpu().numpy().copy() for name, weight in folded.items()}
+        return Model(self.parameters, self.facts, arrays)
+
+    def _module(self) -> DeepAR:
+        assert self.network is not None
+        assert isinstance(self.network.module, DeepAR)
+        return self.network.module
+
+    def _means(self) -> dict[str, np.ndarray]:
+        return {name: mean.cpu().numpy().copy() for name, mean in self._mean.items()}
+
+    def finish(self) -> tuple[Model, Iterable[Metric]]:
+        model, progress = self.model(), self.progress
+        if model is None:
+            raise UserError(
+                "channel 'train' has no series of at least prediction_length="
+                f"{self.parameters.prediction_length} points to learn from"
+            )
+        if self.parameters.early_stopping_patience:
+            log.info("Loading parameters from best epoch (%d)", progress.epoch - 1)
+        log.info("Final loss: %r (occurred at epoch %d)", progress.loss, progress.epoch - 1)
+        self._final = model
+        return model, [Metric("train:final_loss", progress.loss)]
+
+
+def _told(batch: Draw) -> np.ndarray:
+    """What a host knows of its series: sharded, dynamics, sum of absolute values, observations, sums of the
+    values divided by their series' scale and of the squares, cardinalities."""
+    series = batch.series
+    owner = np.repeat(np.arange(len(series)), series.lengths)[series.observed]
+    values = series.target[series.observed].astype(np.float64)
+    absolute = np.bincount(owner, np.abs(values), len(series))
+    scale = absolute / np.maximum(np.bincount(owner, minlength=len(series)), 1)
+    scaled = np.divide(values, scale[owner], out=np.zeros_like(values), where=scale[owner] > 0)
+    sizes = series.cat.max(axis=0, initial=-1) + 1
+    sums = absolute.sum(), len(values), scaled.sum(), np.square(scaled).sum()
+    return np.array([batch.sharded, len(series.dynamic), *sums, *sizes], np.float64)

@@ -1,0 +1,204 @@
+"""A trained network that forecasts, its artifact, and AWS's."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from algorithms import artifact
+from algorithms.base import Columns
+from algorithms.errors import UserError
+from algorithms.forecasting_deepar import aws
+from algorithms.forecasting_deepar.facts import OUTPUTS, Facts
+from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
+from algorithms.forecasting_deepar.series import Series
+from algorithms.forecasting_deepar.windows import Shape, gather
+from algorithms.kernels.forecast import Forecaster, Layer, Steps
+
+SLUG = "forecasting-deepar"
+TOGETHER = 1 << 26  # numbers of the paths that are in memory at a time
+QUANTILE = "quantile "  # how the names of their columns begin
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Series to forecast, with `prediction_length` future slots each, and what is asked of them.
+
+    samples: sample paths a series.   types: of mean, quantiles, samples.   quantiles: as they are named.
+    """
+
+    series: Series
+    samples: int
+    types: tuple[str, ...]
+    quantiles: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+
+class Model:
+    """Hyperparameters, facts, and arrays by the names of AWS's graph (`module.DeepAR`)."""
+
+    width = None
+
+    def __init__(self, parameters: Hyperparameters, facts: Facts, arrays: Mapping[str, np.ndarray]) -> None:
+        self.parameters = parameters
+        self.facts = facts
+        self.arrays = dict(arrays)
+        beta = parameters.likelihood == "beta"
+        self.shape = Shape(
+            parameters.frequency, parameters.context_length, parameters.prediction_length, not beta
+        )
+        self._before = len(self.shape.frequency.names) + 1 + facts.dynamics  # inputs before the embeddings
+        cats = range(len(facts.cardinality))
+        self._tables = [self.arrays[f"embed_{number}_weight"] for number in cats]
+        outputs = OUTPUTS[parameters.likelihood]
+        layers = [
+            Layer(
+                self.arrays[f"lstm_l_{number}i2h_weight"],
+                self.arrays[f"lstm_l_{number}h2h_weight"],
+                self.arrays[f"lstm_l_{number}i2h_bias"] + self.arrays[f"lstm_l_{number}h2h_bias"],
+            )
+            for number in range(parameters.num_layers)
+        ]
+        self._forecaster = Forecaster(
+            layers,
+            np.concatenate([self.arrays[f"{name}_Noneproj_weight"] for name in outputs]),
+            np.concatenate([self.arrays[f"{name}_Noneproj_bias"] for name in outputs]),
+            parameters.likelihood,
+        )
+
+    def predict(self, batch: Request, options: Mapping[str, str]) -> Columns:
+        """Columns `mean` (n, p), `samples` (n, s, p) and, for each quantile, `quantile 0.5` (n, p)."""
+        if not len(batch):
+            return {"mean": np.empty((0, self.shape.horizon))}
+        parts = []
+        size = max(1, TOGETHER // (batch.samples * self.shape.steps))
+        for start in range(0, len(batch), size):
+            whole = len(batch) <= size
+            part = (
+                batch.series if whole else batch.series.take(np.arange(start, min(start + size, len(batch))))
+            )
+            parts.append(self._columns(batch, self.paths(part, batch.samples)))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def paths(self, series: Series, samples: int) -> np.ndarray:
+        """(n, samples, p) float32 sample paths of series with p future slots. Those of a series depend on it
+        alone, wherever it stands."""
+        lengths = series.lengths
+        windows = gather(
+            series, np.arange(len(series)), lengths, self.shape, self.facts.scale, self.shape.context
+        )
+        inputs = windows.inputs.transpose(1, 0, 2)  # (n, t, i)
+        embedded = [table[windows.cat[:, number]] for number, table in enumerate(self._tables)]
+        total = self.shape.steps
+        given = np.concatenate(
+            [
+                inputs[..., : self._before],
+                *(np.broadcast_to(rows[:, None], (len(series), total, rows.shape[1])) for rows in embedded),
+                inputs[..., self._before :],
+            ],
+            axis=2,
+        )
+        steps = Steps(
+            given,
+            np.ascontiguousarray(~windows.observed.T),
+            np.ascontiguousarray(windows.real.T),
+            windows.scale,
+            self.shape.frequency.lags,
+            _keys(series),
+        )
+        return self._forecaster.sample(steps, samples, self.shape.horizon)
+
+    def save(self, folder: Path) -> None:
+        dumped = self.parameters.model_dump(mode="json")
+        frequency = self.shape.frequency
+        facts = self.facts.to_json() | {"calendar": frequency.names, "lags": frequency.lags.tolist()}
+        artifact.write(folder, SLUG, self.arrays, dumped, facts)
+
+    def _columns(self, batch: Request, paths: np.ndarray) -> dict[str, np.ndarray]:
+        columns: dict[str, np.ndarray] = {}
+        if "quantiles" in batch.types:
+            values = quantiles(paths, [float(text) for text in batch.quantiles])
+            columns |= {f"{QUANTILE}{text}": rows for text, rows in zip(batch.quantiles, values, strict=True)}
+        if "samples" in batch.types:
+            columns["samples"] = paths
+        if "mean" in batch.types:
+            columns["mean"] = paths.mean(axis=1, dtype=np.float64)
+        return columns
+
+
+def quantiles(paths: np.ndarray, wanted: Sequence[float]) -> np.ndarray:
+    """(q, n, p) float64 of (n, s, p): between two samples, linear."""
+    ordered = np.sort(paths, axis=1)
+    place = np.asarray(wanted) * (paths.shape[1] - 1)
+    low = np.floor(place).astype(np.int64)
+    high = np.minimum(low + 1, paths.shape[1] - 1)
+    share = (place - low)[:, None, None]
+    below = ordered[:, low].transpose(1, 0, 2).astype(np.float64)
+    found: np.ndarray = below + share * (ordered[:, high].transpose(1, 0, 2) - below)
+    return found
+
+
+def load(folder: Path, device: str) -> Model:
+    """The model of a folder of ours or of AWS's; it computes on the CPU. Raises UserError saying what is
+    wrong."""
+    if not artifact.exists(folder):
+        parameters, facts, arrays = aws.read(folder)
+    else:
+        found = artifact.read(folder, SLUG)
+        try:
+            parameters = Hyperparameters.model_validate(found.hyperparameters)
+            facts = Facts.of_json(found.facts)
+        except (ValidationError, KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{folder}/model.json does not describe a DeepAR model: {error}") from None
+        arrays = found.arrays
+    _check(parameters, facts, arrays, folder)
+    return Model(parameters, facts, arrays)
+
+
+def _check(parameters: Hyperparameters, facts: Facts, arrays: Mapping[str, np.ndarray], folder: Path) -> None:
+    """Raise UserError unless the arrays are those of such a network."""
+    cells, frequency = parameters.num_cells, parameters.frequency
+    embedded = len(facts.cardinality) * parameters.embedding_dimension
+    width = len(frequency.names) + 1 + facts.dynamics + embedded + 1 + len(frequency.lags)
+    wanted: dict[str, tuple[int, ...]] = {}
+    for number, size in enumerate(facts.cardinality):
+        wanted[f"embed_{number}_weight"] = (size, parameters.embedding_dimension)
+    for layer in range(parameters.num_layers):
+        name = f"lstm_l_{layer}"
+        wanted |= {
+            f"{name}i2h_weight": (4 * cells, cells if layer else width),
+            f"{name}i2h_bias": (4 * cells,),
+        }
+        wanted |= {f"{name}h2h_weight": (4 * cells, cells), f"{name}h2h_bias": (4 * cells,)}
+    for name in OUTPUTS[parameters.likelihood]:
+        wanted |= {f"{name}_Noneproj_weight": (1, cells), f"{name}_Noneproj_bias": (1,)}
+    for name, shape in wanted.items():
+        if name not in arrays:
+            held = ", ".join(sorted(arrays))
+            raise UserError(
+                f"the model in {folder} lacks the array '{name}' of a {parameters.likelihood} network; "
+                f"it has {held}"
+            )
+        if arrays[name].shape != shape:
+            raise UserError(
+                f"the model in {folder}: array '{name}' has shape {list(arrays[name].shape)}, expected "
+                f"{list(shape)} for time_freq={parameters.time_freq}, {facts.dynamics} dynamic features and "
+                f"cardinality {list(facts.cardinality)}"
+            )
+
+
+def _keys(series: Series) -> np.ndarray:
+    """(n,) uint64: a hash of what each series is."""
+    bounds = series.bounds.tolist()
+    hashes = [
+        zlib.crc32(series.target[begin:end].tobytes(), start & 0xFFFFFFFF)
+        for begin, end, start in zip(bounds[:-1], bounds[1:], series.starts.tolist(), strict=True)
+    ]
+    return np.array(hashes, np.uint64)

@@ -1,0 +1,199 @@
+"""The files of a channel as series: JSON lines and Parquet."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+import orjson
+
+from algorithms.base import Source
+from algorithms.errors import UserError
+from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
+from algorithms.forecasting_deepar.series import Builder, Series, statistics
+
+log = logging.getLogger("optml")
+
+PIECE = 1 << 20  # bytes read at a time
+LONGEST = 1 << 30  # bytes of a line
+ENDINGS = (".json", ".jsonl", ".jsonlines", ".json.gz", ".jsonl.gz", ".gz", ".parquet")
+PARQUET = b"PAR1"
+FIELDS = ("start", "target", "cat", "dynamic_feat")
+
+
+def read(source: Source, parameters: Hyperparameters) -> Series:
+    """All series of a channel. Says in the log what AWS's image says of them; ends early when the job is told
+    to stop. Raises UserError that names the file and the record that is wrong."""
+    builder = Builder(
+        parameters.frequency,
+        cats=_wanted(parameters.cardinality),
+        dynamics=_wanted(parameters.num_dynamic_feat),
+        cardinality=parameters.cardinality if isinstance(parameters.cardinality, tuple) else None,
+        horizon=parameters.prediction_length,
+    )
+    skipped = []
+    for name, stream in source.streams():
+        head = stream.read(PIECE)
+        if not name.lower().endswith(ENDINGS) and head[:4] != PARQUET and head.lstrip()[:1] != b"{":
+            skipped.append(name)
+            continue
+        for record, place in _records(name, _Rejoined(head, stream)):
+            if source.stopped():
+                return builder.series()
+            first = not len(builder)
+            builder.add(record, place)
+            if first:
+                _announce(builder, parameters, name)
+    if skipped:
+        kinds = ", ".join(ENDINGS)
+        log.warning("Skipping %s: no series; files of such end in %s", ", ".join(skipped[:5]), kinds)
+    if builder.rounded:
+        log.warning(
+            "%d of %d starts in channel '%s' were rounded down to time_freq=%s",
+            builder.rounded, len(builder), source.name, parameters.time_freq,
+        )  # fmt: skip
+    if not len(builder) and skipped:
+        raise UserError(f"channel '{source.name}' has no file that ends in {', '.join(ENDINGS)}")
+    return builder.series()
+
+
+def describe(series: Series, title: str) -> None:
+    log.info("%s set statistics:", title)
+    for line in statistics(series):
+        log.info("%s", line)
+
+
+def parsed(text: bytes) -> Any:
+    """A JSON document; NaN as a word is let pass, as Python writes it. Raises ValueError."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            raise ValueError(f"this is no JSON: {error}") from None
+
+
+def _wanted(setting: object) -> int | None:
+    """How many there must be in each record; None: as the first record has it."""
+    if setting == "auto":
+        return None
+    if isinstance(setting, tuple):
+        return len(setting)
+    return setting if isinstance(setting, int) else 0
+
+
+def _announce(builder: Builder, parameters: Hyperparameters, name: str) -> None:
+    for hyperparameter, field, count in (
+        ("cardinality", "cat", builder.cats),
+        ("num_dynamic_feat", "dynamic_feat", builder.dynamics),
+    ):
+        if getattr(parameters, hyperparameter) == "auto":
+            found, used = ("was", "will") if count else ("was NOT", "will NOT")
+            log.info(
+                "[%s=auto] `%s` field %s found in the file `%s` and %s be used for training.",
+                hyperparameter, field, found, name, used,
+            )  # fmt: skip
+
+
+def _records(name: str, stream: _Rejoined) -> Iterator[tuple[Any, Any]]:
+    """Pairs (record, function that says where it stands)."""
+    if stream.head[:4] == PARQUET:
+        yield from _rows(name, stream)
+        return
+    for number, line in _lines(name, stream):
+        if not line.strip():
+            continue
+
+        def where(number: int = number) -> str:
+            return f"line {number} of {name}"
+
+        try:
+            record = parsed(line)
+        except ValueError as error:
+            raise UserError(f"{where()}: {error}") from None
+        yield record, where
+
+
+class _Rejoined:
+    """A stream and what was already taken off its front."""
+
+    def __init__(self, head: bytes, stream: BinaryIO) -> None:
+        self.head = head
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        head, self.head = self.head, b""
+        return head + self._stream.read(size)
+
+
+def _lines(name: str, stream: _Rejoined) -> Iterator[tuple[int, bytes]]:
+    """Lines and their numbers, from 1 on; in memory is a piece, or the longest line."""
+    number = 1
+    rest: list[bytes] = []
+    size = 0
+    while piece := stream.read(PIECE):
+        *whole, last = piece.split(b"\n")
+        if whole:
+            yield number, b"".join([*rest, whole[0]]).removeprefix(b"\xef\xbb\xbf" if number == 1 else b"")
+            yield from enumerate(whole[1:], number + 1)
+            number += len(whole)
+            rest, size = [], 0
+        rest.append(last)
+        size += len(last)
+        if size > LONGEST:
+            raise UserError(
+                f"line {number} of {name} is longer than {LONGEST >> 20} MiB; one series a line is expected"
+            )
+    yield number, b"".join(rest).removeprefix(b"\xef\xbb\xbf" if number == 1 else b"")
+
+
+def _rows(name: str, stream: _Rejoined) -> Iterator[tuple[Any, Any]]:
+    """The rows of a Parquet file, which ends with its table of contents: it is read whole."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        file = parquet.ParquetFile(io.BytesIO(stream.read()))
+        columns = [column for column in file.schema_arrow.names if column in FIELDS]
+        for column in ("start", "target"):
+            if column not in columns:
+                raise UserError(
+                    f"{name} has no column '{column}'; it has {', '.join(file.schema_arrow.names)}"
+                )
+        number = 0
+        for batch in file.iter_batches(batch_size=256, columns=columns):
+            table = {column: batch.column(column) for column in columns}
+            for row in range(batch.num_rows):
+                number += 1
+
+                def where(number: int = number) -> str:
+                    return f"row {number} of {name}"
+
+                yield {column: _plain(values[row]) for column, values in table.items()}, where
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise UserError(f"{name} cannot be read as Parquet: {reason}") from None
+
+
+def _plain(scalar: Any) -> Any:
+    """A cell as JSON would give it; lists of numbers as arrays, null as NaN."""
+    import pyarrow as pa
+
+    kind = scalar.type
+    if not scalar.is_valid:
+        return None
+    if pa.types.is_timestamp(kind):
+        return np.datetime64(scalar.cast(pa.timestamp("us")).value, "us") if kind.tz is None else str(scalar)
+    if pa.types.is_date(kind):
+        return np.datetime64(scalar.as_py())
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        if pa.types.is_floating(kind.value_type):
+            values: np.ndarray = scalar.values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+            return values
+        return [_plain(value) for value in scalar.values]
+    return scalar.as_py()

@@ -1,0 +1,155 @@
+"""Requests as AWS's image takes them, and its answers."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from algorithms.base import Answer, Columns
+from algorithms.errors import PlatformError, UserError
+from algorithms.forecasting_deepar.hyperparameters import DECILES
+from algorithms.forecasting_deepar.model import QUANTILE, Model, Request
+from algorithms.forecasting_deepar.reading import parsed
+from algorithms.forecasting_deepar.series import Builder, shown
+
+JSON = "application/json"
+VARIABLE = "DEEPAR_INFERENCE_CONFIG"
+TYPES = ("mean", "quantiles", "samples")
+DIGITS = 10  # behind the point, as AWS prints them
+MOST = 1 << 28  # numbers that the paths of a request may hold
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What is asked of every instance of a request."""
+
+    samples: int = 100
+    types: tuple[str, ...] = ("mean",)
+    quantiles: tuple[str, ...] = tuple(map(str, DECILES))
+
+    @classmethod
+    def of(cls, given: Any, default: Configuration) -> Configuration:
+        """Raises UserError that names the key."""
+        if not isinstance(given, Mapping):
+            raise UserError(
+                f'"configuration" must be an object such as {{"num_samples": 50}}, not {shown(given)}'
+            )
+        samples = given.get("num_samples", default.samples)
+        if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
+            raise UserError(f'"num_samples" is {shown(samples)}; expected a whole number from 1 on')
+        types = given.get("output_types", list(default.types))
+        if not isinstance(types, list) or not types:
+            raise UserError(f'"output_types" is {shown(types)}; expected a list of {", ".join(TYPES)}')
+        for name in types:
+            if name not in TYPES:
+                raise UserError(f'"output_types" holds {shown(name)}; known are {", ".join(TYPES)}')
+        quantiles = given.get("quantiles", list(default.quantiles))
+        if not isinstance(quantiles, list) or not quantiles:
+            raise UserError(
+                f'"quantiles" is {shown(quantiles)}; expected a list such as ["0.1", "0.5", "0.9"]'
+            )
+        return cls(samples, tuple(types), tuple(dict.fromkeys(map(_quantile, quantiles))))
+
+
+def decode(body: bytes, media: str, model: Model) -> Request:
+    """Read `{"instances": [...], "configuration": {...}}`, or JSON lines of one series each, for which the
+    environment holds the configuration. Raises UserError, naming the instance or the line."""
+    parameters, facts = model.parameters, model.facts
+    builder = Builder(
+        parameters.frequency,
+        cats=len(facts.cardinality),
+        dynamics=facts.dynamics,
+        cardinality=facts.cardinality,
+        horizon=parameters.prediction_length,
+        future=parameters.prediction_length,
+        empty=True,
+    )
+    document = _document(body) if media == JSON else None
+    if isinstance(document, Mapping) and "instances" in document:
+        instances = document["instances"]
+        if not isinstance(instances, list):
+            raise UserError(f'"instances" must be a list of series, not {shown(instances)}')
+        configuration = Configuration.of(document.get("configuration", {}), Configuration())
+        for number, instance in enumerate(instances):
+            builder.add(instance, lambda number=number: f"instances[{number}]")  # type: ignore[misc]
+    elif document is not None and not (isinstance(document, Mapping) and "target" in document):
+        raise UserError('the request must be an object with a list "instances" of series')
+    else:
+        configuration = of_environment()
+        for number, line in enumerate(body.split(b"\n"), 1) if document is None else ():
+            if line.strip():
+                builder.add(_line(line, number), lambda number=number: f"line {number}")  # type: ignore[misc]
+        if document is not None:
+            builder.add(document, lambda: "the series")
+    numbers = len(builder) * configuration.samples * parameters.prediction_length
+    if numbers > MOST:
+        raise UserError(
+            f"{len(builder)} series of {configuration.samples} samples are {numbers} numbers, more than "
+            f"{MOST}: ask for fewer samples, or send fewer series at a time"
+        )
+    return Request(builder.series(), configuration.samples, configuration.types, configuration.quantiles)
+
+
+def of_environment() -> Configuration:
+    """The configuration of JSON lines. Raises PlatformError for one that is none."""
+    default = Configuration(types=("mean", "quantiles"))
+    text = os.environ.get(VARIABLE, "").strip()
+    if not text:
+        return default
+    try:
+        return Configuration.of(json.loads(text), default)
+    except (ValueError, RecursionError) as error:
+        raise PlatformError(f"environment variable {VARIABLE} is no JSON: {error}") from None
+    except UserError as error:
+        raise PlatformError(f"environment variable {VARIABLE}: {error}") from None
+
+
+def encode(columns: Columns, media: str, answer: Answer) -> bytes:
+    """`{"predictions": [{"quantiles": {...}, "samples": [...], "mean": [...]}]}`, or one object a line."""
+    rounded = {
+        name: np.round(np.ascontiguousarray(values, np.float64), DIGITS) for name, values in columns.items()
+    }
+    lines = []
+    for row in range(len(next(iter(rounded.values()), ()))):
+        one: dict[str, Any] = {}
+        for name, values in rounded.items():
+            if name.startswith(QUANTILE):
+                one.setdefault("quantiles", {})[name.removeprefix(QUANTILE)] = values[row]
+            else:
+                one[name] = values[row]
+        lines.append(orjson.dumps(one, option=orjson.OPT_SERIALIZE_NUMPY))
+    if media == JSON:
+        return b'{"predictions":[' + b",".join(lines) + b"]}"
+    return b"\n".join(lines) + (b"" if answer.batch or not lines else b"\n")
+
+
+def _document(body: bytes) -> Any:
+    try:
+        return parsed(body)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def _line(line: bytes, number: int) -> Any:
+    try:
+        return parsed(line)
+    except ValueError as error:
+        raise UserError(f"line {number}: {error}") from None
+
+
+def _quantile(value: Any) -> str:
+    """As it will be named in the answer: text unchanged, a number in its shortest form."""
+    text = value if isinstance(value, str) else repr(value)
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if isinstance(value, bool) or not 0 < number < 1:
+        raise UserError(f'"quantiles" holds {shown(value)}; expected numbers between 0 and 1')
+    return text

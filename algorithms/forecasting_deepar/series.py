@@ -1,0 +1,306 @@
+"""Many time series in one run of memory, and how records become part of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import orjson
+
+from algorithms.errors import UserError
+from algorithms.forecasting_deepar.frequency import Frequency
+
+NAN_WORDS = {"nan"}
+_NUMBERS = {int, float, type(None)}
+SHOWN = 60  # characters of a value in a message
+
+
+@dataclass(frozen=True)
+class Series:
+    """n series, one behind the other.
+
+    starts:  (n,) int64, the moments of their first points.   bounds: (n + 1,) int64, where they begin in
+    target:  (m,) float32, NaN where a value is missing; behind each series stand `future` slots (all NaN) for
+             what is to be forecast.
+    cat:     (n, c) int64.   dynamic: (f, m) float32, also for the future slots.
+    """
+
+    frequency: Frequency
+    starts: np.ndarray
+    bounds: np.ndarray
+    target: np.ndarray
+    cat: np.ndarray
+    dynamic: np.ndarray
+    future: int = 0
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """(n,) int64, points of each series without the future slots."""
+        lengths: np.ndarray = np.diff(self.bounds) - self.future
+        return lengths
+
+    @cached_property
+    def observed(self) -> np.ndarray:
+        observed: np.ndarray = ~np.isnan(self.target)
+        return observed
+
+    @cached_property
+    def filled(self) -> np.ndarray:
+        """`target`, where a missing value is the last one before it of the same series, or 0."""
+        places = np.arange(len(self.target))
+        first = np.repeat(self.bounds[:-1], np.diff(self.bounds))
+        last = np.maximum.accumulate(np.where(self.observed, places, -1))
+        return np.where(last >= first, self.target[np.maximum(last, 0)], np.float32(0))
+
+    def take(self, which: np.ndarray) -> Series:
+        """Some of the series, in the order of `which`."""
+        sizes = np.diff(self.bounds)[which]
+        bounds = np.concatenate([[0], np.cumsum(sizes)])
+        places = np.arange(bounds[-1]) + np.repeat(self.bounds[:-1][which] - bounds[:-1], sizes)
+        return Series(
+            self.frequency,
+            self.starts[which],
+            bounds,
+            self.target[places],
+            self.cat[which],
+            self.dynamic[:, places],
+            self.future,
+        )
+
+    def held_out(self, horizon: int) -> tuple[Series, np.ndarray]:
+        """These series, all at least `horizon` long, with their last values as future slots; and the (n,
+        horizon) values."""
+        last = self.bounds[1:, None] - np.arange(horizon, 0, -1)  # (n, horizon)
+        target = self.target.copy()
+        target[last] = np.nan
+        held = Series(self.frequency, self.starts, self.bounds, target, self.cat, self.dynamic, horizon)
+        return held, self.target[last]
+
+
+class Builder:
+    """Collects records into `Series`.
+
+    cats, dynamics: how many there must be; None: whatever the first record has.
+    future:  slots behind each target. Then dynamic_feat must reach over them; otherwise it may.
+    empty:   may a target be empty?
+    """
+
+    def __init__(
+        self,
+        frequency: Frequency,
+        *,
+        cats: int | None = None,
+        dynamics: int | None = None,
+        cardinality: Sequence[int] | None = None,
+        horizon: int = 1,
+        future: int = 0,
+        empty: bool = False,
+    ) -> None:
+        self.frequency = frequency
+        self.cats = cats
+        self.dynamics = dynamics
+        self.cardinality = cardinality
+        self.horizon = horizon
+        self.future = future
+        self.empty = empty
+        self.rounded = 0  # starts that had to be rounded down
+        self._starts: list[int] = []
+        self._targets: list[np.ndarray] = []
+        self._cats: list[list[int]] = []
+        self._dynamics: list[np.ndarray] = []
+        self._gap = np.full(future, np.nan, np.float32)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def add(self, record: Any, where: Callable[[], str]) -> None:
+        """One record: an object with start, target, cat, dynamic_feat. Raises UserError, which `where` it was
+        begins."""
+        try:
+            self._add(record)
+        except ValueError as error:
+            raise UserError(f"{where()}: {error}") from None
+
+    def _add(self, record: Any) -> None:
+        if not isinstance(record, Mapping):
+            raise ValueError(f'expected an object with "start" and "target", not {shown(record)}')
+        start = self._start(record.get("start"))
+        target = self._target(record.get("target"))
+        cat = self._cat(record)
+        dynamic = self._dynamic(record, len(target))
+        self._starts.append(start)
+        self._targets += [target, self._gap] if self.future else [target]
+        self._cats.append(cat)
+        self._dynamics.append(dynamic)
+
+    def series(self) -> Series:
+        size = [0, *(len(target) + self.future for target in self._targets[:: 2 if self.future else 1])]
+        return Series(
+            self.frequency,
+            np.array(self._starts, np.int64),
+            np.cumsum(size, dtype=np.int64),
+            np.concatenate([*self._targets, np.empty(0, np.float32)]),
+            np.array(self._cats, np.int64).reshape(len(self), self.cats or 0),
+            np.concatenate([*self._dynamics, np.empty((self.dynamics or 0, 0), np.float32)], axis=1),
+            self.future,
+        )
+
+    def _start(self, start: Any) -> int:
+        if start is None:
+            raise ValueError('"start" is missing')
+        try:
+            if isinstance(start, np.datetime64):
+                moment, rounded = self.frequency.rounded(start)
+            elif isinstance(start, str):
+                moment, rounded = self.frequency.moment(start.strip())
+            else:
+                raise ValueError("expected text, YYYY-MM-DD HH:MM:SS")
+        except ValueError as error:
+            raise ValueError(f'"start" is {shown(start)}: {error}') from None
+        self.rounded += rounded
+        return moment
+
+    def _target(self, target: Any) -> np.ndarray:
+        if not isinstance(target, list | np.ndarray):
+            raise ValueError(f'"target" must be a list of numbers, not {shown(target)}')
+        values = numbers(target, '"target"')
+        if not len(values) and not self.empty:
+            raise ValueError('"target" is empty')
+        return values
+
+    def _cat(self, record: Mapping[str, Any]) -> list[int]:
+        cat = record.get("cat")
+        if self.cats == 0:
+            return []
+        if self.cats is None:
+            self.cats = 0 if cat is None else len(cat) if isinstance(cat, list) else 1
+            return self._cat(record)
+        if cat is None:
+            raise ValueError(f'"cat" is missing: expected a list of {self.cats} whole numbers')
+        if isinstance(cat, int) and not isinstance(cat, bool):
+            cat = [cat]
+        if not isinstance(cat, list) or len(cat) != self.cats:
+            raise ValueError(f'"cat" must be a list of {self.cats} whole numbers, not {shown(cat)}')
+        for place, value in enumerate(cat):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ValueError(f'"cat"[{place}] is {shown(value)}; expected a whole number from 0 on')
+            if self.cardinality is not None and value >= self.cardinality[place]:
+                size = self.cardinality[place]
+                raise ValueError(
+                    f'"cat"[{place}] is {value}, but its cardinality is {size}: values are 0 to {size - 1}'
+                )
+            if value >= 1 << 31:
+                raise ValueError(f'"cat"[{place}] is {value}; a number of a category is below 2^31')
+        return cat
+
+    def _dynamic(self, record: Mapping[str, Any], length: int) -> np.ndarray:
+        """(f, length + future) float32."""
+        rows = record.get("dynamic_feat")
+        if self.dynamics is None:
+            self.dynamics = 0 if rows is None else len(rows) if isinstance(rows, list) else 1
+        if self.dynamics == 0:
+            return np.empty((0, length + self.future), np.float32)
+        if rows is None:
+            raise ValueError(f'"dynamic_feat" is missing: expected {self.dynamics} lists of numbers')
+        if not isinstance(rows, list) or len(rows) != self.dynamics:
+            found = len(rows) if isinstance(rows, list) else shown(rows)
+            raise ValueError(f'"dynamic_feat" must be {self.dynamics} lists of numbers, not {found}')
+        out = np.empty((self.dynamics, length + self.future), np.float32)
+        for place, row in enumerate(rows):
+            name = f'"dynamic_feat"[{place}]'
+            if not isinstance(row, list | np.ndarray):
+                raise ValueError(f"{name} must be a list of numbers, not {shown(row)}")
+            if self.future and len(row) != length + self.future:
+                total = f"{length}+{self.future} = {length + self.future}"
+                raise ValueError(f"{name}: expected len(target)+prediction_length = {total}, got {len(row)}")
+            if len(row) not in (length, length + self.horizon) and not self.future:
+                raise ValueError(
+                    f"{name}: expected len(target) = {length} values (or {length + self.horizon}, with those "
+                    f"of prediction_length = {self.horizon} steps more), got {len(row)}"
+                )
+            values = numbers(row, name)[: length + self.future]
+            if np.isnan(values).any():
+                at = int(np.flatnonzero(np.isnan(values))[0])
+                raise ValueError(
+                    f"{name}[{at}] is missing: features need a value at every step, in the future too"
+                )
+            out[place] = values
+        return out
+
+
+def numbers(values: list[Any] | np.ndarray, name: str) -> np.ndarray:
+    """(n,) float32 of numbers, None and "NaN". Raises ValueError that names the first other."""
+    if isinstance(values, list) and not set(map(type, values)) <= _NUMBERS:
+        values = [None if isinstance(v, str) and v.strip().lower() in NAN_WORDS else v for v in values]
+        for place, value in enumerate(values):
+            if type(value) not in _NUMBERS:
+                raise ValueError(f'{name}[{place}] is {shown(value)}; expected a number, null or "NaN"')
+    try:
+        with np.errstate(over="ignore"):
+            found = np.asarray(values, np.float64).astype(np.float32)
+    except OverflowError:
+        raise ValueError(f"{name} holds a number that is too large") from None
+    infinite = np.isinf(found)
+    if infinite.any():
+        at = int(np.flatnonzero(infinite)[0])
+        raise ValueError(f"{name}[{at}] is {shown(values[at])}, which is too large (or infinite)")
+    return found
+
+
+def shown(value: Any) -> str:
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    except (TypeError, ValueError):
+        text = str(value)
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+
+
+def offender(series: Series, likelihood: str) -> str | None:
+    """What is wrong with the values for a likelihood, of the first that is; None: nothing."""
+    values = series.target
+    with np.errstate(invalid="ignore"):
+        if likelihood == "beta":
+            wrong, wanted = (values < 0) | (values > 1), "from 0 to 1"
+        elif likelihood == "negative-binomial":
+            wrong = (values < 0) | ((values != np.floor(values)) & series.observed)
+            wanted = "that are whole and not negative"
+        else:
+            return None
+    if not wrong.any():
+        return None
+    at = int(np.flatnonzero(wrong)[0])
+    number = int(np.searchsorted(series.bounds, at, side="right")) - 1
+    value = float(values[at])
+    return (
+        f"likelihood={likelihood} is for values {wanted}, but value {at - int(series.bounds[number])} of "
+        f"series {number} is {value:g}"
+    )
+
+
+def statistics(series: Series) -> list[str]:
+    """What AWS's image says of a data set, line by line."""
+    values = series.target[series.observed].astype(np.float64)
+    missing = len(series.target) - len(values)
+    whole = len(values) > 0 and bool((values == np.floor(values)).all())
+    spread = (
+        f"{values.min()}/{values.mean()}/{values.max()}"
+        if len(values)
+        else f"{math.nan}/{math.nan}/{math.nan}"
+    )
+    share = f"yes ({100 * missing / max(len(series.target), 1):.1f}%)" if missing else "no"
+    return [
+        "Integer time series" if whole else "Real time series",
+        f"number of time series: {len(series)}",
+        f"number of observations: {len(values)}",
+        f"mean target length: {len(series.target) / max(len(series), 1)}",
+        f"min/mean/max target: {spread}",
+        f"mean abs(target): {np.abs(values).mean() if len(values) else math.nan}",
+        f"contains missing values: {share}",
+    ]

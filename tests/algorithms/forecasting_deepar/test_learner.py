@@ -1,0 +1,263 @@
+"""Learning: the lines of the log, resuming, hosts, early stopping, and a synthetic example of AWS's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from algorithms.base import Cluster, Metric
+from algorithms.errors import UserError
+from algorithms.forecasting_deepar.data import data
+from tests.algorithms.forecasting_deepar.sample import START, channel, setting, waves
+from tests.algorithms.hosts import on_hosts
+
+torch = pytest.importorskip("torch")
+
+from algorithms.forecasting_deepar import likelihoods  # noqa: E402
+from algorithms.forecasting_deepar.learner import Learner  # noqa: E402
+
+
+def train(
+    records: list[dict[str, Any]], cluster: Cluster | None = None, epochs: int = 2, **given: Any
+) -> tuple[Learner, list[Metric]]:
+    made = setting(cluster, **given)
+    learner, source = Learner(made), data(channel(*records), made)
+    metrics: list[Metric] = []
+    for epoch in range(epochs):
+        for draw in source.epoch(epoch):
+            metrics += learner.update(draw)
+        metrics += learner.end_round()
+    return learner, metrics
+
+
+def equal(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all(
+        np.array_equal(one[name], other[name], equal_nan=True) for name in one
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "scale", "target"),
+    [
+        ("gaussian", [0.3, -0.2], 2.0, 1.5),
+        ("student-T", [0.3, -0.2, 1.0], 2.0, -4.0),
+        ("negative-binomial", [0.7, 0.4], 3.0, 5.0),
+        ("beta", [0.7, 0.4], 1.0, 0.2),
+    ],
+)
+def test_losses_are_minus_the_log_density_in_the_units_of_the_data(
+    name: str, raw: list[float], scale: float, target: float
+) -> None:
+    soft = [float(np.log1p(np.exp(value))) for value in raw]
+    density = {
+        "gaussian": lambda: stats.norm.logpdf(target, scale * raw[0], scale * soft[1]),
+        "student-T": lambda: stats.t.logpdf(target, 2 + soft[2], scale * raw[0], scale * soft[1]),
+        "negative-binomial": lambda: stats.nbinom.logpmf(
+            target, soft[0], 1 / (1 + np.exp(raw[1] + np.log(scale)))
+        ),
+        "beta": lambda: stats.beta.logpdf(target, soft[0] + 1e-6, soft[1] + 1e-6),
+    }[name]()
+    outputs = torch.tensor([[raw]], dtype=torch.float64)
+    given = torch.tensor([scale], dtype=torch.float64), torch.tensor([[target]], dtype=torch.float64)
+    assert likelihoods.loss(name, outputs, *given).item() == pytest.approx(-density, rel=1e-6)
+
+
+def test_lines_of_batches_are_the_running_means_of_awss_log(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "optml"):
+        learner, metrics = train(waves(), epochs=0)
+        losses = [float(number) for number in range(12)]
+        for loss in losses:
+            metrics += learner._note(loss)
+    assert [(metric.batch, metric.value) for metric in metrics] == [(0, 0.0), (5, 2.5), (10, 8.0)]
+    averages = [line for line in caplog.messages if "avg_epoch_loss" in line]
+    assert averages == [
+        "Epoch[0] Batch[0] avg_epoch_loss=0.000000",
+        "Epoch[0] Batch[5] avg_epoch_loss=2.500000",
+        "Epoch[0] Batch[10] avg_epoch_loss=5.000000",
+    ]
+    speeds = [line.split("\t")[0::2] for line in caplog.messages if "Speed" in line]
+    assert speeds == [["Epoch[0] Batch [5]", "loss=2.500000"], ["Epoch[0] Batch [10]", "loss=8.000000"]]
+    (epoch,) = learner.end_round()
+    assert (epoch.name, epoch.epoch, epoch.value) == ("train:loss", 0, 5.5)
+
+
+@pytest.mark.parametrize(
+    "likelihood", ["gaussian", "student-T", "negative-binomial", "beta", "deterministic-L1"]
+)
+def test_every_likelihood_learns(likelihood: str) -> None:
+    records = waves()
+    for record in records:
+        values = np.array(record["target"])
+        if likelihood == "negative-binomial":
+            values = np.round(values)
+        if likelihood == "beta":
+            values = values / 20
+        record["target"] = [None, *values[1:].tolist()]
+    _, metrics = train(records, epochs=6, likelihood=likelihood, learning_rate=0.01)
+    losses = [metric.value for metric in metrics if metric.name == "train:loss"]
+    assert losses[-1] < losses[0]
+
+
+def test_a_resumed_job_goes_on_as_if_undisturbed() -> None:
+    records = [record | {"cat": [number % 3]} for number, record in enumerate(waves())]
+    made = setting()
+    whole, resumed = Learner(made), Learner(made)
+    draws = list(data(channel(*records), made).epoch(0))
+    for number, draw in enumerate(draws):
+        list(whole.update(draw))
+        if number == 3:
+            state = whole.state_dict()
+    list(whole.end_round())
+    resumed.load_state_dict(state)
+    assert equal(resumed.state_dict(), state)
+    for draw in draws[4:]:
+        list(resumed.update(draw))
+    list(resumed.end_round())
+    assert equal(whole.state_dict(), resumed.state_dict())
+    fresh = Learner(made)
+    fresh.load_state_dict(Learner(made).state_dict())  # before there was any batch
+    assert fresh.model() is None
+
+
+def test_same_seed_same_model() -> None:
+    assert equal(train(waves())[0].state_dict(), train(waves())[0].state_dict())
+    assert not equal(train(waves())[0].state_dict(), train(waves(), seed=4)[0].state_dict())
+
+
+@pytest.mark.parametrize("distribution", ["FullyReplicated", "ShardedByS3Key"])
+def test_hosts_agree_on_facts_and_parameters(distribution: str) -> None:
+    records = [record | {"cat": [number]} for number, record in enumerate(waves(4, 120))]
+
+    def host(cluster: Cluster) -> dict[str, np.ndarray]:
+        mine = records if distribution == "FullyReplicated" else records[cluster.rank :: 2]
+        made = setting(cluster)
+        learner = Learner(made)
+        draws = list(data(channel(*mine, distribution=distribution), made).epoch(0))
+        for number in range(12):
+            list(learner.update(draws[number] if number < len(draws) else None))
+        return learner.state_dict()
+
+    first, second = on_hosts(2, host)
+    assert equal(first, second)
+    assert first["cardinality"].tolist() == [4]
+
+
+def test_too_few_observations_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(UserError, match="have 240 observations in all; at least 300"):
+        train(waves(2, 120))
+    with pytest.raises(UserError, match="no series of at least prediction_length=4 points"):
+        train([{"start": START, "target": [1, 2]}] * 200)[0].finish()
+
+
+def test_all_zero_series_are_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    learner, _ = train([{"start": START, "target": [0] * 100}] * 4)
+    assert learner.facts is not None
+    assert learner.facts.scale == 1
+    assert "All training values are zero" in caplog.text
+
+
+def test_the_learning_rate_is_halved_on_a_plateau_and_not_below_its_floor() -> None:
+    learner, _ = train(waves(), epochs=1)
+    learner.progress.best = -1e9
+    rates = []
+    for _ in range(70):
+        list(learner._note(0.0))
+        list(learner.end_round())
+        rates.append(learner.progress.rate)
+    assert rates[7] == 0.001
+    assert sorted(set(rates), reverse=True) == [0.001, 0.0005, 0.00025, 0.000125, 6.25e-05, 5e-05]
+    assert learner.network is not None
+    assert learner.network.optimizer.param_groups[0]["lr"] == 5e-05
+
+
+def test_the_best_epoch_comes_back_with_its_loss(caplog: pytest.LogCaptureFixture) -> None:
+    learner, _ = train(waves(), epochs=1, early_stopping_patience=2)
+    best = learner.state_dict()
+    rule = learner.stopping()
+    assert rule is not None
+    assert (rule[0].patience, rule[1]) == (2, "train:loss")
+    with caplog.at_level(logging.INFO, "optml"):
+        list(learner._note(1e6))
+        list(learner.end_round())
+        learner.load_state_dict(best)
+        _, metrics = learner.finish()
+    loss = float(best["progress"][1])
+    assert "loss did not improve" in caplog.messages
+    assert "Loading parameters from best epoch (0)" in caplog.messages
+    assert f"Final loss: {loss!r} (occurred at epoch 0)" in caplog.messages
+    assert [(metric.name, metric.value) for metric in metrics] == [("train:final_loss", loss)]
+
+
+def test_the_test_channel_is_scored_or_says_why_not(caplog: pytest.LogCaptureFixture) -> None:
+    records = [record | {"cat": [number % 2]} for number, record in enumerate(waves())]
+    learner, _ = train(records, test_quantiles=(0.5, 0.9))
+    learner.finish()
+
+    def score(given: list[dict[str, Any]]) -> dict[str, float]:
+        batches = data(channel(*given, name="test"), learner.setting).epoch(0)
+        return {metric.name: metric.value for metric in learner.evaluate("test", batches)}
+
+    with caplog.at_level(logging.INFO, "optml"):
+        scores = score(records)
+        assert scores.keys() == {"test:RMSE", "test:mean_wQuantileLoss"}
+        assert (
+            f"#test_score (algo-1, mean_wQuantileLoss): {scores['test:mean_wQuantileLoss']!r}" in caplog.text
+        )
+        assert "#test_score (algo-1, wQuantileLoss[0.9]): " in caplog.text
+        assert score([record | {"cat": [5]} for record in records]) == {}
+        assert "cat[0] is 5 somewhere, but was at most 1 in training" in caplog.text
+        assert score(waves()) == {}
+        assert "its series have 0 cat and 0 dynamic_feat, those of channel 'train' 1 and 0" in caplog.text
+
+
+def test_missing_points_are_imputed_by_the_network_itself() -> None:
+    records = waves(8, 120)
+    for record in records:
+        record["target"][20:110:7] = [None] * len(record["target"][20:110:7])
+    made = setting(context_length=24)
+    learner = Learner(made)
+    draws = data(channel(*records), made).epoch(0)
+    list(learner.update(next(draws)))
+    from algorithms.forecasting_deepar.windows import gather
+
+    draw = next(draws)
+    windows = gather(draw.series, draw.which, draw.at, learner.shape, 1.0)
+    before = windows.inputs.copy()
+    after = learner._imputed(windows).inputs
+    lags = learner.shape.frequency.lags.tolist()
+    changed = before[..., -len(lags) :] != after[..., -len(lags) :]
+    missing = windows.real & ~windows.observed
+    for place, lag in enumerate(lags):
+        expected = np.zeros_like(missing)
+        if lag < len(missing):
+            expected[lag:] = missing[:-lag]
+        assert not (changed[..., place] & ~expected).any()
+        assert changed[..., place].sum() >= 0.9 * expected.sum()
+
+
+def test_awss_synthetic_example_is_learnt_in_short() -> None:
+    """Section i of the specification in small: daily waves of 40 series; the truth's own score is 0.031."""
+    generator = np.random.RandomState(1)
+    hours = np.arange(250)
+    records = []
+    for _ in range(40):
+        level = 10 * generator.rand()
+        swing = (0.1 + 0.3 * generator.rand()) * level
+        noise = 0.05 * level * generator.randn(len(hours))
+        records.append(
+            {"start": START, "target": (level + swing * np.sin(2 * np.pi * hours / 24) + noise).tolist()}
+        )
+    cut = [record | {"target": record["target"][:-24]} for record in records]
+    given: dict[str, Any] = {"context_length": 48, "prediction_length": 24, "likelihood": "gaussian"}
+    learner, _ = train(
+        cut, epochs=25, num_cells=24, mini_batch_size=32, learning_rate=0.005, dropout_rate=0.05, **given
+    )
+    learner.finish()
+    batches = data(channel(*records, name="test"), learner.setting).epoch(0)
+    scores = {metric.name: metric.value for metric in learner.evaluate("test", batches)}
+    assert 0.028 < scores["test:mean_wQuantileLoss"] < 0.042

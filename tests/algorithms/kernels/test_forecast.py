@@ -1,0 +1,127 @@
+"""Sample paths: the steps are those of the formulas, the draws have the moments of their distributions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from algorithms.kernels.forecast import Forecaster, Layer, Steps
+
+HORIZON = 5
+
+
+def network(
+    kind: str, width: int, layers: int, inputs: int, outputs: int
+) -> tuple[list[Layer], np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(width)
+
+    def normal(*shape: int) -> np.ndarray:
+        return (0.4 * generator.standard_normal(shape)).astype(np.float32)
+
+    made = [
+        Layer(normal(4 * width, width if layer else inputs), normal(4 * width, width), normal(4 * width))
+        for layer in range(layers)
+    ]
+    return made, normal(outputs, width), normal(outputs)
+
+
+def steps(series: int, total: int, plain: int, lags: list[int]) -> Steps:
+    generator = np.random.default_rng(series)
+    given = generator.standard_normal((series, total, plain + len(lags))).astype(np.float32)
+    unknown = generator.random((series, total)) < 0.2
+    unknown[:, -HORIZON:] = True
+    real = np.ones((series, total), bool)
+    real[0, :3] = False
+    for place, lag in enumerate(lags):
+        for step in range(total):
+            if step >= lag:
+                given[unknown[:, step - lag] | ~real[:, step - lag], step, plain + place] = 0
+    scale = (1 + generator.random(series)).astype(np.float32)
+    return Steps(given, unknown, real, scale, np.array(lags), np.arange(series).astype(np.uint64))
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def points(layers: list[Layer], head: np.ndarray, bias: np.ndarray, known: Steps) -> np.ndarray:
+    """(n, t) in float64: where a point is unknown, scale times the first output."""
+    series, total, _ = known.given.shape
+    found = np.zeros((series, total))
+    lags = known.lags.tolist()
+    for one in range(series):
+        states = [[np.zeros(len(head[0])), np.zeros(len(head[0]))] for _ in layers]
+        for step in range(total):
+            below = known.given[one, step].astype(np.float64)
+            for place, lag in enumerate(lags, len(below) - len(lags)):
+                then = step - lag
+                if then >= 0 and known.unknown[one, then] and known.real[one, then]:
+                    below[place] = found[one, then] / known.scale[one]
+            for number, layer in enumerate(layers):
+                h, c = states[number]
+                gates = layer.inputs.astype(np.float64) @ below + layer.recurrent @ h + layer.bias
+                i, f, g, o = np.split(gates, 4)
+                c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+                h = sigmoid(o) * np.tanh(c)
+                states[number] = [h * known.real[one, step], c * known.real[one, step]]
+                below = h + below if number else h
+            found[one, step] = known.scale[one] * (head[0] @ below + bias[0])
+    return found
+
+
+@pytest.mark.parametrize(("series", "width", "layers"), [(3, 5, 1), (6, 16, 2), (1, 40, 3)])
+def test_point_forecasts_are_those_of_the_formulas(series: int, width: int, layers: int) -> None:
+    made, head, bias = network("deterministic-L1", width, layers, 3 + 3, 1)
+    known = steps(series, 12, 3, [1, 2, 7])
+    paths = Forecaster(made, head, bias, "deterministic-L1").sample(known, 2, HORIZON)
+    assert paths.shape == (series, 2, HORIZON)
+    expected = points(made, head, bias, known)[:, -HORIZON:]
+    np.testing.assert_allclose(paths[:, 0], expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(paths[:, 0], paths[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "mean", "variance"),
+    [
+        ("gaussian", [0.5, 0.3], 1.0, (2 * np.log1p(np.exp(0.3))) ** 2),
+        ("student-T", [0.5, 0.3, 6.0], 1.0, (2 * np.log1p(np.exp(0.3))) ** 2 * 8.0025 / 6.0025),
+        ("negative-binomial", [1.0, 0.2], 1.3133 * 2.4428, 1.3133 * 2.4428 * 3.4428),
+        ("negative-binomial", [3.0, 2.0], 3.0486 * 14.778, 3.0486 * 14.778 * 15.778),
+        ("negative-binomial", [-2.0, 0.0], 0.12693 * 2, 0.12693 * 2 * 3),
+        ("beta", [1.0, 0.2], 1.3133 / (1.3133 + 0.7981), None),
+    ],
+)
+def test_draws_have_the_moments_of_their_distribution(
+    kind: str, raw: list[float], mean: float, variance: float | None
+) -> None:
+    made, head, _ = network(kind, 4, 1, 2, len(raw))
+    known = steps(1, 8, 1, [1])
+    known.scale[:] = 2 if kind != "beta" else 1
+    forecaster = Forecaster(made, 0 * head, np.array(raw, np.float32), kind)
+    draws = forecaster.sample(known, 40_000, HORIZON).astype(np.float64)
+    assert draws.mean() == pytest.approx(mean, abs=5 * draws.std() / np.sqrt(draws.size))
+    if variance is not None:
+        assert draws.var() == pytest.approx(variance, rel=0.03)
+    if kind == "negative-binomial":
+        assert (draws == np.round(draws)).all()
+        assert draws.min() >= 0
+
+
+def test_paths_of_a_series_do_not_depend_on_its_neighbours() -> None:
+    made, head, bias = network("gaussian", 6, 2, 5, 2)
+    forecaster = Forecaster(made, head, bias, "gaussian")
+    known = steps(5, 12, 3, [1, 3])
+    together = forecaster.sample(known, 7, HORIZON)
+    for one in range(5):
+        alone = Steps(
+            *(
+                np.ascontiguousarray(getattr(known, name)[one : one + 1])
+                for name in ("given", "unknown", "real", "scale")
+            ),
+            known.lags,
+            known.keys[one : one + 1],
+        )
+        np.testing.assert_allclose(
+            forecaster.sample(alone, 7, HORIZON)[0], together[one], rtol=1e-4, atol=1e-5
+        )
+    assert np.unique(together[:, :, 0]).size == 35
