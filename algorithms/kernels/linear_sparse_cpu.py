@@ -16,7 +16,7 @@ from algorithms.kernels.linear_block_cpu import (
     slopes_of_one,
     within,
 )
-from algorithms.kernels.simd import LANES, fill, load_from, multiply_add, store_from
+from algorithms.kernels.simd import LANES, fill, load_from, load_part, multiply_add, store_from, store_part
 
 # Types are declared, not inferred: importing this module compiles it, or finds it compiled in an image.
 _matrix = types.Array(float32, 2, "C", readonly=True)
@@ -24,9 +24,10 @@ _vector = types.Array(float32, 1, "C", readonly=True)
 _places = types.Array(int32, 1, "C", readonly=True)
 
 RUN = 64  # rows whose scores are turned into slopes at once
+FEW = 3  # columns that are no worth a register of sixteen
 
 
-@within(void(_vector, _places, int64, int64, _vector, _matrix, int64, float32[:, ::1], int64, int64))
+@within(void(_vector, _places, int64, int64, _vector, _matrix, int64, float32[:, ::1], int64, int64, int64))
 def _add_scores(
     values: np.ndarray,
     places: np.ndarray,
@@ -36,38 +37,40 @@ def _add_scores(
     weights: np.ndarray,
     first: int,
     z: np.ndarray,
-    row: int,
+    i: int,
+    at: int,
     columns: int,
 ) -> None:
-    """Add entries begin to end, times so many columns of the weights, to the numbers of z from `row` on."""
+    """Add entries begin to end, times so many columns of the weights, to row i of z from column `at` on."""
     stride = weights.shape[1]
+    row = i * z.shape[1] + at
     j = 0
     while j + 2 * LANES <= columns:
         one, two = load_from(z, row + j), load_from(z, row + j + LANES)
         for k in range(begin, end):
             f = int64(places[k])
             x = fill(values[k] * scale[f])
-            at = f * stride + first + j
-            one = multiply_add(x, load_from(weights, at), one)
-            two = multiply_add(x, load_from(weights, at + LANES), two)
+            place = f * stride + first + j
+            one = multiply_add(x, load_from(weights, place), one)
+            two = multiply_add(x, load_from(weights, place + LANES), two)
         store_from(z, row + j, one)
         store_from(z, row + j + LANES, two)
         j += 2 * LANES
-    if j + LANES <= columns:
-        one = load_from(z, row + j)
+    while j + FEW < columns:
+        count = min(LANES, columns - j)
+        one = load_part(z, row + j, count)
         for k in range(begin, end):
             f = int64(places[k])
             x = fill(values[k] * scale[f])
-            one = multiply_add(x, load_from(weights, f * stride + first + j), one)
-        store_from(z, row + j, one)
+            one = multiply_add(x, load_part(weights, f * stride + first + j, count), one)
+        store_part(z, row + j, one, count)
         j += LANES
-    if j < columns:
-        flat = z.reshape(-1)
+    for c in range(j, columns):
+        total = z[i, at + c]
         for k in range(begin, end):
             f = places[k]
-            x = values[k] * scale[f]
-            for c in range(j, columns):
-                flat[row + c] += x * weights[f, first + c]
+            total += values[k] * scale[f] * weights[f, first + c]
+        z[i, at + c] = total
 
 
 @within(void(_vector, _places, int64, int64, _vector, float32[:, ::1], int64, float32[:, ::1], int64, int64))
@@ -96,20 +99,20 @@ def _add_slopes(
             store_from(summed, at, multiply_add(x, one, load_from(summed, at)))
             store_from(summed, at + LANES, multiply_add(x, two, load_from(summed, at + LANES)))
         j += 2 * LANES
-    if j + LANES <= columns:
-        one = load_from(z, row + j)
+    while j + FEW < columns:
+        count = min(LANES, columns - j)
+        one = load_part(z, row + j, count)
         for k in range(begin, end):
             f = int64(places[k])
             x = fill(values[k] * scale[f])
             at = f * stride + first + j
-            store_from(summed, at, multiply_add(x, one, load_from(summed, at)))
+            store_part(summed, at, multiply_add(x, one, load_part(summed, at, count)), count)
         j += LANES
-    if j < columns:
+    for c in range(j, columns):
+        slope = z[i, c]
         for k in range(begin, end):
             f = places[k]
-            x = values[k] * scale[f]
-            for c in range(j, columns):
-                summed[f, first + c] += x * z[i, c]
+            summed[f, first + c] += values[k] * scale[f] * slope
 
 
 @njit(
@@ -132,12 +135,12 @@ def sparse_scores(
     last: int,
 ) -> None:
     """Columns first to last of z."""
-    width = z.shape[1]
     for i in range(z.shape[0]):
         for j in range(first, last):
             z[i, j] = offsets[j]
-        row = i * width + first
-        _add_scores(values, places, starts[i], starts[i + 1], scale, weights, first, z, row, last - first)
+        _add_scores(
+            values, places, starts[i], starts[i + 1], scale, weights, first, z, i, first, last - first
+        )
 
 
 @njit(
@@ -178,7 +181,7 @@ def sparse_gradient(
         set_offsets(offsets, first, n, z)
         for i in range(n):
             begin, end = starts[start + i], starts[start + i + 1]
-            _add_scores(values, places, begin, end, scale, weights, first, z, i * columns, columns)
+            _add_scores(values, places, begin, end, scale, weights, first, z, i, 0, columns)
         if loss == SOFTMAX:
             slopes_of_classes(z, labels[start : start + n], class_weights, classes, losses)
         else:

@@ -128,6 +128,49 @@ def store_from(typing: Any, table: Any, place: Any, lanes: Any) -> Any:
     return types.void(table, types.int64, _lanes), generate
 
 
+def _mask(builder: Any, count: Any) -> Any:
+    """True in the first `count` lanes."""
+    long = ir.IntType(64)
+    kind = ir.VectorType(long, LANES)
+    none = ir.Constant(kind, ir.Undefined)
+    first = builder.insert_element(none, count, ir.Constant(ir.IntType(32), 0))
+    everywhere = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    counts = builder.shuffle_vector(first, none, everywhere)
+    return builder.icmp_signed("<", ir.Constant(kind, list(range(LANES))), counts)
+
+
+_ALIGN = ir.Constant(ir.IntType(32), 4)
+_MASK = ir.VectorType(ir.IntType(1), LANES)
+
+
+@intrinsic
+def load_part(typing: Any, table: Any, place: Any, count: Any) -> Any:
+    """As `load_from`, of `count` (int64) numbers and zeros behind them; no more are read."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, signature.args[0], *arguments[:2])
+        kind = ir.FunctionType(VECTOR, [address.type, ir.IntType(32), _MASK, VECTOR])
+        function = _function(builder.module, kind, f"llvm.masked.load.v{LANES}f32.p0v{LANES}f32")
+        mask = _mask(builder, arguments[2])
+        return builder.call(function, [address, _ALIGN, mask, ir.Constant(VECTOR, None)])
+
+    return _lanes(table, types.int64, types.int64), generate
+
+
+@intrinsic
+def store_part(typing: Any, table: Any, place: Any, lanes: Any, count: Any) -> Any:
+    """As `store_from`, of the first `count` (int64) lanes; nothing else is written to."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, signature.args[0], *arguments[:2])
+        kind = ir.FunctionType(ir.VoidType(), [VECTOR, address.type, ir.IntType(32), _MASK])
+        function = _function(builder.module, kind, f"llvm.masked.store.v{LANES}f32.p0v{LANES}f32")
+        builder.call(function, [arguments[2], address, _ALIGN, _mask(builder, arguments[3])])
+        return context.get_dummy_value()
+
+    return types.void(table, types.int64, _lanes, types.int64), generate
+
+
 @intrinsic
 def prefetch(typing: Any, table: Any, line: Any) -> Any:
     """Ask for a line that will be read and written soon."""

@@ -34,17 +34,20 @@ def test_gradients_agree_with_the_reference(loss: str, shape: tuple[int, int, in
 @pytest.mark.parametrize("kind", ["standardised", "folded", "sparse"])
 def test_a_model_s_bits_do_not_depend_on_its_neighbours(kind: str, shape: tuple[int, int]) -> None:
     for loss in ("logistic", "softmax_loss"):
-        given = linear.case(loss, rows=shape[0], features=shape[1], models=33)
+        models = 44  # whole registers, a part of one, and few columns alone
+        given = linear.case(loss, rows=shape[0], features=shape[1], models=models)
         problem = replace(given.problem, folded=kind == "folded")
         rows = csr_array(given.rows) if kind == "sparse" else given.rows
         together = found(rows, given, problem)
         classes = problem.classes
-        first = np.ascontiguousarray(problem.class_weights[:, :1])
-        one = replace(problem, models=1, class_weights=first)
-        alone = found(rows, replace_weights(given, given.weights[:, :classes]), one)
-        np.testing.assert_array_equal(alone[0], together[0][:, :classes])
-        np.testing.assert_array_equal(alone[1], together[1][:1])
-        np.testing.assert_array_equal(alone[2], together[2][:, :classes])
+        for model in (0, models - 1):
+            own = slice(model * classes, (model + 1) * classes)
+            weighted = np.ascontiguousarray(problem.class_weights[:, model : model + 1])
+            one = replace(problem, models=1, class_weights=weighted)
+            alone = found(rows, replace_weights(given, given.weights[:, own]), one)
+            np.testing.assert_array_equal(alone[0], together[0][:, own])
+            np.testing.assert_array_equal(alone[1], together[1][model : model + 1])
+            np.testing.assert_array_equal(alone[2], together[2][:, own])
 
 
 def replace_weights(given: linear.Case, weights: np.ndarray) -> linear.Case:
