@@ -20,7 +20,7 @@ from algorithms.blazingtext.vocabulary import LINE_END, Words
 log = logging.getLogger("optml")
 
 TOGETHER = 1 << 17  # tokens that a host learns from before hosts agree, and a GPU at once
-AGREE = 1 << 15  # tokens that the threads of a host learn from before they agree; more cost quality
+AGREE = 1 << 16  # tokens that the threads of a host learn from before they agree; more cost quality
 ROUNDS = 32  # of an epoch, at least: a small text is learnt from in shorter runs
 SHORTEST = 1 << 10  # tokens of one thread's run, however many threads there are
 # Labelled texts are smaller and their learning rates larger.
