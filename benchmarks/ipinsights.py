@@ -173,9 +173,9 @@ def speed(folder: Path) -> None:
     pairs = Pairs(pairs.hashes[:280_000], pairs.addresses[:280_000])
     rows = []
     for count, changed in (
-        (40, {}),
-        (40, {"_ip_prefix_tables": False}),
-        (5, {"mini_batch_size": 10_000, "random_negative_sampling_rate": 1}),
+        (30, {}),
+        (30, {"_ip_prefix_tables": False}),
+        (4, {"mini_batch_size": 10_000, "random_negative_sampling_rate": 1}),
     ):
         row = step(pairs, count, **changed)
         best = row["bytes_per_sample"] / found["bandwidth"] + row["flops_per_sample"] / found["flops"]
