@@ -24,6 +24,11 @@ NORMALIZED = ("gamma", "beta", "moving_mean", "moving_var")
 find = mxnet_archive.find
 
 
+def recognises(path: Path) -> bool:
+    """Does an archive hold a topic model, sound or not?"""
+    return {"enc_0_weight", "projection_weight"} <= mxnet_archive.read(path).arrays.keys()
+
+
 def read(path: Path) -> Parameters:
     """Read an archive. Raises UserError that says what is missing, ill-shaped or not finite."""
     archive = mxnet_archive.read(path)

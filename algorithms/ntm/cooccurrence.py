@@ -113,7 +113,7 @@ def vectors(sample: Sample, words: np.ndarray, cluster: Cluster) -> np.ndarray:
     found[np.searchsorted(rows, contexts), np.arange(len(contexts))] = 0  # a word with itself
     _positive_information(found)
     rank = min(DIMENSIONS, *found.shape)
-    if 4 * rank >= min(found.shape):
+    if 4 * rank >= min(found.shape) or not found.any():  # svds takes neither few columns nor nothing but 0
         left, sizes, _ = np.linalg.svd(found, full_matrices=False)
         left, sizes = left[:, :rank], sizes[:rank]
     else:

@@ -47,7 +47,11 @@ class Model:
     def predict(self, batch: Records, options: Mapping[str, str]) -> Columns:
         """`topic_weights`, (n, topics) float32, positive, a row's sum is 1. Dense rows are taken as sparse
         ones, so every format has the same answer."""
-        return {"topic_weights": _softmax(self.encode(counts(batch, self.width)))}
+        mu = self.encode(counts(batch, self.width))
+        if not np.isfinite(mu).all():
+            row = int(np.argmin(np.isfinite(mu).all(axis=1)))
+            raise UserError(f"{batch.where(row)} holds counts so large that its topics are beyond float32")
+        return {"topic_weights": _softmax(mu)}
 
     def encode(self, found: csr_array) -> np.ndarray:
         """mu, (n, topics) float32, of counts (n, words)."""
@@ -61,9 +65,6 @@ class Model:
                 pi = _activate(pi @ weight.T + bias, self.parameters.activation)
             weight, bias = self.parameters.mu
             mu: np.ndarray = pi @ weight.T + bias
-        if not np.isfinite(mu).all():
-            row = int(np.argmin(np.isfinite(mu).all(axis=1)))
-            raise UserError(f"document {row + 1} has counts so large that its topics are beyond float32")
         return mu
 
     def save(self, folder: Path) -> None:
@@ -105,7 +106,7 @@ def recognises(folder: Path) -> bool:
     """Is this what AWS's image writes: a ZIP with an encoder and a projection?"""
     found = aws.find(folder)
     try:
-        return found is not None and aws.read(found) is not None
+        return found is not None and aws.recognises(found)
     except UserError:
         return False
 

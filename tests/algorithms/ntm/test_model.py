@@ -73,6 +73,8 @@ def test_weights_are_positive_and_sum_to_one_whatever_the_counts() -> None:
         found = weights(model("relu"), documents() * np.float32(scale))
         assert (found > 0).all()
         np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+    with pytest.raises(UserError, match="record 1 holds counts so large that its topics are beyond float32"):
+        weights(model("relu"), documents() * np.float32(3e37))
 
 
 def test_dense_and_sparse_documents_have_the_same_weights() -> None:
@@ -130,7 +132,7 @@ def test_broken_artifacts_are_refused_with_what_is_wrong(tmp_path: Path) -> None
         mxnet_archive.write(path, "params", held, {})  # type: ignore[arg-type]
         with pytest.raises(UserError, match=message):
             load(tmp_path, "cpu")
-        assert not recognises(tmp_path)
+        assert recognises(tmp_path)  # so that `serve` can say this of it
 
     refused({"mean_weight": None}, "lacks 'mean_weight'")
     refused({"mean_weight": np.ones((4, 9), np.float32)}, "the layers do not fit one another")

@@ -67,6 +67,12 @@ def test_few_words_have_short_vectors() -> None:
     assert np.isfinite(cooccurrence.vectors(sample, np.array([0, 2]), Alone())).all()
 
 
+def test_words_never_together_have_vectors_too() -> None:
+    sample = Sample(300, 0, 0)
+    sample.add(csr_array(np.eye(300, dtype=np.float32)))
+    assert not cooccurrence.vectors(sample, np.arange(5), Alone()).any()
+
+
 def test_hosts_count_as_one() -> None:
     counts, _ = documents()
     groups = np.array([[0, 1, 40], [2, 3, 4]])
