@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -20,6 +18,7 @@ from algorithms.forecasting_deepar.facts import Facts
 from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
 from algorithms.forecasting_deepar.model import Model
 from algorithms.forecasting_deepar.module import DeepAR
+from algorithms.forecasting_deepar.progress import Progress
 from algorithms.forecasting_deepar.scores import Total
 from algorithms.forecasting_deepar.series import Series
 from algorithms.forecasting_deepar.windows import Shape, Windows, gather
@@ -30,48 +29,8 @@ log = logging.getLogger("optml")
 
 FEWEST = 300  # observations
 LONGEST_GRADIENT = 10.0
-PLATEAU = 10  # epochs without a better loss after which the learning rate is halved
 FLAT = 1e-4  # deviation, relative to the mean, of an input that says nothing
 FORGOTTEN = 0.05  # of the running mean of the parameters, by an update
-SLOWEST = 5e-5  # learning rate that is not halved any more
-EVERY = 5  # batches between two lines of the log
-
-
-@dataclass
-class Progress:
-    """What the log has said so far. Losses are means over the batches of an epoch."""
-
-    epoch: int = 0
-    loss: float = float("nan")  # of the last whole epoch
-    best: float = float("inf")
-    stale: int = 0  # epochs since the best, or since the learning rate was halved
-    rate: float = 0.0
-    batches: int = 0  # of this epoch
-    total: float = 0.0  # of their losses
-    recent: int = 0  # batches since the last line
-    recent_total: float = 0.0
-
-    def array(self) -> np.ndarray:
-        return np.array([float(value) for value in vars(self).values()])
-
-    @classmethod
-    def of_array(cls, values: np.ndarray) -> Progress:
-        kinds = [type(value) for value in vars(cls()).values()]
-        return cls(*(kind(value) for kind, value in zip(kinds, values.tolist(), strict=True)))
-
-
-@dataclass
-class Clock:
-    """For the speed in the log."""
-
-    began: float = field(default_factory=time.monotonic)
-    windows: int = 0
-
-    def speed(self) -> float:
-        now = time.monotonic()
-        speed = self.windows / max(now - self.began, 1e-9)
-        self.began, self.windows = now, 0
-        return speed
 
 
 class Learner:
@@ -94,7 +53,6 @@ class Learner:
         self.network: Network | None = None
         self.progress = Progress(rate=parameters.learning_rate)
         self._mean: dict[str, Tensor] = {}  # the parameters' running mean, which is the model
-        self._clock = Clock()
         self._final: Model | None = None
         if parameters.early_stopping_patience:
             log.info("Using early stopping with patience %d", parameters.early_stopping_patience)
@@ -113,11 +71,11 @@ class Learner:
             losses = self._losses(windows, self._kept(len(windows)))
             loss = torch.where(self._tensor(windows.observed), losses, 0).sum()
             total, points = self.network.gradient(loss, loss.item(), float(windows.observed.sum()))
-            self._clock.windows += len(windows)
+            self.progress.windows += len(windows)
         if not points:
             return ()
         self._step(points)
-        return self._note(total / points)
+        return self.progress.batch(total / points)
 
     def _step(self, points: float) -> None:
         assert self.network is not None
@@ -243,54 +201,15 @@ class Learner:
         self.network = Network(module, optimizer, self.setting)
         self._mean = {name: weight.detach().clone() for name, weight in module.named_parameters()}
 
-    def _note(self, loss: float) -> list[Metric]:
-        """Every fifth batch, the loss since the line before."""
-        progress = self.progress
-        number = progress.batches
-        progress.batches += 1
-        progress.total += loss
-        progress.recent += 1
-        progress.recent_total += loss
-        if number % EVERY:
-            return []
-        recent = progress.recent_total / progress.recent
-        log.info(
-            "Epoch[%d] Batch[%d] avg_epoch_loss=%f", progress.epoch, number, progress.total / progress.batches
-        )
-        if number:  # as AWS's image, which measures from here on
-            log.info(
-                "Epoch[%d] Batch [%d]\tSpeed: %.2f samples/sec\tloss=%f",
-                progress.epoch,
-                number,
-                self._clock.speed(),
-                recent,
-            )
-            progress.recent, progress.recent_total = 0, 0.0
-        else:
-            self._clock = Clock()
-        return [Metric("train:loss:batch", recent, batch=number)]
-
     def end_round(self) -> Iterable[Metric]:
         progress = self.progress
         if not progress.batches:
             progress.epoch += 1
             return ()
-        progress.loss = progress.total / progress.batches
-        improved = progress.loss < progress.best
-        if self.parameters.early_stopping_patience:
-            log.info("best epoch loss so far" if improved else "loss did not improve")
-        if improved:
-            progress.best, progress.stale = progress.loss, 0
-        else:
-            progress.stale += 1
-        if progress.stale == PLATEAU and progress.rate > SLOWEST:
-            progress.rate, progress.stale = max(progress.rate / 2, SLOWEST), 0
-            log.info("The loss has not improved for %d epochs: learning rate %g", PLATEAU, progress.rate)
+        rate = progress.rate
+        metric = progress.end_epoch(told=self.parameters.early_stopping_patience is not None)
+        if progress.rate != rate:
             self._set_rate()
-        metric = Metric("train:loss", progress.loss, epoch=progress.epoch)
-        progress.epoch += 1
-        progress.batches = progress.recent = 0
-        progress.total = progress.recent_total = 0.0
         return [metric]
 
     def _set_rate(self) -> None:

@@ -6,7 +6,7 @@ import datetime
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algorithms.errors import UserError
@@ -56,6 +56,7 @@ def test_other_units_are_refused_with_the_list(text: str) -> None:
         Frequency.parse(text)
 
 
+@settings(deadline=None)
 @given(st.datetimes(datetime.datetime(1901, 1, 1), datetime.datetime(2199, 12, 31)))
 def test_features_agree_with_the_calendar(moment: datetime.datetime) -> None:
     expected = {
@@ -97,6 +98,7 @@ def test_a_start_that_is_none_is_refused(text: str, why: str) -> None:
         Frequency.parse("H").moment(text)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_any_text_is_a_moment_or_a_value_error(text: str) -> None:
     try:

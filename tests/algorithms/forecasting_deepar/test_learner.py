@@ -72,7 +72,7 @@ def test_lines_of_batches_are_the_running_means_of_awss_log(caplog: pytest.LogCa
         learner, metrics = train(waves(), epochs=0)
         losses = [float(number) for number in range(12)]
         for loss in losses:
-            metrics += learner._note(loss)
+            metrics += learner.progress.batch(loss)
     assert [(metric.batch, metric.value) for metric in metrics] == [(0, 0.0), (5, 2.5), (10, 8.0)]
     averages = [line for line in caplog.messages if "avg_epoch_loss" in line]
     assert averages == [
@@ -166,7 +166,7 @@ def test_the_learning_rate_is_halved_on_a_plateau_and_not_below_its_floor() -> N
     learner.progress.best = -1e9
     rates = []
     for _ in range(70):
-        list(learner._note(0.0))
+        list(learner.progress.batch(0.0))
         list(learner.end_round())
         rates.append(learner.progress.rate)
     assert rates[7] == 0.001
@@ -182,11 +182,11 @@ def test_the_best_epoch_comes_back_with_its_loss(caplog: pytest.LogCaptureFixtur
     assert rule is not None
     assert (rule[0].patience, rule[1]) == (2, "train:loss")
     with caplog.at_level(logging.INFO, "optml"):
-        list(learner._note(1e6))
+        list(learner.progress.batch(1e6))
         list(learner.end_round())
         learner.load_state_dict(best)
         _, metrics = learner.finish()
-    loss = float(best["progress"][1])
+    loss = float(best["progress"][2])
     assert "loss did not improve" in caplog.messages
     assert "Loading parameters from best epoch (0)" in caplog.messages
     assert f"Final loss: {loss!r} (occurred at epoch 0)" in caplog.messages

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algorithms import ndarray
@@ -207,6 +207,7 @@ def test_bodies_of_another_kind_are_refused(made: Model, body: bytes, media: str
         decode(body, media, made)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80), st.sampled_from([JSON, LINES]))
 def test_any_body_is_read_or_refused(body: bytes, media: str) -> None:
     with contextlib.suppress(UserError):

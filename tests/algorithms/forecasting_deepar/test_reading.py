@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algorithms.errors import UserError
@@ -176,6 +176,7 @@ def test_gzip_is_the_channels_business_and_lines_may_cross_pieces() -> None:
 numbers = st.one_of(st.none(), st.just("NaN"), st.floats(-1e6, 1e6), st.integers(-(10**9), 10**9))
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(numbers, min_size=1, max_size=8), min_size=1, max_size=6))
 def test_what_was_written_is_read(targets: list[list[Any]]) -> None:
     found = read(channel(*({"start": START, "target": target} for target in targets)), parameters())
@@ -190,6 +191,7 @@ json_values: Any = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     st.one_of(
         st.binary(max_size=60),

@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algorithms.forecasting_deepar.data import Training, data, rule
@@ -37,6 +37,7 @@ def test_the_rule_of_an_epoch_is_that_of_awss_logs(
     assert np.std(sizes) < 2 * np.sqrt(mean)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10_000), st.integers(1, 500))
 def test_an_epoch_has_ten_batches_at_least(count: int, size: int) -> None:
     passes, probability = rule(count, size)

@@ -1,0 +1,88 @@
+"""Where training stands: losses, the learning rate that follows them, and the lines of the log."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from algorithms.base import Metric
+
+log = logging.getLogger("optml")
+
+EVERY = 5  # batches between two lines of the log
+PLATEAU = 10  # epochs without a better loss after which the learning rate is halved
+SLOWEST = 5e-5  # learning rate that is not halved any more
+
+
+@dataclass
+class Progress:
+    """The state, all of it numbers; losses are means over the batches of an epoch."""
+
+    rate: float  # learning rate
+    epoch: int = 0
+    loss: float = math.nan  # of the last whole epoch
+    best: float = math.inf
+    stale: int = 0  # epochs since the best, or since the learning rate was halved
+    batches: int = 0  # of this epoch
+    total: float = 0.0  # of their losses
+    recent: int = 0  # batches since the last line
+    recent_total: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.windows = 0  # since the last line that tells of the speed
+        self._began = time.monotonic()
+
+    def batch(self, loss: float) -> list[Metric]:
+        """One batch more. Every fifth one tells the loss since the line before."""
+        number = self.batches
+        self.batches += 1
+        self.total += loss
+        self.recent += 1
+        self.recent_total += loss
+        if number % EVERY:
+            return []
+        recent = self.recent_total / self.recent
+        log.info("Epoch[%d] Batch[%d] avg_epoch_loss=%f", self.epoch, number, self.total / self.batches)
+        now = time.monotonic()
+        if number:  # from the first line on, as AWS's image measures
+            speed = self.windows / max(now - self._began, 1e-9)
+            log.info(
+                "Epoch[%d] Batch [%d]\tSpeed: %.2f samples/sec\tloss=%f", self.epoch, number, speed, recent
+            )
+            self.recent, self.recent_total = 0, 0.0
+        self.windows, self._began = 0, now
+        return [Metric("train:loss:batch", recent, batch=number)]
+
+    def end_epoch(self, *, told: bool) -> Metric:
+        """Compare the epoch's loss with the best, say so if wanted, and halve the learning rate on a
+        plateau."""
+        self.loss = self.total / self.batches
+        improved = self.loss < self.best
+        if told:
+            log.info("best epoch loss so far" if improved else "loss did not improve")
+        self.best = self.loss if improved else self.best
+        self.stale = 0 if improved else self.stale + 1
+        if self.stale == PLATEAU and self.rate > SLOWEST:
+            self.rate, self.stale = max(self.rate / 2, SLOWEST), 0
+            log.info("The loss has not improved for %d epochs: learning rate %g", PLATEAU, self.rate)
+        metric = Metric("train:loss", self.loss, epoch=self.epoch)
+        self.epoch += 1
+        self.batches = self.recent = 0
+        self.total = self.recent_total = 0.0
+        return metric
+
+    def array(self) -> np.ndarray:
+        """For a checkpoint."""
+        return np.array([float(getattr(self, field.name)) for field in fields(self)])
+
+    @classmethod
+    def of_array(cls, values: np.ndarray) -> Progress:
+        kinds = [float if field.type == "float" else int for field in fields(cls)]
+        made = cls(0.0)
+        for field, kind, value in zip(fields(cls), kinds, values.tolist(), strict=True):
+            setattr(made, field.name, kind(value))
+        return made
