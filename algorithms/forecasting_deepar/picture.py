@@ -80,7 +80,7 @@ def draw(model: Model, request: Request, path: Path, truth: np.ndarray | None = 
             ha="left",
             fontsize=11,
         )
-        figure.savefig(path, dpi=80)
+        figure.savefig(path, dpi=80, pil_kwargs={"optimize": True})
         pyplot.close(figure)
     more = f"the first {count} of {len(request)}" if count < len(request) else f"{count}"
     return f"forecasts of {more} series"
