@@ -173,14 +173,17 @@ def _sums(start, stop, bounds, places, values, rows, found):
                 found[i, column] += value * rows[row, column]
 
 
-@njit(void(_table, _floats, float32[::1]), cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})
+@simd.compiled(void(_table, _floats, float32[::1]))
 def _most(scores, bias, found):
     """The largest score + bias of each row."""
+    lines = scores.shape[1] // LANES
+    one = simd.fill(np.float32(1))
     for i in range(scores.shape[0]):
-        most = np.float32(-3e38)
-        for column in range(scores.shape[1]):
-            most = max(most, scores[i, column] + bias[column])
-        found[i] = most
+        most = simd.fill(np.float32(-3e38))
+        for line in range(lines):
+            score = simd.multiply_add(one, simd.load(scores, i * lines + line), simd.load(bias, line))
+            most = simd.maximum(score, most)
+        found[i] = simd.highest(most)
 
 
 @simd.compiled(void(float32[:, ::1], _floats, _floats, float32[::1]))
