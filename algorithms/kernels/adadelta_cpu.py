@@ -28,7 +28,7 @@ def step(
     """One step of all values, in place; all float32, C-contiguous and of one shape.
 
     squares <- rho squares + (1 - rho) gradient^2
-    step     = sqrt(steps + epsilon) / sqrt(squares + epsilon) gradient
+    step     = sqrt((steps + epsilon) / (squares + epsilon)) gradient
     steps   <- rho steps + (1 - rho) step^2;   values <- values - step
     """
     flat = [array.reshape(-1) for array in (values, squares, steps, gradient)]
@@ -76,13 +76,14 @@ def _in_parts(part: Callable[[int, int], None], count: int, size: int) -> None:
     cache=True,
     nogil=True,
     fastmath={"contract"},
+    error_model="numpy",  # a division that could raise would not be vectorised
 )
 def _step(values, squares, steps, gradient, rho, epsilon):
     rest = np.float32(1) - rho
     for i in range(len(values)):
         g = gradient[i]
         square = rho * squares[i] + rest * g * g
-        step = np.sqrt(steps[i] + epsilon) / np.sqrt(square + epsilon) * g
+        step = np.sqrt((steps[i] + epsilon) / (square + epsilon)) * g
         squares[i] = square
         steps[i] = rho * steps[i] + rest * step * step
         values[i] -= step
@@ -104,6 +105,7 @@ def _step(values, squares, steps, gradient, rho, epsilon):
     cache=True,
     nogil=True,
     fastmath={"contract"},
+    error_model="numpy",  # a division that could raise would not be vectorised
 )
 def _step_rows(start, stop, values, squares, steps, rows, shrunk, gradient, rho, epsilon):
     for i in range(start, stop):
@@ -114,7 +116,7 @@ def _step_rows(start, stop, values, squares, steps, rows, shrunk, gradient, rho,
             g = gradient[i, column]
             square = rho * before * squares[row, column] + rest * g * g
             moved = before * steps[row, column]
-            step = np.sqrt(moved + epsilon) / np.sqrt(square + epsilon) * g
+            step = np.sqrt((moved + epsilon) / (square + epsilon)) * g
             squares[row, column] = square
             steps[row, column] = rho * moved + rest * step * step
             values[row, column] -= step

@@ -52,6 +52,12 @@ def sums(table: Table, rows: np.ndarray) -> np.ndarray:
     return found
 
 
+def settle(table: Table, touched: np.ndarray, rows: np.ndarray, found: np.ndarray) -> None:
+    """found (v, h) becomes the sums (u, h) of rows (m, h), at the places touched (u,), less found."""
+    np.negative(found, out=found)
+    _add_sums(table.bounds, table.places, table.values, touched, rows, found)
+
+
 def normalizers(
     latent: np.ndarray, weight: np.ndarray, bias: np.ndarray
 ) -> tuple[np.ndarray, list[Powers] | None]:
@@ -173,14 +179,34 @@ def _sums(start, stop, bounds, places, values, rows, found):
                 found[i, column] += value * rows[row, column]
 
 
-@njit(void(_table, _floats, float32[::1]), cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})
+@njit(
+    void(_int32s, _int32s, _floats, types.Array(int64, 1, "C", readonly=True), _table, float32[:, ::1]),
+    cache=True,
+    nogil=True,
+    fastmath={"contract"},
+)
+def _add_sums(bounds, places, values, touched, rows, found):
+    width = rows.shape[1]
+    for i in range(len(touched)):
+        at = touched[i]
+        for e in range(bounds[i], bounds[i + 1]):
+            value = values[e]
+            row = places[e]
+            for column in range(width):
+                found[at, column] += value * rows[row, column]
+
+
+@simd.compiled(void(_table, _floats, float32[::1]))
 def _most(scores, bias, found):
     """The largest score + bias of each row."""
+    lines = scores.shape[1] // LANES
+    one = simd.fill(np.float32(1))
     for i in range(scores.shape[0]):
-        most = np.float32(-3e38)
-        for column in range(scores.shape[1]):
-            most = max(most, scores[i, column] + bias[column])
-        found[i] = most
+        most = simd.fill(np.float32(-3e38))
+        for line in range(lines):
+            score = simd.multiply_add(one, simd.load(scores, i * lines + line), simd.load(bias, line))
+            most = simd.maximum(score, most)
+        found[i] = simd.highest(most)
 
 
 @simd.compiled(void(float32[:, ::1], _floats, _floats, float32[::1]))

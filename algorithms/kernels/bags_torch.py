@@ -66,9 +66,8 @@ class _Likelihoods(torch.autograd.Function):
         bags: Bags = ctx.bags
         shares = slopes * torch.as_tensor(bags.lengths)  # (n,)
         expected, of_weight, of_bias = _expected(latent, weight, bias, normalizers, ctx.kept, shares)
-        touched = torch.as_tensor(bags.touched)
-        of_weight.neg_()[touched] += _sums(bags.columns, latent * slopes[:, None])
-        of_bias.neg_()[touched] += _sums(bags.columns, slopes[:, None].contiguous()).squeeze(1)
+        _settle(bags, latent * slopes[:, None], of_weight)
+        _settle(bags, slopes[:, None], of_bias[:, None])
         return slopes[:, None] * seen - shares[:, None] * expected, of_weight, of_bias, None
 
 
@@ -84,6 +83,17 @@ def _sums(table: Table, rows: Tensor) -> Tensor:
 
     found: Tensor = bags_triton.sums(table, rows)
     return found
+
+
+def _settle(bags: Bags, rows: Tensor, found: Tensor) -> None:
+    """What is found for words (v, h) becomes the sums of rows (n, h) over the documents that hold a word,
+    less what it was."""
+    if rows.device.type == "cpu":
+        from algorithms.kernels import bags_cpu
+
+        bags_cpu.settle(bags.columns, bags.touched, rows.contiguous().numpy(), found.numpy())
+    else:
+        found.neg_()[torch.as_tensor(bags.touched)] += _sums(bags.columns, rows)
 
 
 def _normalizers(latent: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Any]:

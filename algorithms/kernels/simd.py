@@ -231,6 +231,16 @@ def divide(typing: Any, one: Any, two: Any) -> Any:
 
 
 @intrinsic
+def maximum(typing: Any, one: Any, two: Any) -> Any:
+    """The larger of every two; the second where the first is NaN."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", *arguments), *arguments)
+
+    return _lanes(_lanes, _lanes), generate
+
+
+@intrinsic
 def least(typing: Any, one: Any, two: Any) -> Any:
     """The smaller of each pair."""
 
@@ -238,6 +248,24 @@ def least(typing: Any, one: Any, two: Any) -> Any:
         return builder.select(builder.fcmp_ordered("<", *arguments), *arguments)
 
     return _lanes(_lanes, _lanes), generate
+
+
+@intrinsic
+def highest(typing: Any, lanes: Any) -> Any:
+    """The largest of the sixteen."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        found, size = arguments[0], LANES
+        undefined = ir.Constant(_VECTOR, ir.Undefined)
+        while size > 1:  # halves onto each other
+            size //= 2
+            places = [*range(size, 2 * size), *[0] * (LANES - size)]
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), places)
+            other = builder.shuffle_vector(found, undefined, mask)
+            found = builder.select(builder.fcmp_ordered(">", found, other), found, other)
+        return builder.extract_element(found, ir.Constant(ir.IntType(32), 0))
+
+    return types.float32(_lanes), generate
 
 
 @intrinsic

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -59,6 +61,10 @@ class Learner:
         self.network = Network(
             self.module, optimizer(given.optimizer, parameters, given.learning_rate), setting
         )
+        sizes = given.layers
+        within = sum(before * after for before, after in pairwise(sizes)) + 2 * sizes[-1] * given.num_topics
+        # The kernels have threads of their own; torch's would do little and spin in their way.
+        self._alone = setting.device == "cpu" and within < given.feature_dim * given.num_topics
         self._decayed = [
             parameter for name, parameter in self.module.named_parameters() if not name.endswith("bias")
         ]
@@ -89,7 +95,8 @@ class Learner:
                 self.sample.add(full)
             drawn = self.sub_sample.draw(full, self.epoch, self.batch)
         self.batch += 1
-        self._learn(drawn)
+        with self._threads():
+            self._learn(drawn)
         return ()
 
     def end_round(self) -> Iterable[Metric]:
@@ -128,7 +135,7 @@ class Learner:
         seen = np.zeros(5)  # as `totals`, then documents without words, batches
         random = self.network.random()
         self.module.eval()
-        with torch.no_grad():
+        with torch.no_grad(), self._threads():
             for batch in batches:
                 found = counts(batch, self.hyperparameters.feature_dim)
                 full = occupied(found)
@@ -222,6 +229,18 @@ class Learner:
 
     def _words(self) -> tuple[str, ...] | None:
         return self.vocabulary.words if self.vocabulary else None
+
+    @contextlib.contextmanager
+    def _threads(self) -> Iterator[None]:
+        """torch's threads, as many as do good."""
+        before = torch.get_num_threads()
+        if self._alone and before > 1:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            if self._alone and before > 1:
+                torch.set_num_threads(before)
 
     def _losses(self, found: csr_array, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         bags = Bags.of(found)
