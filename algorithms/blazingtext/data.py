@@ -24,7 +24,7 @@ AGREE = 1 << 16  # tokens that the threads of a host learn from before they agre
 ROUNDS = 32  # of an epoch, at least: a small text is learnt from in shorter runs
 SHORTEST = 1 << 10  # tokens of one thread's run, however many threads there are
 # Labelled texts are smaller and their learning rates larger.
-LABELLED_ROUNDS, LABELLED_SHORTEST = 256, 1 << 8
+LABELLED_ROUNDS, LABELLED_SHORTEST = 64, 1 << 8
 
 
 def data(source: Source, setting: Setting) -> Any:
