@@ -256,7 +256,7 @@ def highest(typing: Any, lanes: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         found, size = arguments[0], LANES
-        undefined = ir.Constant(_VECTOR, ir.Undefined)
+        undefined = ir.Constant(VECTOR, ir.Undefined)
         while size > 1:  # halves onto each other
             size //= 2
             places = [*range(size, 2 * size), *[0] * (LANES - size)]
