@@ -183,8 +183,9 @@ class Cluster(Protocol):
 
 
 class Data(Protocol):
-    """The batches of one channel on this host. What one batch holds is between `data` and `learner`;
-    for tabular algorithms it is `Records` of exactly `mini_batch_size` rows (the last may hold fewer)."""
+    """The batches of one channel on this host. What one batch holds is between `data` and `learner`, but
+    `len(batch)` is the number of its records; for tabular algorithms it is `Records` of exactly
+    `mini_batch_size` rows (the last may hold fewer)."""
 
     def epoch(self, number: int) -> Iterator[Any]: ...
 

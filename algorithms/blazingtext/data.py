@@ -99,6 +99,10 @@ class Held:
 
     words: Words
     pieces: list[np.ndarray]
+    lines: int
+
+    def __len__(self) -> int:
+        return self.lines
 
 
 class Validation:
@@ -111,11 +115,13 @@ class Validation:
     def epoch(self, number: int) -> Iterator[Held]:
         if self._held is None:
             log.info("Loading validation data from channel '%s'", self._source.name)
-            words = Words()
-            pieces = [words.intern(block) for block in Text(self._source, whole=True).blocks()]
+            words, pieces, lines = Words(), [], 0
+            for block in Text(self._source, whole=True).blocks():
+                pieces.append(words.intern(block))
+                lines += block.count(b"\n")
             if self._source.stopped():
                 return
-            self._held = Held(words, pieces)
+            self._held = Held(words, pieces, lines)
         yield self._held
 
 
