@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+PAUSE = 0.2  # seconds: OpenBLAS's threads keep a core busy for 2^28 cycles after their last product
+
 
 def compare(contestants: Mapping[str, Callable[[], object]], repeats: int = 5) -> dict[str, float]:
     """Seconds that each contestant takes: all warm up, then run in turn; the best of `repeats` counts."""
@@ -13,7 +15,7 @@ def compare(contestants: Mapping[str, Callable[[], object]], repeats: int = 5) -
     best = dict.fromkeys(contestants, float("inf"))
     for _ in range(repeats):
         for name, run in contestants.items():
-            time.sleep(0.05)  # BLAS and OpenMP threads of the one before spin for a while
+            time.sleep(PAUSE)
             start = time.perf_counter()
             run()
             best[name] = min(best[name], time.perf_counter() - start)
