@@ -18,10 +18,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-BATCH, RATE, PATIENCE = 128, 0.001, 5
+BATCH, PATIENCE = 128, 5
 
 
 class NVDM(torch.nn.Module):
+    rate = 0.001
+
     def __init__(self, words: int, topics: int) -> None:
         super().__init__()
         self.hidden = torch.nn.Linear(words, 500)
@@ -37,6 +39,8 @@ class NVDM(torch.nn.Module):
 
 
 class ProdLDA(torch.nn.Module):
+    rate = 0.002
+
     def __init__(self, words: int, topics: int) -> None:
         super().__init__()
         self.first, self.second = torch.nn.Linear(words, 100), torch.nn.Linear(100, 100)
@@ -67,7 +71,7 @@ def losses(model: Any, counts: torch.Tensor) -> torch.Tensor:
 
 def train(model: Any, counts: Any, validation: Any, epochs: int) -> dict[str, float]:
     """Until `PATIENCE` epochs have not improved the bound on the validation documents; the best is kept."""
-    optimizer = torch.optim.Adam(model.parameters(), RATE)
+    optimizer = torch.optim.Adam(model.parameters(), model.rate)
     best, kept, since, start = math.inf, copy.deepcopy(model.state_dict()), 0, time.perf_counter()
     epoch = 0
     while epoch < epochs and since < PATIENCE:
