@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 
 class UserError(Exception):
     """The input is wrong and the user can mend it: the message says what, where, what was expected, and how.
@@ -13,3 +16,14 @@ class UserError(Exception):
 
 class PlatformError(Exception):
     """The surroundings are wrong: a directory that can't be written, a host that never came, no memory."""
+
+
+def shown(value: Any) -> str:
+    """A value of somebody's JSON, for a message: of 60 characters at most, whatever it is."""
+    try:
+        text = json.dumps(value)
+    except RecursionError:  # parsers read deeper lists than writers write
+        return "lists too deep to be shown"
+    except (TypeError, ValueError):  # not of JSON: NumPy's numbers, dates of Parquet
+        text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."

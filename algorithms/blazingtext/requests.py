@@ -10,7 +10,7 @@ import orjson
 from algorithms.base import Answer, Columns
 from algorithms.blazingtext.classifier import Classifier, Texts
 from algorithms.blazingtext.vectors import Lookup
-from algorithms.errors import UserError
+from algorithms.errors import UserError, shown
 
 JSON = "application/json"
 REFUSED = "Unable to decode payload: Incorrect data format."
@@ -57,7 +57,7 @@ def _document(body: bytes) -> tuple[list[str], list[int]]:
         raise UserError(f'{REFUSED} The request must be an object with a list "instances" of strings')
     for number, text in enumerate(instances, 1):
         if not isinstance(text, str):
-            raise UserError(f"{REFUSED} Instance {number} is no string: {_shown(text)}")
+            raise UserError(f"{REFUSED} Instance {number} is no string: {shown(text)}")
     configuration = document.get("configuration", {})
     if not isinstance(configuration, dict):
         raise UserError(f'{REFUSED} "configuration" must be an object such as {{"k": 2}}')
@@ -87,10 +87,5 @@ def _parsed(text: bytes, where: str) -> Any:
 
 def _k(value: Any, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UserError(f"{REFUSED} k in {where} must be a whole number from 1 on, not {_shown(value)}")
+        raise UserError(f"{REFUSED} k in {where} must be a whole number from 1 on, not {shown(value)}")
     return value
-
-
-def _shown(value: Any) -> str:
-    text = orjson.dumps(value).decode()
-    return text if len(text) <= 40 else text[:37] + "..."

@@ -12,11 +12,11 @@ import numpy as np
 import orjson
 
 from algorithms.base import Answer, Columns
-from algorithms.errors import PlatformError, UserError
+from algorithms.errors import PlatformError, UserError, shown
 from algorithms.forecasting_deepar.hyperparameters import DECILES
 from algorithms.forecasting_deepar.model import QUANTILE, Model, Request
 from algorithms.forecasting_deepar.reading import parsed
-from algorithms.forecasting_deepar.series import Builder, shown
+from algorithms.forecasting_deepar.series import Builder
 
 JSON = "application/json"
 VARIABLE = "DEEPAR_INFERENCE_CONFIG"

@@ -9,14 +9,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import orjson
 
-from algorithms.errors import UserError
+from algorithms.errors import UserError, shown
 from algorithms.forecasting_deepar.frequency import Frequency
 
 NAN_WORDS = {"nan"}
 _NUMBERS = {int, float, type(None)}
-SHOWN = 60  # characters of a value in a message
 
 
 @dataclass(frozen=True)
@@ -252,14 +250,6 @@ def numbers(values: list[Any] | np.ndarray, name: str) -> np.ndarray:
         at = int(np.flatnonzero(infinite)[0])
         raise ValueError(f"{name}[{at}] is {shown(values[at])}, which is too large (or infinite)")
     return found
-
-
-def shown(value: Any) -> str:
-    try:
-        text = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
-    except (TypeError, ValueError):
-        text = str(value)
-    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
 
 
 def offender(series: Series, likelihood: str) -> str | None:

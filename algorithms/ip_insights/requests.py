@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from algorithms.errors import UserError
+from algorithms.errors import UserError, shown
 from algorithms.ip_insights import pairs
 from algorithms.ip_insights.addresses import complaint
 from algorithms.ip_insights.pairs import BLANKS, MARK, Pairs
@@ -77,15 +77,15 @@ def _fields(record: Any, number: int) -> tuple[bytes, int]:
             found = found[name]
     if not isinstance(found, list) or len(found) != 2:
         raise UserError(
-            f"record {number} is {_shown(record)}; expected {EXAMPLE}: an entity and an IPv4 address"
+            f"record {number} is {shown(record)}; expected {EXAMPLE}: an entity and an IPv4 address"
         )
     entity, address = found
     if isinstance(entity, int) and not isinstance(entity, bool):
         entity = str(entity)  # as it would stand in a CSV
     if not isinstance(entity, str) or not entity.strip(BLANKS):
-        raise UserError(f"record {number} has the entity {_shown(entity)}; expected a text that is not empty")
+        raise UserError(f"record {number} has the entity {shown(entity)}; expected a text that is not empty")
     if not isinstance(address, str):
-        raise UserError(f"record {number} has the address {_shown(address)}; expected a text")
+        raise UserError(f"record {number} has the address {shown(address)}; expected a text")
     bits = _bits(address.strip(BLANKS))
     if bits is None:
         raise UserError(f"record {number} has {complaint(address.strip(BLANKS))}")
@@ -104,11 +104,3 @@ def _bits(address: str) -> int | None:
     ):
         return None
     return int.from_bytes(bytes(map(int, octets)))
-
-
-def _shown(value: Any) -> str:
-    try:
-        text = orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:  # which reads deeper lists than it writes
-        return "nested too deeply"
-    return text if len(text) <= 60 else text[:57] + "..."

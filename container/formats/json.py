@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import orjson
 
-from algorithms.errors import UserError
+from algorithms.errors import UserError, shown
 from algorithms.records import Origin, Records
 from container.formats.blocks import BLOCK_BYTES, count_lines, lines
 from container.formats.layout import Layout
@@ -193,7 +193,7 @@ def _numbers(values: Any, where: str) -> np.ndarray:
                 continue
         except (ValueError, TypeError, OverflowError):
             pass
-        raise UserError(f"{where} holds {_shown(value)} as value {at + 1}; expected a number")
+        raise UserError(f"{where} holds {shown(value)} as value {at + 1}; expected a number")
     raise UserError(f"{where} holds no list of numbers")
 
 
@@ -204,19 +204,14 @@ def _whole(values: Any, what: str) -> np.ndarray:
     except (ValueError, TypeError, OverflowError):
         numbers = np.array([np.nan])
     if numbers.ndim != 1 or not np.all((numbers == np.floor(numbers)) & (np.abs(numbers) < 2.0**53)):
-        raise UserError(f"{what} must be a list of whole numbers, not {_shown(values)}")
+        raise UserError(f"{what} must be a list of whole numbers, not {shown(values)}")
     return numbers.astype(np.int64)
 
 
 def _kind(value: Any) -> str:
     if isinstance(value, dict):
         return "an object"
-    return "a list" if isinstance(value, list) else _shown(value)
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+    return "a list" if isinstance(value, list) else shown(value)
 
 
 def write(records: Records) -> bytes:
