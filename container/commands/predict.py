@@ -86,7 +86,10 @@ def _predict(
         media, options = negotiation.of_answer(wanted, negotiation.writable(algorithm))
     except RequestError as refusal:
         raise UserError(str(refusal)) from None
-    batches, columns = (_whole if algorithm.decode else _by_block)(served, path, content_type, options)
+    if algorithm.decode is not None:
+        batches, columns = _whole(served, path, content_type, options)
+    else:
+        batches, columns = _by_block(served, path, content_type, options, kept=plot is not None)
     answer = None
     if algorithm.encode is not None:
         answer = algorithm.encode(columns, media, Answer())
@@ -123,9 +126,9 @@ def _whole(
 
 
 def _by_block(
-    served: Served, path: Path, content_type: str | None, options: Mapping[str, str]
+    served: Served, path: Path, content_type: str | None, options: Mapping[str, str], *, kept: bool
 ) -> tuple[np.ndarray, Columns]:
-    """The rows of a table, block by block, and the predictions, gathered."""
+    """The rows of a table, block by block, if they are to be kept for a picture, and all predictions."""
     import numpy as np
 
     from container.commands.picture import MOST
@@ -134,12 +137,11 @@ def _by_block(
 
     found: list[Columns] = []
     shown: list[np.ndarray] = []
-    drawn = served.algorithm.picture is not None
     layout = Layout(served.model.width, served.algorithm.label_size)
     for records in _records(path, content_type, layout):
         check_finite(records)
         found.append(served.model.predict(records, options))
-        if drawn and sum(map(len, shown)) < MOST:
+        if kept and sum(map(len, shown)) < MOST:
             shown.append(records.dense())
     if not found:
         raise UserError(f"'{path}' holds no records")
