@@ -4,9 +4,9 @@ Dialect: UTF-8 unless `encoding=` or `charset=` says otherwise, a byte order mar
 the first line has none, tab, semicolon, bar or blanks; LF, CRLF or CR; quotes allowed; blank lines skipped;
 blanks around a number stripped; an empty cell is NaN, for the check of finite values to name.
 
-Small texts are parsed as JSON numbers, large ones by pyarrow, in long files by compiled code. Whatever those
-refuse is read again by `_exact`, a cell at a time: it alone knows the whole dialect, and it tells what is
-wrong and where. All four round to float64 and then to float32, so a result does not depend on who read it.
+Small texts are parsed as JSON numbers, large ones by compiled code, or by pyarrow while there is none. What
+those refuse is read again by `_exact`, a cell at a time: it alone knows the whole dialect, and it tells what
+is wrong and where. All four round to float64 and then to float32, so a result does not depend on who read it.
 Rows are numbered as an editor shows them: header and blank lines count.
 """
 
@@ -16,11 +16,9 @@ import codecs
 import csv
 import math
 import re
-import sys
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib import import_module
 from typing import BinaryIO, TypeAlias, cast
 
 import numpy as np
@@ -35,8 +33,7 @@ from container.formats.layout import Layout
 from container.formats.vectors import float32
 
 _SMALL = 64 << 10  # bytes up to which pyarrow's own overhead and import are not worth it
-_COMPILED = "container.formats.csv_cells"
-_LONG = 64 << 20  # bytes of a file from which compiled code repays the work of importing it
+_LONG = 64 << 20  # bytes of a file from which it pays to compile code, where no job did before
 _PLAIN = b"0123456789+-.eE, \r\n"  # with these alone a line of numbers is a line of JSON numbers
 _PARSERS = 4  # texts parsed at once, at most: each takes memory, and few jobs read faster than that
 _DELIMITERS = (",", "\t", ";", "|", " ")
@@ -259,18 +256,20 @@ def read(
     if encoding is not None:
         stream = cast(BinaryIO, _Recoded(stream, encoding, source))
     reader = _Reader(content_type, layout, source)
-    reader.compiled = _COMPILED in sys.modules
     seen = 0
     pending: deque[Future[Records | None]] = deque()
     threads = min(cpus.count(), _PARSERS)
-    importing: Future[object] | None = None  # which takes half a second: pyarrow parses meanwhile
+    building: Future[None] | None = None  # pyarrow parses meanwhile
     # Some texts are parsed while the next is read.
-    with ThreadPoolExecutor(threads) as parsers, ThreadPoolExecutor(1) as importer:
+    with ThreadPoolExecutor(threads) as parsers, ThreadPoolExecutor(1) as builder:
         for text in lines(stream, block_bytes, source=source):
             seen += len(text)
-            if importing is None and not reader.compiled and (seen > _LONG or "numba" in sys.modules):
-                importing = importer.submit(import_module, _COMPILED)
-            reader.compiled = importing.done() if importing else reader.compiled
+            if not reader.compiled and len(text) > _SMALL:
+                from container.formats import csv_cells
+
+                reader.compiled = csv_cells.ready()
+                if not reader.compiled and building is None and seen > _LONG:
+                    building = builder.submit(csv_cells.build)
             prepared = reader.prepare(text)
             if prepared:
                 pending.append(parsers.submit(reader.parse, *prepared, threads=False))

@@ -17,6 +17,12 @@ DECIMALS = st.from_regex(
 )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def compiled() -> None:
+    if not csv_cells.ready():
+        csv_cells.build()
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.lists(DECIMALS, min_size=1, max_size=8))
 @example(["9007199254740993", "1e22", "1e-22", "0.1", "-0"])
@@ -64,10 +70,9 @@ def test_any_bytes_are_parsed_or_left(text: bytes, columns: int) -> None:
     assert found is None or found[0].shape == (text.count(b"\n") + 1, columns)
 
 
-def test_long_files_read_as_short_ones_and_errors_keep_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_files_read_as_short_ones_and_errors_keep_their_rows() -> None:
     rows = np.random.default_rng(0).normal(size=(30_000, 5)).round(3)
     text = "".join(",".join(map(repr, row)) + "\n" for row in rows.tolist())
-    monkeypatch.setattr(csv, "_LONG", 0)
 
     def read(text: str) -> np.ndarray:
         blocks = csv.read(
