@@ -15,7 +15,7 @@ import llvmlite.binding as llvm
 SYMBOL = "optml_entry"
 
 _addresses: dict[Path, int] = {}  # of the functions in use, by source
-_engines: list[Any] = []  # own the code behind the addresses
+_owners: list[Any] = []  # of the code behind the addresses
 
 
 def store(function: Any, source: Path) -> None:
@@ -24,12 +24,13 @@ def store(function: Any, source: Path) -> None:
     A folder that cannot be written costs other processes the import. The code must call nothing: a symbol of
     numba's would not be there.
     """
-    _addresses[source] = function.address
     module = llvm.parse_assembly(function.inspect_llvm())
     wanting = [item.name for item in module.functions if item.is_declaration]
     wanting = [name for name in wanting if not name.startswith("llvm.")]
     if wanting:
         raise ValueError(f"{source.name}: the compiled code calls {', '.join(wanting)}")
+    _owners.append(function)
+    _addresses[source] = function.address
     module.get_function(function.native_name).name = SYMBOL
     path = _path(source)
     with suppress(OSError):
@@ -51,7 +52,7 @@ def load(source: Path) -> int | None:
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
-        _engines.append(engine)
+        _owners.append(engine)
         _addresses[source] = engine.get_function_address(SYMBOL)
     return _addresses[source]
 

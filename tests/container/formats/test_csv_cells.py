@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,3 +91,27 @@ def test_long_files_read_as_short_ones_and_errors_keep_their_rows() -> None:
     np.testing.assert_array_equal(read(text.replace(repr(rows[9, 1]), f'"{rows[9, 1]}"')), read(text))
     with pytest.raises(UserError, match="row 30001 of"):
         read(text + "1,2,3,x,5\n")
+
+
+READ = """
+import io, sys
+from container.formats import csv
+from container.formats.content_type import ContentType
+from container.formats.layout import Layout
+
+csv._LONG = 0
+text = b"".join(b"%d,%d.25,%d\\n" % (row, row, -row) for row in range(60_000))
+kind, layout = ContentType("text/csv"), Layout(None, 1)
+blocks = csv.read(io.BytesIO(text), kind, layout, source="a.csv", block_bytes=1 << 17)
+print(sum(float(block.features.sum(dtype="d")) for block in blocks), "numba" in sys.modules)
+"""
+
+
+def test_the_first_job_compiles_the_code_and_the_next_reads_without_numba(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    said = [
+        subprocess.run([sys.executable, "-c", READ], capture_output=True, text=True).stdout for _ in range(2)
+    ]
+    assert said == ["15000.0 True\n", "15000.0 False\n"]
