@@ -15,6 +15,7 @@ from algorithms.errors import UserError
 from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
 from algorithms.forecasting_deepar.reading import describe, read
 from algorithms.forecasting_deepar.series import Series, offender
+from algorithms.forecasting_deepar.windows import Shape, admissible
 
 log = logging.getLogger("optml")
 
@@ -74,11 +75,7 @@ class Training:
         self._seed = seed
         self._dealt = dealt
         self._sharded = sharded
-        # A forecast begins behind a whole context, where the series is long enough for one: windows that are
-        # mostly padding are so hard that they drown the others' gradients.
-        last = series.lengths - parameters.prediction_length
-        self._first = np.clip(last, 0, parameters.context_length)
-        starts = np.maximum(last - self._first + 1, 0)  # places where it may begin
+        self._first, starts = admissible(series, Shape.of(parameters))
         self._ends = np.cumsum(starts)
         self._used = int((starts > 0).sum())
         short = len(series) - self._used

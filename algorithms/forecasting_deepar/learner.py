@@ -12,7 +12,7 @@ from torch import Tensor
 
 from algorithms.base import Metric, Setting
 from algorithms.errors import UserError
-from algorithms.forecasting_deepar import likelihoods
+from algorithms.forecasting_deepar import autoregression, likelihoods
 from algorithms.forecasting_deepar.data import Draw
 from algorithms.forecasting_deepar.facts import Facts
 from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
@@ -30,7 +30,7 @@ log = logging.getLogger("optml")
 FEWEST = 300  # observations
 LONGEST_GRADIENT = 10.0
 FLAT = 1e-4  # deviation, relative to the mean, of an input that says nothing
-FORGOTTEN = 0.05  # of the running mean of the parameters, by an update
+FORGOTTEN = 0.02  # of the running mean of the parameters, by an update
 
 
 class Learner:
@@ -43,12 +43,7 @@ class Learner:
         self.setting = setting
         self.parameters: Hyperparameters = setting.hyperparameters
         parameters = self.parameters
-        self.shape = Shape(
-            parameters.frequency,
-            parameters.context_length,
-            parameters.prediction_length,
-            parameters.likelihood != "beta",
-        )
+        self.shape = Shape.of(parameters)
         self.facts: Facts | None = None
         self.network: Network | None = None
         self.progress = Progress(rate=parameters.learning_rate)
@@ -170,11 +165,21 @@ class Learner:
             log.warning("All training values are zero: they are not scaled")
         deviation = math.sqrt(max(squares - total**2, 0.0))
         outputs = likelihoods.beginning(parameters.likelihood, total, deviation)
-        self._make(Facts(tuple(sizes), dynamics, float(absolute / count) if absolute else 1.0), outputs)
-        self._standardise(batch)
+        facts = Facts(tuple(sizes), dynamics, float(absolute / count) if absolute else 1.0)
+        self._make(facts, outputs)
+        self._standardise(batch, total)
+        if likelihoods.linear(parameters.likelihood):
+            series = None if batch is None else batch.series
+            found = autoregression.fit(series, self.shape, facts.scale, self.setting.cluster)
+            if found is not None:
+                self._module().carry(found)
+        self._mean = self._copies()
 
-    def _standardise(self, batch: Draw | None) -> None:
-        """Tell the network means and deviations of dynamic_feat. Holds a collective."""
+    def _standardise(self, batch: Draw | None, level: float) -> None:
+        """Tell the network means and deviations of dynamic_feat, and of lags. Holds a collective.
+
+        level: the mean of what the lags are, where they are in scales.
+        """
         assert self.facts is not None
         dynamics = self.facts.dynamics
         sums = np.zeros((3, dynamics))  # of values, squares, and their number
@@ -187,6 +192,10 @@ class Learner:
         deviation = np.sqrt(np.maximum(squares - mean**2, 0))
         deviation[deviation < FLAT * (1 + np.abs(mean))] = 1
         module = self._module()
+        lags = len(self.shape.frequency.lags)
+        module.get_buffer("center")[-lags:] = level if self.shape.scaled else 0.0
+        # They are much alike: an update that moves the weights of all must not do more than that of one.
+        module.get_buffer("spread")[-lags:] = math.sqrt(lags)
         columns = slice(module.before - dynamics, module.before)
         module.get_buffer("center")[columns] = torch.from_numpy(mean)
         module.get_buffer("spread")[columns] = torch.from_numpy(deviation)
@@ -199,7 +208,9 @@ class Learner:
         optimizer = torch.optim.Adam(module.parameters(), lr=self.progress.rate)
         self.facts = facts
         self.network = Network(module, optimizer, self.setting)
-        self._mean = {name: weight.detach().clone() for name, weight in module.named_parameters()}
+
+    def _copies(self) -> dict[str, Tensor]:
+        return {name: weight.detach().clone() for name, weight in self._module().named_parameters()}
 
     def end_round(self) -> Iterable[Metric]:
         progress = self.progress
@@ -288,6 +299,7 @@ class Learner:
         self._make(Facts(tuple(state["cardinality"].tolist()), int(dynamics), scale), {})
         assert self.network is not None
         self.network.load_state_dict(state)
+        self._mean = self._copies()
         for name, mean in self._mean.items():
             mean.copy_(torch.from_numpy(state[f"mean.{name}"]))
 

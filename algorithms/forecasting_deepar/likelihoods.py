@@ -44,12 +44,17 @@ def loss(likelihood: str, outputs: Tensor, scale: Tensor, target: Tensor) -> Ten
 def beginning(likelihood: str, mean: float, deviation: float) -> dict[str, float]:
     """Raw outputs of a distribution that all scaled values together have, where it has a location and width:
     a network that begins there has less to learn."""
-    if likelihood in ("negative-binomial", "beta"):
-        return {"total_count": _unsoftplus(1.0)}
-    return {"mu": mean, "sigma": _unsoftplus(min(max(deviation, 0.05), 2.0))}
+    if not linear(likelihood):
+        return {"total_count": unsoftplus(1.0)}
+    return {"mu": mean, "sigma": unsoftplus(min(max(deviation, 0.05), 2.0))}
 
 
-def _unsoftplus(value: float) -> float:
+def linear(likelihood: str) -> bool:
+    """Is its mean the scale times a raw output?"""
+    return likelihood in ("gaussian", "student-T", "deterministic-L1")
+
+
+def unsoftplus(value: float) -> float:
     return math.log(math.expm1(value))
 
 

@@ -50,10 +50,7 @@ class Model:
         self.parameters = parameters
         self.facts = facts
         self.arrays = dict(arrays)
-        beta = parameters.likelihood == "beta"
-        self.shape = Shape(
-            parameters.frequency, parameters.context_length, parameters.prediction_length, not beta
-        )
+        self.shape = Shape.of(parameters)
         self._before = len(self.shape.frequency.names) + 1 + facts.dynamics  # inputs before the embeddings
         cats = range(len(facts.cardinality))
         self._tables = [self.arrays[f"embed_{number}_weight"] for number in cats]

@@ -13,12 +13,20 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from algorithms.forecasting_deepar import likelihoods
+from algorithms.forecasting_deepar.autoregression import Autoregression
 from algorithms.forecasting_deepar.facts import OUTPUTS, Facts
 from algorithms.kernels.lstm import recurrence
 
 # First weights of the layers. Lags that reach before all windows of training are zero there and not in the
 # forecast: the smaller the weights that nothing was learnt for, the less they disturb.
 SMALL = 0.05
+
+# The unit that carries an autoregression: how much of its range that takes (tanh bends a value 2 scales above
+# the mean by a seventh), how far its gates stand open or shut.
+RANGE = 0.25
+OPEN = 4.0
+SHARPEST = 0.02  # deviation to begin at
 
 
 class DeepAR(torch.nn.Module):
@@ -62,6 +70,28 @@ class DeepAR(torch.nn.Module):
 
     def _make(self, name: str, values: Tensor) -> None:
         self.register_parameter(name, torch.nn.Parameter(values))
+
+    def carry(self, found: Autoregression) -> None:
+        """Give the first unit to an autoregression, which the layers above and the location pass on."""
+        gate = 1 / (1 + math.exp(-OPEN))
+        lags, unit = len(found.weights), slice(None, None, self.cells)
+        center, spread = self.get_buffer("center")[-lags:], self.get_buffer("spread")[-lags:]
+        weights = torch.from_numpy(found.weights).float()
+        location = self.get_parameter("mu_Noneproj_bias")
+        with torch.no_grad():
+            for layer in range(self.layers):
+                for kind in ("i2h", "h2h"):
+                    self.get_parameter(f"lstm_l_{layer}{kind}_weight")[unit] = 0
+            self.get_parameter("lstm_l_0i2h_weight")[2 * self.cells, -lags:] = RANGE * weights * spread
+            level = RANGE * (found.level + float(weights @ center) - location.item())
+            bias = torch.tensor([OPEN, -OPEN, level, OPEN])
+            self.get_parameter("lstm_l_0i2h_bias")[unit] = bias
+            head = self.get_parameter("mu_Noneproj_weight")
+            head.zero_()
+            head[0, 0] = 1 / (RANGE * gate**2)
+            if "sigma" in self.outputs:
+                width = likelihoods.unsoftplus(max(found.deviation, SHARPEST))
+                self.get_parameter("sigma_Noneproj_bias").fill_(width)
 
     def forward(self, inputs: Tensor, cat: Tensor, real: Tensor, kept: Tensor | None) -> Tensor:
         """(t, w, o) raw outputs.

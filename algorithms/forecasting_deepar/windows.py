@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from algorithms.forecasting_deepar.frequency import Frequency
+from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
 from algorithms.forecasting_deepar.series import Series
 
 SMALLEST = np.float32(1e-10)  # scale
@@ -24,6 +25,11 @@ class Shape:
     context: int
     horizon: int
     scaled: bool  # False: the scale is 1 (likelihood beta)
+
+    @classmethod
+    def of(cls, parameters: Hyperparameters) -> Shape:
+        scaled = parameters.likelihood != "beta"
+        return cls(parameters.frequency, parameters.context_length, parameters.prediction_length, scaled)
 
     @property
     def steps(self) -> int:
@@ -87,8 +93,21 @@ def gather(
             for number, back_to in enumerate(then.T):  # (t,)
                 inside = np.flatnonzero((back_to >= 0) & (back_to < known))
                 taken[inside, :, number] *= observed[back_to[inside]]
-    np.divide(taken, scale[:, None], out=inputs[..., calendar + 2 + dynamics :])
+    with np.errstate(over="ignore"):  # learning leaves out an update that is not finite
+        np.divide(taken, scale[:, None], out=inputs[..., calendar + 2 + dynamics :])
     return Windows(inputs, series.cat[which], target, observed, real, scale)
+
+
+def admissible(series: Series, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    """Of each series, the first point where a forecast to learn from may begin, and the number of such points
+    from there on (0: the series is too short): (n,) int64 each.
+
+    A forecast begins behind a whole context, where the series is long enough for one: windows that are mostly
+    padding are so hard that they drown the others' gradients.
+    """
+    last = series.lengths - shape.horizon
+    first = np.clip(last, 0, shape.context)
+    return first, np.maximum(last - first + 1, 0)
 
 
 def _scale(target: np.ndarray, observed: np.ndarray, shape: Shape, fallback: float) -> np.ndarray:

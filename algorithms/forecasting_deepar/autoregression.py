@@ -1,0 +1,93 @@
+"""Where a network begins: at the linear autoregression of its lags.
+
+From small random weights an LSTM spends thousands of updates on learning to repeat what was a day or a week
+ago, and is never exact at it. Least squares finds that at once; one unit then carries it
+(`DeepAR.carry`), and learning begins there.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from algorithms.base import Cluster
+from algorithms.forecasting_deepar.series import Series
+from algorithms.forecasting_deepar.windows import Shape, admissible, gather
+
+POINTS = 100_000  # of windows that it is fitted to, at most
+ROUNDS = 5
+RIDGE = 1e-4  # of the mean square of the inputs
+EXACT = 1e-3  # deviation, in scales, below which a window is no better known
+ABSENT = 0.25  # of the points: a lag that lies before the beginning of more of them is left out
+
+
+@dataclass(frozen=True, slots=True)
+class Autoregression:
+    """value / scale = level + weights . lags / scale.   weights: (l,) float64.
+
+    deviation: of values from that, in scales, as of a normal distribution with their mean absolute deviation.
+    """
+
+    weights: np.ndarray
+    level: float
+    deviation: float
+
+
+def fit(series: Series | None, shape: Shape, fallback: float, cluster: Cluster) -> Autoregression | None:
+    """Least squares, reweighted: a window counts by how near the fit before came to it, for some series can
+    be foretold much better than others. None where values are too far apart for it. Holds collectives."""
+    count = len(shape.frequency.lags)
+    inputs, target, seen = _points(series, shape, fallback) if series is not None else _none(count)
+    sums = np.append((np.isnan(inputs) & seen[..., None]).sum(axis=(0, 1)), seen.sum()).astype(np.float64)
+    cluster.all_sum(sums)
+    used = np.flatnonzero(sums[:-1] <= ABSENT * sums[-1])
+    inputs = inputs[..., used]
+    seen = seen & ~np.isnan(inputs).any(axis=-1)
+    inputs[~seen] = 0
+    solution = np.zeros(len(used))
+    weight = seen.astype(np.float64)
+    for _ in range(ROUNDS):
+        flat = inputs.reshape(-1, len(used))
+        sums = np.vstack([(flat * weight.reshape(-1, 1)).T @ flat, (weight * target).reshape(-1) @ flat])
+        cluster.all_sum(sums)
+        if not np.isfinite(sums).all():
+            return None
+        gram, moment = sums[:-1], sums[-1]
+        gram[np.diag_indices(len(used) - 1)] += RIDGE * np.trace(gram) / len(used)  # not of the level
+        solution = np.linalg.lstsq(gram, moment)[0]
+        off = np.abs(target - inputs @ solution) * seen
+        weight = seen / np.square(off.sum(axis=0) / np.maximum(seen.sum(axis=0), 1) + EXACT)
+    total = np.array([off.sum(), seen.sum()])
+    cluster.all_sum(total)
+    weights = np.zeros(count + 1)
+    weights[used] = solution
+    deviation = math.sqrt(math.pi / 2) * total[0] / max(total[1], 1)
+    return Autoregression(weights[:-1], float(weights[-1]), float(deviation))
+
+
+def _points(series: Series, shape: Shape, fallback: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Inputs (t, w, l + 1), the last of them 1, NaN where they lie before the beginning; targets (t, w), in
+    scales; which of them are observed."""
+    which, at = _windows(series, shape)
+    windows = gather(series, which, at, shape, fallback)
+    lags = shape.frequency.lags
+    inputs = np.ones((*windows.target.shape, len(lags) + 1))
+    inputs[..., :-1] = windows.inputs[..., -len(lags) :]
+    place = at - shape.context + np.arange(shape.steps)[:, None]
+    inputs[..., :-1][place[..., None] < lags] = np.nan
+    return inputs, windows.target.astype(np.float64) / windows.scale, windows.observed
+
+
+def _none(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return np.empty((0, 0, count + 1)), np.empty((0, 0)), np.empty((0, 0), bool)
+
+
+def _windows(series: Series, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    """Some of the windows that training draws: numbers of series, and places where forecasts begin."""
+    first, starts = admissible(series, shape)
+    ends = np.cumsum(starts)
+    places = np.random.default_rng(0).integers(ends[-1], size=max(POINTS // shape.steps, 1))
+    which = np.searchsorted(ends, places, side="right")
+    return which, places - (ends - starts)[which] + first[which]
