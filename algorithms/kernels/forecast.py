@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from algorithms.kernels import simd
+from algorithms.kernels.simd import LANES, zeros
 from algorithms.kernels.threads import in_parts
+from algorithms.kernels.tiles import TALL
 
 KINDS = ("gaussian", "student-T", "negative-binomial", "beta", "deterministic-L1")
-ROWS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,91 +53,88 @@ class Forecaster:
     def __init__(self, layers: Sequence[Layer], head: np.ndarray, head_bias: np.ndarray, kind: str) -> None:
         self.width = layers[0].recurrent.shape[1]
         self.kind = KINDS.index(kind)
-        stride = simd.stride(self.width)
-        self.first = _gates(layers[0].inputs, self.width).T.copy()  # (i, 4 s)
-        self.first_bias = _gates(layers[0].bias[:, None], self.width)[:, 0]
-        self.biases = np.stack([_gates(layer.bias[:, None], self.width)[:, 0] for layer in layers])
-        self.inputs = np.zeros((len(layers) * stride, 4 * stride), np.float32)
-        self.recurrent = np.zeros_like(self.inputs)
-        for number, layer in enumerate(layers):
-            rows = slice(number * stride, number * stride + self.width)
-            self.recurrent[rows] = _gates(layer.recurrent, self.width).T
-            if number:
-                self.inputs[rows] = _gates(layer.inputs, self.width).T
-        self.head = np.zeros((len(head), stride), np.float32)
-        self.head[:, : self.width] = head
+        self.inputs = layers[0].inputs.T.copy()  # (i, 4 n)
+        self.biases = np.stack([layer.bias for layer in layers]).astype(np.float32)
+        self._layers = layers
+        self.head = _tiles(head.T)
         self.head_bias = np.ascontiguousarray(head_bias, np.float32)
 
     def sample(self, steps: Steps, samples: int, horizon: int) -> np.ndarray:
         """(n, samples, horizon) float32 paths of the last `horizon` steps."""
+        from algorithms.kernels import forecast_cpu
         from algorithms.kernels.draws_cpu import GOLDEN
 
         n, total, _ = steps.given.shape
-        begin = total - horizon
-        given = steps.given.reshape(n * total, -1) @ self.first
-        given += self.first_bias
-        encoded = self._advance(steps, given, np.arange(n), None, 0, begin)
-        if self.kind == KINDS.index("deterministic-L1"):  # all paths are the same
-            paths = self._advance(steps, given, np.arange(n), encoded, begin, total)[2][:n]
-            return np.repeat(paths[:, None, begin:], samples, axis=1)
-        owner = np.repeat(np.arange(n), samples)
-        numbers = np.tile(np.arange(1, samples + 1, dtype=np.uint64), n)
+        first = total - horizon
+        given = steps.given.reshape(n * total, -1) @ self.inputs
+        given += self.biases[0]
+        drawing = self.kind != KINDS.index("deterministic-L1")
+        number = samples if drawing else 1  # else all paths are the same
+        series = _blocks(np.arange(n))
+        owner = _blocks(np.repeat(np.arange(n), number))
+        keys = np.zeros(len(owner), np.uint64)
         with np.errstate(over="ignore"):
-            keys = _mixed(steps.keys[owner] + _mixed(numbers * GOLDEN))
-        paths = self._advance(steps, given, owner, encoded, begin, total, keys)[2]
-        return paths[: n * samples, begin:].reshape(n, samples, horizon)
+            numbers = np.tile(np.arange(1, number + 1, dtype=np.uint64), n)
+            keys[: n * number] = _mixed(steps.keys[owner[: n * number]] + _mixed(numbers * GOLDEN))
 
-    def _advance(
-        self,
-        steps: Steps,
-        given: np.ndarray,
-        owner: np.ndarray,
-        before: tuple[np.ndarray, np.ndarray, np.ndarray] | None,
-        first: int,
-        last: int,
-        keys: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """States and paths of one row an owner, padded to whole fours. `before`: of one row a series."""
-        from algorithms.kernels import forecast_cpu
-
-        rows = -(-len(owner) // ROWS) * ROWS
-        owner = np.concatenate([owner, np.full(rows - len(owner), owner[-1])]).astype(np.int64)
-        layers, stride = len(self.biases), self.head.shape[1]
-        if before is None:
-            hidden, cells = (np.zeros((layers * rows, stride), np.float32) for _ in range(2))
-            paths = np.zeros((rows, steps.real.shape[1]), np.float32)
-        else:
-            hidden, cells = (
-                state.reshape(layers, -1, stride)[:, owner].reshape(-1, stride) for state in before[:2]
-            )
-            paths = before[2][owner]
-        drawn = np.zeros(rows, np.uint64)
-        if keys is not None:
-            drawn[: len(keys)] = keys
-        lags = len(steps.lags)
-        shared = (
-            given, self.first[len(self.first) - lags :], steps.lags, steps.unknown.view(np.uint8),
-            steps.real.view(np.uint8), steps.scale, self.biases, self.inputs, self.recurrent, self.head,
-            self.head_bias, self.width, self.kind, owner, hidden, cells, paths, drawn, first, last,
-            keys is not None,
+        layers, lags = len(self.biases), len(steps.lags)
+        weights, deep = self._weights(lags), self.width + max(self.width, lags)
+        network = (self.biases, weights, self.head, self.head_bias, self.width, self.kind)
+        known = (
+            given, steps.unknown.view(np.uint8), steps.real.view(np.uint8), steps.scale, steps.lags
         )  # fmt: skip
+        states = np.empty((n, layers * 2 * self.width), np.float32)
+        filled = np.empty((n, first), np.float32)
+        paths = np.empty((n * number, horizon), np.float32)
 
-        def run(start: int, stop: int) -> None:
-            gates, below = np.empty((ROWS, 4 * stride), np.float32), np.empty((ROWS, stride), np.float32)
-            values, which = np.empty((ROWS, lags), np.float32), np.empty(lags, np.int64)
-            raw = np.empty(len(self.head), np.float32)
-            forecast_cpu.advance(*shared, gates, below, values, which, raw, ROWS * start, ROWS * stop)
+        def block() -> tuple[np.ndarray, ...]:
+            """What a thread works on."""
+            gates = len(weights) // layers * TALL
+            heights = (layers * deep + 2 * self.width, layers * self.width, gates, TALL, total, 2)
+            tables = (zeros((height, LANES)) for height in heights)
+            return (*tables, zeros((LANES,)), *(np.empty(total, np.uint8) for _ in range(2)))
 
-        in_parts(run, rows // ROWS, ROWS * (last - first) * 8 * layers * stride * stride)
-        return hidden, cells, paths
+        def encode(start: int, stop: int) -> None:
+            forecast_cpu.encode(network, known, series, block(), states, filled, keys, first, start, stop)
+
+        def sample(start: int, stop: int) -> None:
+            forecast_cpu.sample(
+                network, known, owner, block(), states, filled, keys, drawing, paths, start, stop
+            )
+
+        size = LANES * layers * 8 * self.width**2  # of one step
+        in_parts(encode, len(series) // LANES, first * size)
+        in_parts(sample, len(owner) // LANES, horizon * size)
+        paths = paths.reshape(n, number, horizon)
+        return paths if drawing else np.repeat(paths, samples, axis=1)
+
+    def _weights(self, lags: int) -> np.ndarray:
+        """(layers * tiles, deep * TALL): of a layer's own state, and of what is below it and not `given`."""
+        below = [layer.inputs for layer in self._layers]
+        below[0] = below[0][:, below[0].shape[1] - lags :]
+        deep = self.width + max(self.width, lags)
+        packed = []
+        for layer, inputs in zip(self._layers, below, strict=True):
+            rows = np.zeros((deep, 4 * self.width), np.float32)
+            rows[: self.width] = layer.recurrent.T
+            rows[self.width : self.width + inputs.shape[1]] = inputs.T
+            packed.append(_tiles(rows))
+        return np.concatenate(packed)
 
 
-def _gates(weight: np.ndarray, width: int) -> np.ndarray:
-    """(4 n, k) -> (4 s, k), each gate padded to whole cache lines."""
-    stride = simd.stride(width)
-    out = np.zeros((4, stride, weight.shape[1]), np.float32)
-    out[:, :width] = weight.reshape(4, width, -1)
-    return out.reshape(4 * stride, -1)
+def _blocks(owner: np.ndarray) -> np.ndarray:
+    """Padded to whole blocks, by more of the last."""
+    rows = -(-len(owner) // LANES) * LANES
+    return np.concatenate([owner, np.full(rows - len(owner), owner[-1])]).astype(np.int64)
+
+
+def _tiles(rows: np.ndarray) -> np.ndarray:
+    """(k, m) -> (tiles, k * TALL): as `tiles.tall_tile` reads them, one behind the other."""
+    depth, columns = rows.shape
+    tiles = -(-columns // TALL)
+    padded = np.zeros((depth, tiles * TALL), np.float32)
+    padded[:, :columns] = rows
+    return padded.reshape(depth, tiles, TALL).transpose(1, 0, 2).reshape(tiles, depth * TALL)
 
 
 def _mixed(numbers: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from algorithms.kernels.forecast import Forecaster, Layer, Steps
 
@@ -105,6 +106,31 @@ def test_draws_have_the_moments_of_their_distribution(
     if kind == "negative-binomial":
         assert (draws == np.round(draws)).all()
         assert draws.min() >= 0
+
+
+@pytest.mark.parametrize("raw", [-8.0, 0.5, 8.0, 1e5])
+def test_draws_of_students_t_lie_where_its_quantiles_are(raw: float) -> None:
+    made, head, _ = network("student-T", 4, 1, 2, 3)
+    known = steps(1, 8, 1, [1])
+    known.scale[:] = 3
+    forecaster = Forecaster(made, 0 * head, np.array([-1.0, 2.0, raw], np.float32), "student-T")
+    draws = forecaster.sample(known, 40_000, HORIZON).ravel()
+    width = 3 * np.logaddexp(0, 2.0)
+    distribution = stats.t(2 + np.logaddexp(0, raw), -3, width)
+    # of as many draws, the largest distance of both distributions is above this once in 10,000 times
+    assert stats.ks_1samp(draws, distribution.cdf).statistic < 2.23 / np.sqrt(draws.size)
+    share = (np.abs(draws + 3) > 5 * width).mean()
+    expected = 2 * stats.t(2 + np.logaddexp(0, raw)).sf(5)
+    assert share == pytest.approx(expected, abs=5 * np.sqrt(expected / draws.size) + 1e-6)
+
+
+def test_draws_of_a_path_and_its_neighbours_are_independent() -> None:
+    made, head, _ = network("gaussian", 4, 1, 2, 2)
+    forecaster = Forecaster(made, 0 * head, np.array([0.0, 0.0], np.float32), "gaussian")
+    draws = forecaster.sample(steps(3, 8, 1, [1]), 20_000, HORIZON).reshape(3, 20_000, HORIZON)
+    correlated = np.corrcoef(draws.transpose(0, 2, 1).reshape(3 * HORIZON, -1))
+    assert np.abs(correlated - np.eye(3 * HORIZON)).max() < 5 / np.sqrt(20_000)
+    assert abs(np.corrcoef(draws[0, 1:, 0], draws[0, :-1, 0])[0, 1]) < 5 / np.sqrt(20_000)
 
 
 def test_paths_of_a_series_do_not_depend_on_its_neighbours() -> None:
