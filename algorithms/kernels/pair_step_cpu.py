@@ -23,14 +23,13 @@ from algorithms.kernels.pair_step import (
     RIGHT,
     SAMPLES,
     TALLIES,
+    Encoder,
     Gradient,
     Groups,
     State,
     Step,
     View,
     bits,
-    encode,
-    go_back,
 )
 from algorithms.kernels.simd import LANES, prefetch
 from algorithms.kernels.threads import ALONE, in_parts
@@ -46,23 +45,26 @@ _REST1, _REST2 = np.float32(1 - BETA1), np.float32(1 - BETA2)
 def gradient(state: State, view: View) -> Gradient:
     """See `pair_step.gradient`."""
     count, width = len(view.addresses), state.entities.shape[2]
-    outputs, inputs = np.empty((count, width), np.float32), np.empty((count, width), np.float32)
+    known = len(state.prefixes) > 0
+    outputs = np.empty((count, width), np.float32)
+    inputs = np.empty((count if known else 0, width), np.float32)
     slopes = np.empty(len(view), np.float32)
-    dense = state.dense[0]
 
     def part(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        gradients, tallies = np.zeros_like(dense), np.zeros(TALLIES)
+        encoder = Encoder(state)
+        gradients, tallies = np.zeros_like(state.dense[0]), np.zeros(TALLIES)
         for at in range(start, stop, TILE):
             end = min(at + TILE, stop)
-            signs, found = _encoded(state, view, at, end)
+            signs, found = _encoded(encoder, state, view, at, end)
             back = np.zeros_like(found[-1])
             _meet(
                 at, end, view.bounds, view.rows, view.labels, state.entities, found[-1], back, slopes, tallies
             )
             outputs[at:end] = found[-1]
-            back = go_back(dense, found, back, gradients)
-            gradients[:BITS] += signs.T @ back
-            inputs[at:end] = back
+            back = encoder.go_back(signs, found, back, gradients)
+            if known:
+                inputs[at:end] = back
+        encoder.unfold(gradients)
         return gradients, tallies
 
     size = width * (2 * BITS + 3 * state.layers * width) + 4 * width
@@ -80,9 +82,10 @@ def score(state: State, view: View) -> np.ndarray:
     scores = np.empty(len(view), np.float32)
 
     def part(start: int, stop: int) -> None:
+        encoder = Encoder(state)
         for at in range(start, stop, TILE):
             end = min(at + TILE, stop)
-            _, found = _encoded(state, view, at, end)
+            _, found = _encoded(encoder, state, view, at, end)
             _score(at, end, view.bounds, view.rows, state.entities, found[-1], scores)
 
     in_parts(part, count, width * (BITS + state.layers * width) + 2 * width)
@@ -96,7 +99,10 @@ def learn_rows(table: np.ndarray, groups: Groups, slopes: Any, vectors: np.ndarr
 
     def part(start: int, stop: int) -> None:
         first, last = np.searchsorted(groups.bounds, (start, stop)).tolist()
-        _learn(first, last, groups.touched, groups.bounds, groups.places, weights, vectors, table, *numbers)
+        _learn(
+            first, last, groups.touched, groups.rates, groups.bounds, groups.places, weights, vectors, table,
+            *numbers,
+        )  # fmt: skip
 
     # Each thread takes as many addresses: some rows have many.
     _in_parts(part, len(groups.places), table.shape[2])
@@ -115,12 +121,14 @@ def row_gradients(groups: Groups, slopes: Any, vectors: np.ndarray) -> np.ndarra
     return found
 
 
-def apply_rows(table: np.ndarray, touched: np.ndarray, gradients: np.ndarray, step: Step) -> None:
+def apply_rows(
+    table: np.ndarray, touched: np.ndarray, rates: np.ndarray, gradients: np.ndarray, step: Step
+) -> None:
     """See `pair_step.apply_rows`."""
     numbers = _numbers(step)
 
     def part(start: int, stop: int) -> None:
-        _apply(start, stop, touched, gradients, table, *numbers)
+        _apply(start, stop, touched, rates, gradients, table, *numbers)
 
     _in_parts(part, len(touched), table.shape[2])
 
@@ -135,13 +143,15 @@ def apply_dense(dense: np.ndarray, gradients: np.ndarray, step: Step) -> None:
     _in_parts(part, len(gradients), dense.shape[2])
 
 
-def _encoded(state: State, view: View, start: int, stop: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The bits (t, 32) of a tile of addresses, and their vectors from e_0 to the last."""
+def _encoded(
+    encoder: Encoder, state: State, view: View, start: int, stop: int
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The bits (t, 32) of a tile of addresses, and their vectors up to the last."""
     signs = bits(view.addresses[start:stop])
-    first = signs @ state.dense[0, :BITS]
+    first = encoder.enter(signs)
     if view.prefix_rows.shape[1]:
         _add_prefixes(start, view.prefix_rows, state.prefixes, first)
-    return signs, encode(state.dense[0], first)
+    return signs, encoder.encode(first)
 
 
 def _weights(groups: Groups, slopes: Any) -> np.ndarray:
@@ -158,7 +168,7 @@ def _in_parts(work: Any, count: int, width: int) -> None:
     if count * width * 16 < ALONE:
         work(0, count)
     else:
-        in_parts(work, count, 16 * width)
+        in_parts(work, count, 16 * width, blas=False)
 
 
 _int32s = types.Array(int32, 1, "C", readonly=True)
@@ -265,13 +275,13 @@ def _adam(row, found, table, rate, decay, rescale):
 
 
 @njit(
-    void(int64, int64, _int32s, _int32s, _int32s, _floats, _vectors, _table, *_adam_numbers),
+    void(int64, int64, _int32s, _floats, _int32s, _int32s, _floats, _vectors, _table, *_adam_numbers),
     nogil=True,
     cache=True,
     fastmath=FAST,
     error_model="numpy",
 )
-def _learn(start, stop, touched, bounds, places, weights, vectors, table, rate, decay, rescale):
+def _learn(start, stop, touched, rates, bounds, places, weights, vectors, table, rate, decay, rescale):
     found = np.empty(table.shape[2], np.float32)
     lines = 3 * table.shape[2] // LANES
     for u in range(start, stop):
@@ -279,7 +289,7 @@ def _learn(start, stop, touched, bounds, places, weights, vectors, table, rate, 
         for line in range(lines):
             prefetch(table, ahead * lines + line)
         _collect(u, bounds, places, weights, vectors, found)
-        _adam(touched[u], found, table, rate, decay, rescale)
+        _adam(touched[u], found, table, rate * rates[u], decay, rescale)
 
 
 @njit(void(int64, int64, _int32s, _int32s, _floats, _vectors, float32[:, ::1]), nogil=True, cache=True)
@@ -288,10 +298,10 @@ def _gradients(start, stop, bounds, places, weights, vectors, found):
         _collect(u, bounds, places, weights, vectors, found[u])
 
 
-@njit(void(int64, int64, _int32s, _vectors, _table, *_adam_numbers), nogil=True, cache=True)
-def _apply(start, stop, touched, gradients, table, rate, decay, rescale):
+@njit(void(int64, int64, _int32s, _floats, _vectors, _table, *_adam_numbers), nogil=True, cache=True)
+def _apply(start, stop, touched, rates, gradients, table, rate, decay, rescale):
     for u in range(start, stop):
-        _adam(touched[u], gradients[u], table, rate, decay, rescale)
+        _adam(touched[u], gradients[u], table, rate * rates[u], decay, rescale)
 
 
 @njit(
