@@ -165,30 +165,26 @@ def score(state: State, view: View) -> Array:
 
 
 class Encoder:
-    """The dense part, for a batch. Without prefixes A and the first layer are one linear map of the bits: its
-    products have 32 rows and stand for those of A and of W_1, which has d."""
+    """The dense part, for a batch. Without prefixes A and the first layer are one linear map of the bits:
+    `map` (32, d) takes the place of the products with W_1, which has d rows."""
 
     def __init__(self, state: State) -> None:
         self._dense = state.dense[0]
         self._width = int(self._dense.shape[1])
         self._folded = state.layers > 0 and not len(state.prefixes)
         self._start = BITS  # of the layers that are left
-        self._map = self._dense[:BITS]
+        self.map = self._dense[:BITS]
         if self._folded:
             self._start += self._width + 1
-            self._map = self._map @ self._dense[BITS : self._start - 1]
-
-    def enter(self, signs: Array) -> Array:
-        """From bits (m, 32) to vectors (m, d): e_0 without its prefixes, or where there are none e_1."""
-        vectors = signs @ self._map
-        if self._folded:
-            vectors += self._dense[self._start - 1]
-            if self._start < len(self._dense):
-                vectors *= vectors > 0
-        return vectors
+            self.map = self.map @ self._dense[BITS : self._start - 1]
 
     def encode(self, first: Array) -> list[Array]:
-        """From `first` (m, d) to the last e, each (m, d)."""
+        """From the mapped bits and the prefixes (m, d), which are overwritten, to e_0 or e_1, and on to the
+        last e, each (m, d)."""
+        if self._folded:
+            first += self._dense[self._start - 1]
+            if self._start < len(self._dense):
+                first *= first > 0
         found = [first]
         for at in range(self._start, len(self._dense), self._width + 1):
             end = at + self._width
@@ -199,9 +195,9 @@ class Encoder:
             found.append(vectors)
         return found
 
-    def go_back(self, signs: Array, found: list[Array], vectors: Array, gradients: Array) -> Array:
-        """From the gradient (m, d) of the last of `encode` to that of what `enter` gave, before max(., 0),
-        which is returned. The dense part's is added to `gradients`, of its shape; see `unfold`."""
+    def go_back(self, found: list[Array], vectors: Array, gradients: Array) -> Array:
+        """From the gradient (m, d) of the last of `encode` to that of what it was given, which is returned.
+        Those of the layers in between are added to `gradients`, of the dense part's shape."""
         for layer in range(len(found) - 1, 0, -1):
             at = self._start + (layer - 1) * (self._width + 1)
             end = at + self._width
@@ -210,19 +206,19 @@ class Encoder:
             gradients[at:end] += found[layer - 1].T @ vectors
             gradients[end] += vectors.sum(0)
             vectors = vectors @ self._dense[at:end].T
-        if self._folded:
-            if len(found) > 1:
-                vectors = vectors * (found[0] > 0)
-            gradients[self._start - 1] += vectors.sum(0)
-        gradients[:BITS] += signs.T @ vectors
+        if self._folded and len(found) > 1:
+            vectors = vectors * (found[0] > 0)
         return vectors
 
-    def unfold(self, gradients: Array) -> None:
-        """Turn what `go_back` has added up into the dense part's gradient."""
+    def unfold(self, of_map: Array, total: Array, gradients: Array) -> None:
+        """Add the gradient of `map` (32, d) to those of A, and of the first layer where it stands for both;
+        total: (d,), the sum of what `go_back` returned, which is the gradient of the bias."""
         if self._folded:
             layer = slice(BITS, self._start - 1)
-            gradients[layer] = self._dense[:BITS].T @ gradients[:BITS]
-            gradients[:BITS] = gradients[:BITS] @ self._dense[layer].T
+            gradients[self._start - 1] += total
+            gradients[layer] += self._dense[:BITS].T @ of_map
+            of_map = of_map @ self._dense[layer].T
+        gradients[:BITS] += of_map
 
 
 def bits(addresses: Array) -> np.ndarray:

@@ -5,6 +5,9 @@
 Threads share out the addresses of the first pass (matrix products, and one read of each sample's entity) and
 the rows of the second, whose gradients and steps are one sweep over memory. Nobody writes where another does;
 what all samples have in common is added up by each thread and then in their order.
+
+The map of 32 bits is a sum of eight rows of a table, one for each hexadecimal digit of an address and its
+value (`DIGITS`), and its gradient is added to those rows: a quarter of the sums of a product with the bits.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import float32, float64, int32, int64, njit, types, void
+from numba import float32, float64, int32, int64, njit, types, uint32, void
 
 from algorithms.kernels.pair_step import (
     BETA1,
@@ -38,6 +41,9 @@ FAST = {"reassoc", "contract", "arcp"}
 TILE = 512  # addresses whose vectors stay in the cache
 AHEAD = 4  # rows asked for before they are needed
 
+# (8 * 16, 32): of each digit and value its four bits as +1 and -1, and 0 for those of other digits.
+DIGITS = np.kron(np.eye(8, dtype=np.float32), bits(np.arange(16, dtype=np.uint32))[:, -4:])
+
 _BETA1, _BETA2, _EPSILON = np.float32(BETA1), np.float32(BETA2), np.float32(EPSILON)
 _REST1, _REST2 = np.float32(1 - BETA1), np.float32(1 - BETA2)
 
@@ -53,18 +59,21 @@ def gradient(state: State, view: View) -> Gradient:
     def part(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         encoder = Encoder(state)
         gradients, tallies = np.zeros_like(state.dense[0]), np.zeros(TALLIES)
+        table = DIGITS @ encoder.map
+        of_table = np.zeros_like(table)
         for at in range(start, stop, TILE):
             end = min(at + TILE, stop)
-            signs, found = _encoded(encoder, state, view, at, end)
+            found = _encoded(encoder, table, state, view, at, end)
             back = np.zeros_like(found[-1])
             _meet(
                 at, end, view.bounds, view.rows, view.labels, state.entities, found[-1], back, slopes, tallies
             )
             outputs[at:end] = found[-1]
-            back = encoder.go_back(signs, found, back, gradients)
+            back = encoder.go_back(found, back, gradients)
+            _leave(at, view.addresses, back, of_table)
             if known:
                 inputs[at:end] = back
-        encoder.unfold(gradients)
+        encoder.unfold(DIGITS.T @ of_table, of_table[:16].sum(0), gradients)
         return gradients, tallies
 
     size = width * (2 * BITS + 3 * state.layers * width) + 4 * width
@@ -83,9 +92,10 @@ def score(state: State, view: View) -> np.ndarray:
 
     def part(start: int, stop: int) -> None:
         encoder = Encoder(state)
+        table = DIGITS @ encoder.map
         for at in range(start, stop, TILE):
             end = min(at + TILE, stop)
-            _, found = _encoded(encoder, state, view, at, end)
+            found = _encoded(encoder, table, state, view, at, end)
             _score(at, end, view.bounds, view.rows, state.entities, found[-1], scores)
 
     in_parts(part, count, width * (BITS + state.layers * width) + 2 * width)
@@ -144,14 +154,14 @@ def apply_dense(dense: np.ndarray, gradients: np.ndarray, step: Step) -> None:
 
 
 def _encoded(
-    encoder: Encoder, state: State, view: View, start: int, stop: int
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The bits (t, 32) of a tile of addresses, and their vectors up to the last."""
-    signs = bits(view.addresses[start:stop])
-    first = encoder.enter(signs)
+    encoder: Encoder, table: np.ndarray, state: State, view: View, start: int, stop: int
+) -> list[np.ndarray]:
+    """The vectors of a tile of addresses, up to the last."""
+    first = np.empty((stop - start, table.shape[1]), np.float32)
+    _enter(start, view.addresses, table, first)
     if view.prefix_rows.shape[1]:
         _add_prefixes(start, view.prefix_rows, state.prefixes, first)
-    return signs, encoder.encode(first)
+    return encoder.encode(first)
 
 
 def _weights(groups: Groups, slopes: Any) -> np.ndarray:
@@ -176,6 +186,32 @@ _floats = types.Array(float32, 1, "C", readonly=True)
 _vectors = types.Array(float32, 2, "C", readonly=True)
 _table = types.Array(float32, 3, "C")
 _adam_numbers = (float32, float32, float32)
+
+
+@njit(void(int64, _int32s, _vectors, float32[:, ::1]), nogil=True, cache=True, fastmath=FAST)
+def _enter(start, addresses, table, first):
+    """Add up the rows of each address's digits."""
+    for i in range(first.shape[0]):
+        address = uint32(addresses[start + i])
+        a, b = address >> 28, 16 + (address >> 24 & 15)
+        c, d = 32 + (address >> 20 & 15), 48 + (address >> 16 & 15)
+        e, f = 64 + (address >> 12 & 15), 80 + (address >> 8 & 15)
+        g, h = 96 + (address >> 4 & 15), 112 + (address & 15)
+        for k in range(first.shape[1]):
+            first[i, k] = (table[a, k] + table[b, k] + table[c, k] + table[d, k]) + (
+                table[e, k] + table[f, k] + table[g, k] + table[h, k]
+            )
+
+
+@njit(void(int64, _int32s, _vectors, float32[:, ::1]), nogil=True, cache=True, fastmath=FAST)
+def _leave(start, addresses, back, of_table):
+    """Add the gradient of each address to those of its digits."""
+    for i in range(back.shape[0]):
+        address = uint32(addresses[start + i])
+        for digit in range(8):
+            row = 16 * digit + (address >> (28 - 4 * digit) & 15)
+            for k in range(back.shape[1]):
+                of_table[row, k] += back[i, k]
 
 
 @njit(void(int64, types.Array(int32, 2, "C", readonly=True), _table, float32[:, ::1]), nogil=True, cache=True)

@@ -58,8 +58,8 @@ def gradient(state: State, view: View) -> Gradient:
             tallies[2], width, **_block(width),
         )  # fmt: skip
     gradients = torch.zeros_like(dense)
-    back = encoder.go_back(signs, found, back, gradients)
-    encoder.unfold(gradients)
+    back = encoder.go_back(found, back, gradients)
+    encoder.unfold(signs.T @ back, back.sum(0), gradients)
     inputs = back.contiguous() if len(state.prefixes) else back[:0]
     sums = tallies.sum(1, dtype=torch.float64)
     return Gradient(outputs, inputs, slopes[view.members.long()], gradients, sums)
@@ -121,7 +121,7 @@ def _encoded(encoder: Encoder, state: State, view: View) -> tuple[Tensor, list[T
     """The bits (m, 32) of the addresses, and their vectors up to the last."""
     shifts = torch.arange(BITS - 1, -1, -1, dtype=torch.int32, device=state.dense.device)
     signs = ((view.addresses[:, None] >> shifts) & 1).float() * 2 - 1
-    first = encoder.enter(signs)
+    first = signs @ encoder.map
     count, prefixes = view.prefix_rows.shape
     if count and prefixes:
         width = first.shape[1]
