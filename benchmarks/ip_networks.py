@@ -1,7 +1,7 @@
 """The pairs of AWS's tutorial: users who log in from home, from work, and on travels.
 
-AWS's file of 827,696 real networks is not at hand; the list is made up: consecutive ranges of 2^5 to 2^16
-addresses that cover 1.0.0.0 to 223.255.255.255, the smaller the more frequent.
+AWS's file of 827,696 real networks is not at hand; the list is made up: ranges of 2^5 to 2^16 addresses,
+the smaller the more frequent, spread over 1.0.0.0 to 223.255.255.255.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class Networks:
 
     @classmethod
     def made_up(cls, seed: int = 0) -> Networks:
-        """Sizes drawn by 1 / sqrt(size), then as many more of what is missing as make the ranges fit."""
+        """Sizes drawn by 1 / sqrt(size). As so many ranges of such sizes fill a third of the addresses, each
+        is followed by a gap in proportion."""
         generator = np.random.default_rng(seed)
         chance = SIZES**-0.5
         sizes = generator.choice(SIZES, NETWORKS, p=chance / chance.sum()).astype(np.int64)

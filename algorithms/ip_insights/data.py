@@ -24,10 +24,11 @@ CROWDED = 0.75  # entities for each vector, from which a warning is due: half is
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The samples of an update, and the entities of the whole channel."""
+    """The samples of an update, the entities of the whole channel, and which share of the epoch is past."""
 
     samples: Samples
     seen: Sketch
+    past: float
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -121,7 +122,10 @@ class Training(Channel):
         if not self._read():
             return
         given = self._parameters
-        turn = 0
+        assert self._held is not None
+        turn = samples_past = 0
+        past = 0.0
+        total = (1 + given.negatives) * sum(len(rows) for rows, _ in self._held)
         pairs_of_block = max(1, BLOCK // (1 + given.negatives))
         for place, (rows, addresses) in enumerate(self._blocks(pairs_of_block)):
             samples = expand(
@@ -132,9 +136,12 @@ class Training(Channel):
                 (self._seed, number, place, self._share),
             )
             for start in range(0, len(samples), self._size):
+                if turn % self._hosts == 0:
+                    past = (samples_past + start) / total  # the same for all hosts' batches of an update
                 if turn % self._hosts == self._rank:
-                    yield Batch(samples[start : start + self._size], self.seen)
+                    yield Batch(samples[start : start + self._size], self.seen, past)
                 turn += 1
+            samples_past += len(samples)
 
 
 class Validation(Channel):

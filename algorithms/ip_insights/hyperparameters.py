@@ -43,8 +43,11 @@ class Hyperparameters(base.Hyperparameters):
         0.001,
         ge=1e-6,
         le=10.0,
-        description="Adam's learning rate.",
-        json_schema_extra={"tunable": {"scale": None, "min": 1e-4, "max": 0.1}},
+        description="Adam's learning rate at the start; it falls to 0 in a line over all epochs.",
+        json_schema_extra={
+            "tunable": {"scale": None, "min": 1e-4, "max": 0.1},
+            "deviation": "AWS's documentation names no schedule; a constant rate ends in noise.",
+        },
     )
     mini_batch_size: int = Field(
         10000,

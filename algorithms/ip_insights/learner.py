@@ -29,7 +29,11 @@ AUC = "validation:discriminator_auc"
 
 class Learner:
     """State: `Parameters`, the number of updates, what the epoch's batches add up to, and which entities
-    there are. Every update adds up the gradients of all hosts and divides by the number of their samples."""
+    there are. Every update adds up the gradients of all hosts and divides by the number of their samples.
+
+    The learning rate falls to 0 with the samples of all epochs, in a line: with a constant one, the newest
+    negatives of rows that few samples touch weigh more in the end than what distinguishes an entity.
+    """
 
     round: int | None = None
     lockstep = True
@@ -58,7 +62,7 @@ class Learner:
         if batch is not None:
             self.seen = batch.seen
         with np.errstate(over="ignore", invalid="ignore"):  # `_require_finite` says it better
-            self._learn(batch.samples if batch is not None else _nothing())
+            self._learn(batch)
         due = self.batch % self.hyperparameters.batch_metrics_publish_interval == 0
         if due or self.device == "cpu":  # elsewhere a look at the loss would wait for the device
             self._require_finite()
@@ -144,31 +148,38 @@ class Learner:
         assert model is not None
         return model, ()
 
-    def _learn(self, samples: Samples) -> None:
+    def _learn(self, batch: Batch | None) -> None:
         state = self.parameters.state
+        samples, past = (batch.samples, batch.past) if batch is not None else (_nothing(), 0.0)
         view = self.parameters.view(samples)
         found = pair_step.gradient(state, view)
         if self.cluster.size == 1:
-            pair_step.learn(state, view, found, self._step(len(samples)))
+            pair_step.learn(state, view, found, self._step(len(samples), past))
             self.totals += found.tallies
         else:
-            self._learn_together(view, found)
+            self._learn_together(view, found, len(samples) * past)
 
-    def _learn_together(self, view: View, found: Gradient) -> None:
+    def _learn_together(self, view: View, found: Gradient, past: float) -> None:
+        """past: the share of the epoch that is past, summed over this host's samples."""
+        from algorithms.kernels.pair_view_cpu import rates_of
+
         state = self.parameters.state
         tallies, dense = host(found.tallies).copy(), np.ascontiguousarray(host(found.dense))
-        self.cluster.all_sum(tallies, dense)
+        pasts = np.array([past])
+        self.cluster.all_sum(tallies, pasts, dense)
         self.totals += self.parameters.put(tallies)
-        step = self._step(round(float(tallies[SAMPLES])))
+        samples = round(float(tallies[SAMPLES]))
+        step = self._step(samples, float(pasts[0]) / max(samples, 1))
         tables = (
-            (state.entities, view.entities, found.slopes, found.outputs),
-            (state.prefixes, view.prefixes, None, found.inputs),
+            (state.entities, view.entities, found.slopes, found.outputs, _ones),
+            (state.prefixes, view.prefixes, None, found.inputs, rates_of),
         )
-        for table, groups, slopes, vectors in tables:
+        for table, groups, slopes, vectors, rates in tables:
             if len(table):
                 mine = host(pair_step.row_gradients(groups, slopes, vectors))
                 touched, summed = self._add_up(len(table), groups, mine)
-                pair_step.apply_rows(table, self.parameters.put(touched), self.parameters.put(summed), step)
+                ids, parts, summed = map(self.parameters.put, (touched, rates(touched), summed))
+                pair_step.apply_rows(table, ids, parts, summed, step)
         pair_step.apply_dense(state.dense, self.parameters.put(dense), step)
 
     def _add_up(self, rows: int, groups: Groups, mine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -186,9 +197,10 @@ class Learner:
         self.cluster.all_sum(whole)
         return touched, whole[touched]
 
-    def _step(self, samples: int) -> Step:
+    def _step(self, samples: int, past: float) -> Step:
         given = self.hyperparameters
-        return Step.number(self.updates, given.learning_rate, given.weight_decay, 1 / max(samples, 1))
+        rate = given.learning_rate * max(0.0, 1 - (self.epoch + past) / given.epochs)
+        return Step.number(self.updates, rate, given.weight_decay, 1 / max(samples, 1))
 
     def _tell(self) -> tuple[Metric, Metric]:
         """The means since the epoch began; the speed since the last line about it."""
@@ -229,6 +241,10 @@ def _means(totals: np.ndarray) -> tuple[float, float]:
     """Accuracy and cross entropy."""
     samples = max(float(totals[SAMPLES]), 1.0)
     return float(totals[RIGHT]) / samples, float(totals[LOSS]) / samples
+
+
+def _ones(rows: np.ndarray) -> np.ndarray:
+    return np.ones(len(rows), np.float32)
 
 
 def _nothing() -> Samples:

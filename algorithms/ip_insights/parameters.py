@@ -155,7 +155,7 @@ class Parameters:
         for start, array in zip(starts, arrays, strict=False):
             place = there[start : start + array.size].view(array.shape)
             found.append(place.view(torch.int32) if array.dtype == np.int32 else place)
-        plain, entities, prefixes = found[:6], Groups(*found[6:9]), Groups(*found[9:])
+        plain, entities, prefixes = found[:6], Groups(*found[6:10]), Groups(*found[10:])
         return View(*plain, entities, prefixes)  # type: ignore[call-arg]  # mypy counts no stars
 
     def _stage(self, packed: np.ndarray) -> Array:
@@ -177,8 +177,8 @@ class Parameters:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _arrays(groups: Groups) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return groups.touched, groups.bounds, groups.places
+def _arrays(groups: Groups) -> tuple[np.ndarray, ...]:
+    return groups.touched, groups.bounds, groups.places, groups.rates
 
 
 def host(array: Array) -> np.ndarray:

@@ -11,7 +11,9 @@ rows of two tables. Of a batch's G, summed over its samples, Adam (D. P. Kingma,
     g = rescale G + decay w;  m = 0.9 m + 0.1 g;  v = 0.999 v + 0.001 g^2
     w <- w - rate sqrt(1 - 0.999^t) / (1 - 0.9^t) m / (sqrt(v) + epsilon)
 
-"lazily": rows that a batch does not touch keep w, m and v; t counts all batches.
+"lazily": rows that a batch does not touch keep w, m and v; t counts all batches. Adam's steps are as long for
+a row that few samples touch as for any other, and most long prefixes are such: their rate is a part of the
+others' (`RATES`), so that they tell what shorter ones leave over instead of learning single samples by heart.
 
 An address that occurs in several samples is encoded once; `View` lists its samples one after the other, and
 for each row of the tables what adds up to its gradient. So each row has one writer, without atomics, and the
@@ -33,6 +35,7 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 BITS = 32
 LENGTHS = (4, 8, 12, 16, 20, 24)  # of prefixes
+RATES = (1.0, 1.0, 1.0, 1 / 2, 1 / 8, 1 / 32)  # of their learning, as parts of the entities'
 WIDEST = 18  # bits of a prefix table's index: longer prefixes are hashed
 OFFSETS = tuple(sum(1 << min(length, WIDEST) for length in LENGTHS[:place]) for place in range(len(LENGTHS)))
 PREFIXES = OFFSETS[-1] + (1 << min(LENGTHS[-1], WIDEST))  # rows of all tables, which are one
@@ -69,11 +72,13 @@ class Groups:
 
     touched: (u,) int32, each row once.   bounds: (u + 1,) int32, where each one's addresses begin.
     places:  (j,) int32, the addresses, by their number in the batch.
+    rates:   (u,) float32, by which the step's rate is multiplied.
     """
 
     touched: Array
     bounds: Array
     places: Array
+    rates: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +118,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Gradient:
-    """outputs, inputs: (m, d) e of each address, and the gradient of its e_0.   slopes: (n,) of the samples,
-    in the order of `View.members`.   dense: (32 + layers (d + 1), d).   tallies: (3,) float64."""
+    """outputs: (m, d), e of each address.   inputs: (m, d), the gradient of its e_0, or (0, d) without
+    prefixes.   slopes: (n,) of the samples, in the order of `View.members`.
+    dense: (32 + layers (d + 1), d).   tallies: (3,) float64."""
 
     outputs: Array
     inputs: Array
@@ -143,9 +149,9 @@ def row_gradients(groups: Groups, slopes: Array, vectors: Array) -> Array:
     return _path(vectors).row_gradients(groups, slopes, vectors)
 
 
-def apply_rows(table: Array, touched: Array, gradients: Array, step: Step) -> None:
-    """Adam's step on the rows `touched` (u,) of a table with their gradients (u, d)."""
-    _path(table).apply_rows(table, touched, gradients, step)
+def apply_rows(table: Array, touched: Array, rates: Array, gradients: Array, step: Step) -> None:
+    """Adam's step on the rows `touched` (u,) of a table with their rates (u,) and gradients (u, d)."""
+    _path(table).apply_rows(table, touched, rates, gradients, step)
 
 
 def apply_dense(dense: Array, gradients: Array, step: Step) -> None:
@@ -158,31 +164,61 @@ def score(state: State, view: View) -> Array:
     return _path(state).score(state, view)
 
 
-def encode(dense: Array, first: Array) -> list[Array]:
-    """[e_0, ..., e_layers] of e_0 (m, d), each (m, d); `dense` (32 + layers (d + 1), d), the values."""
-    width = first.shape[1]
-    found = [first]
-    for at in range(BITS, dense.shape[0], width + 1):
-        vectors = found[-1] @ dense[at : at + width]
-        vectors += dense[at + width]
-        if at + width + 1 < dense.shape[0]:
-            vectors *= vectors > 0
-        found.append(vectors)
-    return found
+class Encoder:
+    """The dense part, for a batch. Without prefixes A and the first layer are one linear map of the bits:
+    `map` (32, d) takes the place of the products with W_1, which has d rows."""
 
+    def __init__(self, state: State) -> None:
+        self._dense = state.dense[0]
+        self._width = int(self._dense.shape[1])
+        self._folded = state.layers > 0 and not len(state.prefixes)
+        self._start = BITS  # of the layers that are left
+        self.map = self._dense[:BITS]
+        if self._folded:
+            self._start += self._width + 1
+            self.map = self.map @ self._dense[BITS : self._start - 1]
 
-def go_back(dense: Array, found: list[Array], vectors: Array, gradients: Array) -> Array:
-    """From the gradient (m, d) of the last of `encode` to that of the first, which is returned; those of the
-    layers are added to `gradients`, of the shape of `dense`."""
-    width = vectors.shape[1]
-    for layer in range(len(found) - 1, 0, -1):
-        at = BITS + (layer - 1) * (width + 1)
-        if layer < len(found) - 1:
-            vectors = vectors * (found[layer] > 0)
-        gradients[at : at + width] += found[layer - 1].T @ vectors
-        gradients[at + width] += vectors.sum(0)
-        vectors = vectors @ dense[at : at + width].T
-    return vectors
+    def encode(self, first: Array) -> list[Array]:
+        """From the mapped bits and the prefixes (m, d), which are overwritten, to e_0 or e_1, and on to the
+        last e, each (m, d)."""
+        if self._folded:
+            first += self._dense[self._start - 1]
+            if self._start < len(self._dense):
+                first *= first > 0
+        found = [first]
+        for at in range(self._start, len(self._dense), self._width + 1):
+            end = at + self._width
+            vectors = found[-1] @ self._dense[at:end]
+            vectors += self._dense[end]
+            if end + 1 < len(self._dense):
+                vectors *= vectors > 0
+            found.append(vectors)
+        return found
+
+    def go_back(self, found: list[Array], vectors: Array, gradients: Array) -> Array:
+        """From the gradient (m, d) of the last of `encode` to that of what it was given, which is returned.
+        Those of the layers in between are added to `gradients`, of the dense part's shape."""
+        for layer in range(len(found) - 1, 0, -1):
+            at = self._start + (layer - 1) * (self._width + 1)
+            end = at + self._width
+            if layer < len(found) - 1:
+                vectors = vectors * (found[layer] > 0)
+            gradients[at:end] += found[layer - 1].T @ vectors
+            gradients[end] += vectors.sum(0)
+            vectors = vectors @ self._dense[at:end].T
+        if self._folded and len(found) > 1:
+            vectors = vectors * (found[0] > 0)
+        return vectors
+
+    def unfold(self, of_map: Array, total: Array, gradients: Array) -> None:
+        """Add the gradient of `map` (32, d) to those of A, and of the first layer where it stands for both;
+        total: (d,), the sum of what `go_back` returned, which is the gradient of the bias."""
+        if self._folded:
+            layer = slice(BITS, self._start - 1)
+            gradients[self._start - 1] += total
+            gradients[layer] += self._dense[:BITS].T @ of_map
+            of_map = of_map @ self._dense[layer].T
+        gradients[:BITS] += of_map
 
 
 def bits(addresses: Array) -> np.ndarray:

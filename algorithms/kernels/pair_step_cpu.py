@@ -5,6 +5,9 @@
 Threads share out the addresses of the first pass (matrix products, and one read of each sample's entity) and
 the rows of the second, whose gradients and steps are one sweep over memory. Nobody writes where another does;
 what all samples have in common is added up by each thread and then in their order.
+
+The map of 32 bits is a sum of eight rows of a table, one for each hexadecimal digit of an address and its
+value (`DIGITS`), and its gradient is added to those rows: a quarter of the sums of a product with the bits.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import float32, float64, int32, int64, njit, types, void
+from numba import float32, float64, int32, int64, njit, types, uint32, void
 
 from algorithms.kernels.pair_step import (
     BETA1,
@@ -23,14 +26,13 @@ from algorithms.kernels.pair_step import (
     RIGHT,
     SAMPLES,
     TALLIES,
+    Encoder,
     Gradient,
     Groups,
     State,
     Step,
     View,
     bits,
-    encode,
-    go_back,
 )
 from algorithms.kernels.simd import LANES, prefetch
 from algorithms.kernels.threads import ALONE, in_parts
@@ -39,6 +41,9 @@ FAST = {"reassoc", "contract", "arcp"}
 TILE = 512  # addresses whose vectors stay in the cache
 AHEAD = 4  # rows asked for before they are needed
 
+# (8 * 16, 32): of each digit and value its four bits as +1 and -1, and 0 for those of other digits.
+DIGITS = np.kron(np.eye(8, dtype=np.float32), bits(np.arange(16, dtype=np.uint32))[:, -4:])
+
 _BETA1, _BETA2, _EPSILON = np.float32(BETA1), np.float32(BETA2), np.float32(EPSILON)
 _REST1, _REST2 = np.float32(1 - BETA1), np.float32(1 - BETA2)
 
@@ -46,23 +51,29 @@ _REST1, _REST2 = np.float32(1 - BETA1), np.float32(1 - BETA2)
 def gradient(state: State, view: View) -> Gradient:
     """See `pair_step.gradient`."""
     count, width = len(view.addresses), state.entities.shape[2]
-    outputs, inputs = np.empty((count, width), np.float32), np.empty((count, width), np.float32)
+    known = len(state.prefixes) > 0
+    outputs = np.empty((count, width), np.float32)
+    inputs = np.empty((count if known else 0, width), np.float32)
     slopes = np.empty(len(view), np.float32)
-    dense = state.dense[0]
 
     def part(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        gradients, tallies = np.zeros_like(dense), np.zeros(TALLIES)
+        encoder = Encoder(state)
+        gradients, tallies = np.zeros_like(state.dense[0]), np.zeros(TALLIES)
+        table = DIGITS @ encoder.map
+        of_table = np.zeros_like(table)
         for at in range(start, stop, TILE):
             end = min(at + TILE, stop)
-            signs, found = _encoded(state, view, at, end)
+            found = _encoded(encoder, table, state, view, at, end)
             back = np.zeros_like(found[-1])
             _meet(
                 at, end, view.bounds, view.rows, view.labels, state.entities, found[-1], back, slopes, tallies
             )
             outputs[at:end] = found[-1]
-            back = go_back(dense, found, back, gradients)
-            gradients[:BITS] += signs.T @ back
-            inputs[at:end] = back
+            back = encoder.go_back(found, back, gradients)
+            _leave(at, view.addresses, back, of_table)
+            if known:
+                inputs[at:end] = back
+        encoder.unfold(DIGITS.T @ of_table, of_table[:16].sum(0), gradients)
         return gradients, tallies
 
     size = width * (2 * BITS + 3 * state.layers * width) + 4 * width
@@ -80,9 +91,11 @@ def score(state: State, view: View) -> np.ndarray:
     scores = np.empty(len(view), np.float32)
 
     def part(start: int, stop: int) -> None:
+        encoder = Encoder(state)
+        table = DIGITS @ encoder.map
         for at in range(start, stop, TILE):
             end = min(at + TILE, stop)
-            _, found = _encoded(state, view, at, end)
+            found = _encoded(encoder, table, state, view, at, end)
             _score(at, end, view.bounds, view.rows, state.entities, found[-1], scores)
 
     in_parts(part, count, width * (BITS + state.layers * width) + 2 * width)
@@ -96,7 +109,10 @@ def learn_rows(table: np.ndarray, groups: Groups, slopes: Any, vectors: np.ndarr
 
     def part(start: int, stop: int) -> None:
         first, last = np.searchsorted(groups.bounds, (start, stop)).tolist()
-        _learn(first, last, groups.touched, groups.bounds, groups.places, weights, vectors, table, *numbers)
+        _learn(
+            first, last, groups.touched, groups.rates, groups.bounds, groups.places, weights, vectors, table,
+            *numbers,
+        )  # fmt: skip
 
     # Each thread takes as many addresses: some rows have many.
     _in_parts(part, len(groups.places), table.shape[2])
@@ -115,12 +131,14 @@ def row_gradients(groups: Groups, slopes: Any, vectors: np.ndarray) -> np.ndarra
     return found
 
 
-def apply_rows(table: np.ndarray, touched: np.ndarray, gradients: np.ndarray, step: Step) -> None:
+def apply_rows(
+    table: np.ndarray, touched: np.ndarray, rates: np.ndarray, gradients: np.ndarray, step: Step
+) -> None:
     """See `pair_step.apply_rows`."""
     numbers = _numbers(step)
 
     def part(start: int, stop: int) -> None:
-        _apply(start, stop, touched, gradients, table, *numbers)
+        _apply(start, stop, touched, rates, gradients, table, *numbers)
 
     _in_parts(part, len(touched), table.shape[2])
 
@@ -135,13 +153,15 @@ def apply_dense(dense: np.ndarray, gradients: np.ndarray, step: Step) -> None:
     _in_parts(part, len(gradients), dense.shape[2])
 
 
-def _encoded(state: State, view: View, start: int, stop: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The bits (t, 32) of a tile of addresses, and their vectors from e_0 to the last."""
-    signs = bits(view.addresses[start:stop])
-    first = signs @ state.dense[0, :BITS]
+def _encoded(
+    encoder: Encoder, table: np.ndarray, state: State, view: View, start: int, stop: int
+) -> list[np.ndarray]:
+    """The vectors of a tile of addresses, up to the last."""
+    first = np.empty((stop - start, table.shape[1]), np.float32)
+    _enter(start, view.addresses, table, first)
     if view.prefix_rows.shape[1]:
         _add_prefixes(start, view.prefix_rows, state.prefixes, first)
-    return signs, encode(state.dense[0], first)
+    return encoder.encode(first)
 
 
 def _weights(groups: Groups, slopes: Any) -> np.ndarray:
@@ -158,7 +178,7 @@ def _in_parts(work: Any, count: int, width: int) -> None:
     if count * width * 16 < ALONE:
         work(0, count)
     else:
-        in_parts(work, count, 16 * width)
+        in_parts(work, count, 16 * width, blas=False)
 
 
 _int32s = types.Array(int32, 1, "C", readonly=True)
@@ -166,6 +186,32 @@ _floats = types.Array(float32, 1, "C", readonly=True)
 _vectors = types.Array(float32, 2, "C", readonly=True)
 _table = types.Array(float32, 3, "C")
 _adam_numbers = (float32, float32, float32)
+
+
+@njit(void(int64, _int32s, _vectors, float32[:, ::1]), nogil=True, cache=True, fastmath=FAST)
+def _enter(start, addresses, table, first):
+    """Add up the rows of each address's digits."""
+    for i in range(first.shape[0]):
+        address = uint32(addresses[start + i])
+        a, b = address >> 28, 16 + (address >> 24 & 15)
+        c, d = 32 + (address >> 20 & 15), 48 + (address >> 16 & 15)
+        e, f = 64 + (address >> 12 & 15), 80 + (address >> 8 & 15)
+        g, h = 96 + (address >> 4 & 15), 112 + (address & 15)
+        for k in range(first.shape[1]):
+            first[i, k] = (table[a, k] + table[b, k] + table[c, k] + table[d, k]) + (
+                table[e, k] + table[f, k] + table[g, k] + table[h, k]
+            )
+
+
+@njit(void(int64, _int32s, _vectors, float32[:, ::1]), nogil=True, cache=True, fastmath=FAST)
+def _leave(start, addresses, back, of_table):
+    """Add the gradient of each address to those of its digits."""
+    for i in range(back.shape[0]):
+        address = uint32(addresses[start + i])
+        for digit in range(8):
+            row = 16 * digit + (address >> (28 - 4 * digit) & 15)
+            for k in range(back.shape[1]):
+                of_table[row, k] += back[i, k]
 
 
 @njit(void(int64, types.Array(int32, 2, "C", readonly=True), _table, float32[:, ::1]), nogil=True, cache=True)
@@ -265,13 +311,13 @@ def _adam(row, found, table, rate, decay, rescale):
 
 
 @njit(
-    void(int64, int64, _int32s, _int32s, _int32s, _floats, _vectors, _table, *_adam_numbers),
+    void(int64, int64, _int32s, _floats, _int32s, _int32s, _floats, _vectors, _table, *_adam_numbers),
     nogil=True,
     cache=True,
     fastmath=FAST,
     error_model="numpy",
 )
-def _learn(start, stop, touched, bounds, places, weights, vectors, table, rate, decay, rescale):
+def _learn(start, stop, touched, rates, bounds, places, weights, vectors, table, rate, decay, rescale):
     found = np.empty(table.shape[2], np.float32)
     lines = 3 * table.shape[2] // LANES
     for u in range(start, stop):
@@ -279,7 +325,7 @@ def _learn(start, stop, touched, bounds, places, weights, vectors, table, rate, 
         for line in range(lines):
             prefetch(table, ahead * lines + line)
         _collect(u, bounds, places, weights, vectors, found)
-        _adam(touched[u], found, table, rate, decay, rescale)
+        _adam(touched[u], found, table, rate * rates[u], decay, rescale)
 
 
 @njit(void(int64, int64, _int32s, _int32s, _floats, _vectors, float32[:, ::1]), nogil=True, cache=True)
@@ -288,10 +334,10 @@ def _gradients(start, stop, bounds, places, weights, vectors, found):
         _collect(u, bounds, places, weights, vectors, found[u])
 
 
-@njit(void(int64, int64, _int32s, _vectors, _table, *_adam_numbers), nogil=True, cache=True)
-def _apply(start, stop, touched, gradients, table, rate, decay, rescale):
+@njit(void(int64, int64, _int32s, _floats, _vectors, _table, *_adam_numbers), nogil=True, cache=True)
+def _apply(start, stop, touched, rates, gradients, table, rate, decay, rescale):
     for u in range(start, stop):
-        _adam(touched[u], gradients[u], table, rate, decay, rescale)
+        _adam(touched[u], gradients[u], table, rate * rates[u], decay, rescale)
 
 
 @njit(

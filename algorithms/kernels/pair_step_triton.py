@@ -28,13 +28,12 @@ from algorithms.kernels.pair_step import (
     BETA2,
     BITS,
     EPSILON,
+    Encoder,
     Gradient,
     Groups,
     State,
     Step,
     View,
-    encode,
-    go_back,
 )
 
 Tensor = Any  # a torch tensor; torch's own name would bring torch's types into mypy
@@ -45,7 +44,8 @@ B1, B2, EPS = tl.constexpr(BETA1), tl.constexpr(BETA2), tl.constexpr(EPSILON)
 def gradient(state: State, view: View) -> Gradient:
     """See `pair_step.gradient`."""
     dense, device = state.dense[0], state.dense.device
-    signs, found = _encoded(state, view)
+    encoder = Encoder(state)
+    signs, found = _encoded(encoder, state, view)
     outputs = found[-1]
     count, width = outputs.shape
     n = len(view.rows)
@@ -58,15 +58,16 @@ def gradient(state: State, view: View) -> Gradient:
             tallies[2], width, **_block(width),
         )  # fmt: skip
     gradients = torch.zeros_like(dense)
-    back = go_back(dense, found, back, gradients)
-    gradients[:BITS] += signs.T @ back
+    back = encoder.go_back(found, back, gradients)
+    encoder.unfold(signs.T @ back, back.sum(0), gradients)
+    inputs = back.contiguous() if len(state.prefixes) else back[:0]
     sums = tallies.sum(1, dtype=torch.float64)
-    return Gradient(outputs, back.contiguous(), slopes[view.members.long()], gradients, sums)
+    return Gradient(outputs, inputs, slopes[view.members.long()], gradients, sums)
 
 
 def score(state: State, view: View) -> Tensor:
     """See `pair_step.score`."""
-    _, found = _encoded(state, view)
+    _, found = _encoded(Encoder(state), state, view)
     count, width = found[-1].shape
     scores = torch.empty(len(view.rows), device=state.dense.device)
     if count:
@@ -79,8 +80,8 @@ def learn_rows(table: Tensor, groups: Groups, slopes: Tensor, vectors: Tensor, s
     if len(groups.touched):
         width = table.shape[2]
         _learn[(len(groups.touched),)](
-            groups.touched, groups.bounds, groups.places, _weights(groups, slopes), vectors, table, width,
-            step.rate, step.decay, step.rescale, **_block(width),
+            groups.touched, groups.rates, groups.bounds, groups.places, _weights(groups, slopes), vectors,
+            table, width, step.rate, step.decay, step.rescale, **_block(width),
         )  # fmt: skip
 
 
@@ -95,12 +96,12 @@ def row_gradients(groups: Groups, slopes: Tensor, vectors: Tensor) -> Tensor:
     return found
 
 
-def apply_rows(table: Tensor, touched: Tensor, gradients: Tensor, step: Step) -> None:
+def apply_rows(table: Tensor, touched: Tensor, rates: Tensor, gradients: Tensor, step: Step) -> None:
     """See `pair_step.apply_rows`."""
     if len(touched):
         width = table.shape[2]
         _apply[(len(touched),)](
-            touched, gradients.contiguous(), table, width, width, width, 3 * width,
+            touched, rates, gradients.contiguous(), table, width, width, width, 3 * width,
             step.rate, step.decay, step.rescale, **_block(width),
         )  # fmt: skip
 
@@ -109,24 +110,25 @@ def apply_dense(dense: Tensor, gradients: Tensor, step: Step) -> None:
     """See `pair_step.apply_dense`."""
     count, width = gradients.shape
     every = torch.arange(count, dtype=torch.int32, device=dense.device)
+    rates = torch.ones(count, device=dense.device)
     _apply[(count,)](
-        every, gradients.contiguous(), dense, width, count * width, count * width, width,
+        every, rates, gradients.contiguous(), dense, width, count * width, count * width, width,
         step.rate, step.decay, step.rescale, **_block(width),
     )  # fmt: skip
 
 
-def _encoded(state: State, view: View) -> tuple[Tensor, list[Tensor]]:
-    """The bits (m, 32) of the addresses, and their vectors from e_0 to the last."""
+def _encoded(encoder: Encoder, state: State, view: View) -> tuple[Tensor, list[Tensor]]:
+    """The bits (m, 32) of the addresses, and their vectors up to the last."""
     shifts = torch.arange(BITS - 1, -1, -1, dtype=torch.int32, device=state.dense.device)
     signs = ((view.addresses[:, None] >> shifts) & 1).float() * 2 - 1
-    first = signs @ state.dense[0, :BITS]
+    first = signs @ encoder.map
     count, prefixes = view.prefix_rows.shape
     if count and prefixes:
         width = first.shape[1]
         _add_prefixes[(count,)](
             view.prefix_rows, state.prefixes, first, width, PREFIXES=prefixes, **_block(width)
         )
-    return signs, encode(state.dense[0], first)
+    return signs, encoder.encode(first)
 
 
 def _weights(groups: Groups, slopes: Tensor) -> Tensor:
@@ -215,10 +217,11 @@ def _adam(values, means, squares, found, inside, rate, decay, rescale):
 
 @triton.jit
 def _learn(
-    touched, bounds, places, weights, vectors, table, width, rate, decay, rescale, LANES: tl.constexpr
+    touched, rates, bounds, places, weights, vectors, table, width, rate, decay, rescale, LANES: tl.constexpr
 ):  # fmt: skip
     u = tl.program_id(0).to(tl.int64)
     row = table + 3 * tl.load(touched + u).to(tl.int64) * width
+    rate *= tl.load(rates + u)
     for begin in range(0, width, LANES):
         f = begin + tl.arange(0, LANES)
         found = _collected(u, bounds, places, weights, vectors, width, f)
@@ -237,11 +240,13 @@ def _gradients(bounds, places, weights, vectors, found, width, LANES: tl.constex
 
 @triton.jit
 def _apply(
-    touched, gradients, table, width, to_means, to_squares, stride, rate, decay, rescale, LANES: tl.constexpr
+    touched, rates, gradients, table, width, to_means, to_squares, stride, rate, decay, rescale,
+    LANES: tl.constexpr
 ):  # fmt: skip
     """A row begins every `stride` values; its means are `to_means` behind, its squares `to_squares` more."""
     u = tl.program_id(0).to(tl.int64)
     row = table + tl.load(touched + u).to(tl.int64) * stride
+    rate *= tl.load(rates + u)
     for begin in range(0, width, LANES):
         f = begin + tl.arange(0, LANES)
         found = tl.load(gradients + u * width + f, mask=f < width, other=0.0)

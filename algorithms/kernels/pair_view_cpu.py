@@ -6,9 +6,9 @@ touch. All this is look-ups and no arithmetic: the host does it for every device
 from __future__ import annotations
 
 import numpy as np
-from numba import int32, int64, types, uint32, uint64, void
+from numba import float32, int32, int64, types, uint32, uint64, void
 
-from algorithms.kernels.pair_step import LENGTHS, OFFSETS, WIDEST, Groups, View
+from algorithms.kernels.pair_step import LENGTHS, OFFSETS, RATES, WIDEST, Groups, View
 from algorithms.kernels.simd import compiled
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Knuth's multiplicative hashing, TAOCP 3, 6.4
@@ -27,15 +27,16 @@ def view(rows: np.ndarray, addresses: np.ndarray, labels: np.ndarray, *, prefixe
     rows = rows[order]
     of_sample = np.repeat(np.arange(len(distinct), dtype=np.int32), np.diff(bounds))
     touched, ends, members, _ = _grouped(rows)
-    entities = Groups(touched.view(np.int32), ends, of_sample[members])
+    entities = Groups(touched.view(np.int32), ends, of_sample[members], np.ones(len(touched), np.float32))
     if prefixes:
         prefix_rows = prefix_rows_of(distinct)
         touched, ends, entries, _ = _grouped(prefix_rows.reshape(-1).view(np.uint32))
-        groups = Groups(touched.view(np.int32), ends, entries // np.int32(len(LENGTHS)))
+        touched = touched.view(np.int32)
+        groups = Groups(touched, ends, entries // np.int32(len(LENGTHS)), rates_of(touched))
     else:
         prefix_rows = np.empty((len(distinct), 0), np.int32)
         nothing = np.empty(0, np.int32)
-        groups = Groups(nothing, np.zeros(1, np.int32), nothing)
+        groups = Groups(nothing, np.zeros(1, np.int32), nothing, np.empty(0, np.float32))
     return View(
         distinct.view(np.int32),
         prefix_rows,
@@ -52,6 +53,13 @@ def prefix_rows_of(addresses: np.ndarray) -> np.ndarray:
     """(m, 6) int32: the rows of the prefixes of addresses (m,) uint32."""
     found = np.empty((len(addresses), len(LENGTHS)), np.int32)
     _prefix_rows(addresses, found)
+    return found
+
+
+def rates_of(rows: np.ndarray) -> np.ndarray:
+    """(u,) float32: the parts of the learning rate that rows (u,) int32 of prefixes take."""
+    found = np.empty(len(rows), np.float32)
+    _rates(rows, found)
     return found
 
 
@@ -108,3 +116,12 @@ def _prefix_rows(addresses, found):
             if length > WIDEST:
                 prefix = ((prefix + uint64(1)) * _GOLDEN) >> uint64(64 - WIDEST)
             found[i, place] = OFFSETS[place] + int64(prefix)
+
+
+@compiled([void(types.Array(int32, 1, "C", readonly=True), types.Array(float32, 1, "C"))])
+def _rates(rows, found):
+    for u in range(len(rows)):
+        place = len(OFFSETS) - 1
+        while rows[u] < OFFSETS[place]:
+            place -= 1
+        found[u] = RATES[place]

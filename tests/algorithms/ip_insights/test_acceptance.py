@@ -22,6 +22,7 @@ def test_logins_from_home_and_work_are_told_from_others() -> None:
         _ip_prefix_tables=True,
         random_negative_sampling_rate=5,
         mini_batch_size=1000,
+        epochs=2,
     )
     state, channel = Learner(given), training(train.csv(), given)
     first = True
@@ -40,7 +41,7 @@ def test_logins_from_home_and_work_are_told_from_others() -> None:
     assert metrics["train:binary_classification_accuracy:epoch"] > 0.975
     assert metrics["train:binary_classification_cross_entropy:epoch"] < 0.10
     (area,) = state.evaluate("validation", validation(held_out.csv(), given).epoch(0))
-    assert area.value > 0.975
+    assert area.value > 0.98
 
     generator = np.random.default_rng(5)
     strangers = Events(
@@ -48,8 +49,10 @@ def test_logins_from_home_and_work_are_told_from_others() -> None:
         networks.addresses(generator.integers(0, len(networks.starts), 20_000), generator),
     )
     model = state.finish()[0]
-    usual, strange = (
-        model.predict(scan(some.csv(), "x")[0], {})["dot_product"] > 0 for some in (held_out, strangers)
+    false, right = (
+        (model.predict(scan(some.csv(), "x")[0], {})["dot_product"] <= 0).mean()
+        for some in (held_out, strangers)
     )
-    assert usual.mean() > 0.9  # 3.2 % are travels to a network anywhere, which nobody can tell
-    assert usual.sum() / (usual.sum() + strange.sum()) > 0.945
+    # An alarm is a score below 0, as in AWS's notebook, where recall is 0.9845 and precision 0.9513.
+    assert right >= 0.98
+    assert right / (right + false) >= 0.945  # 3.2 % are travels to a network anywhere: false alarms

@@ -83,6 +83,33 @@ def test_a_step_is_adam_s_on_rows_of_the_batch_and_no_others() -> None:
         np.testing.assert_allclose(after["entity_table"][row], before["entity_table"][row] - step, atol=1e-4)
 
 
+def test_the_learning_rate_falls_to_nothing_over_all_epochs() -> None:
+    given = setting(num_ip_encoder_layers=0, learning_rate=0.1, mini_batch_size=10, epochs=2)
+    state, data = Learner(given), training(b"a,1.2.3.4\n" * 100, given)
+    steps = []
+    for epoch in range(2):
+        for batch in data.epoch(epoch):
+            before = state.parameters.values()["encoder.bits"]
+            state.update(batch)
+            steps.append(np.abs(state.parameters.values()["encoder.bits"] - before).max())
+        list(state.end_round())
+    assert len(steps) == 60
+    assert steps[0] == pytest.approx(0.1, rel=1e-2)
+    # No step of Adam is longer than the rate times (1 - 0.9) / sqrt(1 - 0.999)
+    assert all(step < 3.2 * 0.1 * (1 - at / 60) for at, step in enumerate(steps))
+    assert steps[-1] < 0.01
+
+
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_hosts_agree_on_what_share_of_an_epoch_is_past(hosts: int) -> None:
+    def on(cluster: object) -> list[float]:
+        given = setting(cluster, mini_batch_size=100)  # type: ignore[arg-type]
+        return [batch.past for batch in training(at_home(400), given).epoch(0)]
+
+    for past in on_hosts(hosts, on):
+        assert past == [hosts * at / 12 for at in range(12 // hosts)]
+
+
 def test_metrics_are_means_since_the_epoch_began(caplog: pytest.LogCaptureFixture) -> None:
     given = setting(mini_batch_size=100, batch_metrics_publish_interval=5)
     state, alone = Learner(given), Learner(given)

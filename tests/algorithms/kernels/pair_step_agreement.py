@@ -16,6 +16,7 @@ from algorithms.kernels.pair_view_cpu import prefix_rows_of, view
 SHAPES = [
     (1, 1, 1, 16, 1, False),
     (40, 12, 9, 16, 0, True),
+    (21, 30, 6, 16, 2, True),
     (33, 40, 5, 48, 2, False),
     (30, 25, 7, 32, 3, False),
     (3, 2, 4, 528, 1, False),
@@ -61,7 +62,7 @@ def case(shape: tuple[int, int, int, int, int, bool]) -> Case:
 def there(put: Put, given: View) -> View:
     plain = (given.addresses, given.prefix_rows, given.bounds, given.rows, given.labels, given.members)
     entities, prefixes = (
-        Groups(put(groups.touched), put(groups.bounds), put(groups.places))
+        Groups(put(groups.touched), put(groups.bounds), put(groups.places), put(groups.rates))
         for groups in (given.entities, given.prefixes)
     )
     return View(*map(put, plain), entities=entities, prefixes=prefixes)  # type: ignore[misc]
@@ -103,15 +104,16 @@ def batches_agree(put: Put, shape: tuple[int, int, int, int, int, bool]) -> None
         (apart.entities, batch.entities, by_entities),
         (apart.prefixes, batch.prefixes, by_prefixes),
     ):
-        pair_step.apply_rows(table, groups.touched, put(gradient), STEP)
+        pair_step.apply_rows(table, groups.touched, groups.rates, put(gradient), STEP)
     pair_step.apply_dense(apart.dense, found.dense, STEP)
-    for name, touched, gradient in (
-        ("entities", here.entities.touched, by_entities),
-        ("prefixes", here.prefixes.touched, by_prefixes),
+    for name, groups, gradient in (
+        ("entities", here.entities, by_entities),
+        ("prefixes", here.prefixes, by_prefixes),
     ):
         before = getattr(given, name)
         expected = before.copy()
-        expected[touched] = np.stack(stepped(before[touched].swapaxes(0, 1), gradient), axis=1)
+        rows = before[groups.touched].swapaxes(0, 1)
+        expected[groups.touched] = np.stack(stepped(rows, gradient, groups.rates[:, None]), axis=1)
         for learned in (state, apart):
             np.testing.assert_allclose(host(getattr(learned, name)), expected, atol=1e-5, rtol=1e-4)
     for learned in (state, apart):
@@ -119,12 +121,14 @@ def batches_agree(put: Put, shape: tuple[int, int, int, int, int, bool]) -> None
         np.testing.assert_allclose(host(learned.dense), expected, atol=1e-5, rtol=1e-4)
 
 
-def stepped(state: np.ndarray, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def stepped(
+    state: np.ndarray, gradient: np.ndarray, rates: np.ndarray | float = 1.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Adam's step by its formula, of values, means and squares."""
     table, mean, square = state.astype(np.float64)
     g = STEP.rescale * gradient + STEP.decay * table
     mean, square = BETA1 * mean + (1 - BETA1) * g, BETA2 * square + (1 - BETA2) * g * g
-    return table - STEP.rate * mean / (np.sqrt(square) + EPSILON), mean, square
+    return table - rates * STEP.rate * mean / (np.sqrt(square) + EPSILON), mean, square
 
 
 def _order(batch: View, given: Case) -> np.ndarray:

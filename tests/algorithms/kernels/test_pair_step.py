@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algorithms.kernels import pair_step, pair_step_cpu
-from algorithms.kernels.pair_step import LENGTHS, OFFSETS, PREFIXES, WIDEST, State, Step, View
-from algorithms.kernels.pair_view_cpu import prefix_rows_of, view
+from algorithms.kernels.pair_step import LENGTHS, OFFSETS, PREFIXES, RATES, WIDEST, State, Step, View
+from algorithms.kernels.pair_view_cpu import prefix_rows_of, rates_of, view
 from algorithms.kernels.simd import empty
 from tests.algorithms.kernels import pair_step_agreement as agreement
 
@@ -82,7 +82,7 @@ def test_the_same_batches_leave_the_same_bits() -> None:
 
 
 def test_rows_have_one_writer_however_they_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def shared_out(work: Callable[[int, int], Any], count: int, size: int) -> list[Any]:
+    def shared_out(work: Callable[[int, int], Any], count: int, size: int, *, blas: bool = True) -> list[Any]:
         edges = [count * part // 3 for part in range(4)]
         found = {run: work(*run) for run in reversed(list(pairwise(edges)))}  # in no particular order
         return [found[run] for run in pairwise(edges)]
@@ -145,6 +145,7 @@ def test_prefixes_have_rows_of_their_own_table() -> None:
         column = rows[:, place]
         assert first <= column.min()
         assert column.max() < end
+        assert set(rates_of(column.copy()).tolist()) == {RATES[place]}
         neighbours = addresses ^ np.uint32(1 << (31 - length))  # alike in their first `length` bits
         np.testing.assert_array_equal(prefix_rows_of(neighbours)[:, place], column)
         if length <= WIDEST:
