@@ -20,7 +20,7 @@ POINTS = 100_000  # of windows that it is fitted to, at most
 ROUNDS = 5
 RIDGE = 1e-4  # of the mean square of the inputs
 EXACT = 1e-3  # deviation, in scales, below which a window is no better known
-ABSENT = 0.25  # of the points: a lag that lies before the beginning of more of them is left out
+ABSENT = 0.1  # of the points: a lag that lies before the beginning of more of them is left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def _none(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _windows(series: Series, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
     """Some of the windows that training draws: numbers of series, and places where forecasts begin."""
     first, starts = admissible(series, shape)
-    ends = np.cumsum(starts)
+    ends = np.cumsum(starts)  # not all 0: of a channel without a long series there are no batches
     places = np.random.default_rng(0).integers(ends[-1], size=max(POINTS // shape.steps, 1))
     which = np.searchsorted(ends, places, side="right")
     return which, places - (ends - starts)[which] + first[which]

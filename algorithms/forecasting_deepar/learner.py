@@ -30,7 +30,7 @@ log = logging.getLogger("optml")
 FEWEST = 300  # observations
 LONGEST_GRADIENT = 10.0
 FLAT = 1e-4  # deviation, relative to the mean, of an input that says nothing
-FORGOTTEN = 0.02  # of the running mean of the parameters, by an update
+FORGOTTEN = 0.05  # of the running mean of the parameters, by an update
 
 
 class Learner:
@@ -167,7 +167,7 @@ class Learner:
         outputs = likelihoods.beginning(parameters.likelihood, total, deviation)
         facts = Facts(tuple(sizes), dynamics, float(absolute / count) if absolute else 1.0)
         self._make(facts, outputs)
-        self._standardise(batch, total)
+        self._standardise(batch)
         if likelihoods.linear(parameters.likelihood):
             series = None if batch is None else batch.series
             found = autoregression.fit(series, self.shape, facts.scale, self.setting.cluster)
@@ -175,11 +175,8 @@ class Learner:
                 self._module().carry(found)
         self._mean = self._copies()
 
-    def _standardise(self, batch: Draw | None, level: float) -> None:
-        """Tell the network means and deviations of dynamic_feat, and of lags. Holds a collective.
-
-        level: the mean of what the lags are, where they are in scales.
-        """
+    def _standardise(self, batch: Draw | None) -> None:
+        """Tell the network means and deviations of dynamic_feat. Holds a collective."""
         assert self.facts is not None
         dynamics = self.facts.dynamics
         sums = np.zeros((3, dynamics))  # of values, squares, and their number
@@ -192,10 +189,6 @@ class Learner:
         deviation = np.sqrt(np.maximum(squares - mean**2, 0))
         deviation[deviation < FLAT * (1 + np.abs(mean))] = 1
         module = self._module()
-        lags = len(self.shape.frequency.lags)
-        module.get_buffer("center")[-lags:] = level if self.shape.scaled else 0.0
-        # They are much alike: an update that moves the weights of all must not do more than that of one.
-        module.get_buffer("spread")[-lags:] = math.sqrt(lags)
         columns = slice(module.before - dynamics, module.before)
         module.get_buffer("center")[columns] = torch.from_numpy(mean)
         module.get_buffer("spread")[columns] = torch.from_numpy(deviation)

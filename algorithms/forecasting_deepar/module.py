@@ -75,9 +75,13 @@ class DeepAR(torch.nn.Module):
         """Give the first unit to an autoregression, which the layers above and the location pass on."""
         gate = 1 / (1 + math.exp(-OPEN))
         lags, unit = len(found.weights), slice(None, None, self.cells)
-        center, spread = self.get_buffer("center")[-lags:], self.get_buffer("spread")[-lags:]
         weights = torch.from_numpy(found.weights).float()
         location = self.get_parameter("mu_Noneproj_bias")
+        center, spread = self.get_buffer("center")[-lags:], self.get_buffer("spread")[-lags:]
+        # Lags are much alike: an update moves the weights of all, and must not do more than that of one.
+        spread[:] = math.sqrt(lags)
+        # Not those that are mostly absent: they would act as a bias in learning, and not in the forecast.
+        center[:] = (weights != 0) * location.item()
         with torch.no_grad():
             for layer in range(self.layers):
                 for kind in ("i2h", "h2h"):
