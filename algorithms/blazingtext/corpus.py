@@ -55,13 +55,24 @@ class Corpus:
             yield Segment(tokens[places], position)
             first, position = first + count, position + int(ends[-1])
 
+    def drawn(self, size: int, seed: tuple[int, int]) -> Iterator[Segment]:
+        """The runs of `segments`, each once, in an order drawn by the seed: text that comes sorted by its
+        authors or subjects would be learnt one after the other. The runs are the same for every seed."""
+        runs = [segment.tokens for segment in self.segments(size)]
+        position = 0
+        for number in np.random.default_rng(seed).permutation(len(runs)):
+            yield Segment(runs[number], position)
+            position += len(runs[number])
+
     def segments(self, size: int) -> Iterator[Segment]:
-        """The corpus in runs of about `size` tokens, of whole lines where there are lines."""
+        """The corpus in runs of about `size` tokens at most, of whole lines where there are lines. Those of a
+        piece are alike in length: threads that take one each wait for the longest."""
         position = 0
         for piece in self.pieces:
             start = 0
+            parts = -(-len(piece) // size)
             while start < len(piece):
-                stop = _behind_line(piece, start + size - 1)
+                stop = _behind_line(piece, start + -(-len(piece) // parts) - 1)
                 yield Segment(piece[start:stop], position + start)
                 start = stop
             position += len(piece)

@@ -85,7 +85,7 @@ class Training:
         size = max(shortest, (min(AGREE, together) if self._on_cpu else together) // threads)
         turns = max(together // (size * threads), 1)
         text = self._corpus
-        found = text.shuffled(size, (self._seed, number)) if labelled else text.segments(size)
+        found = (text.shuffled if labelled else text.drawn)(size, (self._seed, number))
         number_of_block = 0
         while block := [side for _ in range(turns) if (side := list(islice(found, threads)))]:
             if number_of_block % self._hosts == self._rank:

@@ -7,7 +7,7 @@ function and o the output rows of a word and of `negatives` words drawn from `no
 
     -log s(h.o_word) - sum_k log s(-h.o_k)
 
-    skipgram        h the mean of the rows of the target, word each word of the context in turn
+    skipgram        h the mean of the rows of each word of the context in turn, word the target
     cbow            h the mean of the rows of all words of the context, word the target
     batch_skipgram  h the row of each context word, word the target; up to `batch` context words share their
                     negatives and take one step together
@@ -144,10 +144,8 @@ def _step(
             np.add.at(y, names, step.T @ x[inputs])
             np.add.at(x, inputs, change)
         return
-    if plan.mode == CBOW:
-        pairs = [([row for number in context for row in rows(number)], outputs(word))]
-    else:
-        pairs = [(rows(word), outputs(number)) for number in context]
+    groups = [context] if plan.mode == CBOW else [[number] for number in context]
+    pairs = [([row for number in group for row in rows(number)], outputs(word)) for group in groups]
     for bag, found in pairs:
         hidden = x[bag].mean(axis=0)
         labels = np.array([1.0] + [0.0] * plan.negatives)

@@ -225,6 +225,7 @@ def train(  # type: ignore[no-untyped-def]
             if first == last or alone:
                 continue
             word = sentence[i]
+            final = last - 1 if last == i else last  # of the context
             if mode == BATCH_SKIPGRAM:
                 size = 0
                 for j in range(first, last + 1):
@@ -266,24 +267,21 @@ def train(  # type: ignore[no-untyped-def]
                         scratch,
                     )
                 continue
+            target = _fetch(y_table, y_rows, y_slots, y_strength, y_used, word)
             filled = 0
-            for j in range(first, last + 1):
-                if j == i and mode == SKIPGRAM:
-                    continue
-                target = sentence[j] if mode == SKIPGRAM else word
-                if mode == SKIPGRAM or filled == 0:
-                    outs[filled] = _fetch(y_table, y_rows, y_slots, y_strength, y_used, target)
+            for _ in range(last - first if mode == SKIPGRAM else 1):
+                outs[filled] = target
+                filled += 1
+                for _ in range(negatives):
+                    other = word
+                    while other == word:
+                        key += GOLDEN
+                        other = pick(mix(key), noise)
+                    outs[filled] = _fetch(y_table, y_rows, y_slots, y_strength, y_used, other)
                     filled += 1
-                    for _ in range(negatives):
-                        other = target
-                        while other == target:
-                            key += GOLDEN
-                            other = pick(mix(key), noise)
-                        outs[filled] = _fetch(y_table, y_rows, y_slots, y_strength, y_used, other)
-                        filled += 1
-            size = 0
+            size, start = 0, 0
             for j in range(first, last + 1):
-                if (j == i) != (mode == SKIPGRAM):
+                if j == i:
                     continue
                 if plain:
                     bag[size] = _fetch(x_table, x_rows, x_slots, x_strength, x_used, sentence[j])
@@ -295,21 +293,22 @@ def train(  # type: ignore[no-untyped-def]
                                 x_table, x_rows, x_slots, x_strength, x_used, int64(members[place])
                             )
                             size += 1
-            for start in range(0, filled, columns):
-                _predict_one(
-                    x_rows,
-                    x_strength,
-                    bag,
-                    size,
-                    y_rows,
-                    y_strength,
-                    outs,
-                    start,
-                    columns,
-                    slope,
-                    steps,
-                    scratch,
-                )
+                if mode == SKIPGRAM or j == final:
+                    _predict_one(
+                        x_rows,
+                        x_strength,
+                        bag,
+                        size,
+                        y_rows,
+                        y_strength,
+                        outs,
+                        start,
+                        columns,
+                        slope,
+                        steps,
+                        scratch,
+                    )
+                    size, start = 0, start + columns
     return learnt
 
 

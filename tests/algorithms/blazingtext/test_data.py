@@ -156,6 +156,28 @@ def test_labelled_lines_come_in_an_order_of_their_own_each_epoch() -> None:
     assert orders[0] == orders[2] != orders[1]
 
 
+def test_runs_of_plain_text_come_in_an_order_of_their_own_each_epoch() -> None:
+    training = Training(channel(topics(2000, False)), setting(mode="skipgram", min_count=1))
+    orders = []
+    for number in (0, 1, 0):
+        blocks = list(training.epoch(number))
+        runs = [segment.tokens for block in blocks for segment in block.segments]
+        assert all(run[-1] == LINE_END for run in runs)
+        # No copies: a GPU keeps what it was given once, and knows it again by its place in memory.
+        orders.append([run.ctypes.data for run in runs])
+        whole = sorted(runs, key=lambda run: run.ctypes.data)
+        assert (np.concatenate(whole) == np.concatenate(blocks[0].corpus.pieces)).all()
+    assert orders[0] == orders[2] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1])
+
+
+def test_runs_of_a_piece_are_alike_in_length() -> None:
+    found = corpus(channel(topics(2000, False)), labelled=False)
+    lengths = [len(run.tokens) for run in found.segments(2 * found.tokens // 3)]
+    assert len(lengths) == 2
+    assert max(lengths) < 1.1 * min(lengths)
+
+
 def test_threads_agree_several_times_before_hosts_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "ROUNDS", 1)
     monkeypatch.setattr(data, "AGREE", 4096)
@@ -163,7 +185,8 @@ def test_threads_agree_several_times_before_hosts_do(monkeypatch: pytest.MonkeyP
     first, *_ = Training(channel(topics(2000, False)), wanted).epoch(0)
     assert len(first.turns) == first.corpus.tokens // 4096 == 4
     assert all(len(turn) == threads.count() for turn in first.turns)
-    assert min(sum(len(at.tokens) for at in turn) for turn in first.turns) >= 4096
+    lengths = [sum(len(at.tokens) for at in turn) for turn in first.turns]
+    assert 0.8 * 4096 < min(lengths) <= max(lengths) < 1.1 * 4096
 
 
 def test_hosts_share_the_blocks() -> None:
