@@ -61,6 +61,8 @@ def fit(series: Series | None, shape: Shape, fallback: float, cluster: Cluster) 
         weight = seen / np.square(off.sum(axis=0) / np.maximum(seen.sum(axis=0), 1) + EXACT)
     total = np.array([off.sum(), seen.sum()])
     cluster.all_sum(total)
+    if not np.isfinite(total).all():
+        return None
     weights = np.zeros(count + 1)
     weights[used] = solution
     deviation = math.sqrt(math.pi / 2) * total[0] / max(total[1], 1)
