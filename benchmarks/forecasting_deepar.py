@@ -262,6 +262,7 @@ def draw(task: Task, model: Any, path: Path) -> None:
 
     which = np.linspace(0, len(task.train) - 1, picture.MOST).astype(int)
     request = Request(built(task, task.horizon).take(which), SAMPLES, ("mean",), ())
+    path.parent.mkdir(parents=True, exist_ok=True)
     picture.draw(model, request, path, task.truth[which])
 
 
