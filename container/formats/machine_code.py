@@ -13,6 +13,7 @@ from typing import Any
 import llvmlite.binding as llvm
 
 SYMBOL = "optml_entry"
+DIGEST = hashlib.sha256().digest_size  # bytes at the beginning of a file, of what follows
 
 _addresses: dict[Path, int] = {}  # of the functions in use, by source
 _owners: list[Any] = []  # of the code behind the addresses
@@ -32,22 +33,27 @@ def store(function: Any, source: Path) -> None:
     _owners.append(function)
     _addresses[source] = function.address
     module.get_function(function.native_name).name = SYMBOL
+    code = _machine().emit_object(module)
     path = _path(source)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(_machine().emit_object(module))
+            file.write(_digest(code) + code)
         made = Path(file.name)
         made.chmod(0o644)  # an image's jobs may run as another user
         made.replace(path)  # readers see all of it or nothing
 
 
 def load(source: Path) -> int | None:
-    """The address of the function stored for `source` as it is now, and for this CPU; None if none was."""
+    """The address of the function stored for `source` as it is now, and for this CPU; None if none was, or
+    if the file is damaged: LLVM would end the process over it without a word."""
     if source not in _addresses:
         try:
-            code = _path(source).read_bytes()
+            stored = _path(source).read_bytes()
         except OSError:
+            return None
+        code = stored[DIGEST:]
+        if stored[:DIGEST] != _digest(code):
             return None
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
@@ -55,6 +61,10 @@ def load(source: Path) -> int | None:
         _owners.append(engine)
         _addresses[source] = engine.get_function_address(SYMBOL)
     return _addresses[source]
+
+
+def _digest(code: bytes) -> bytes:
+    return hashlib.sha256(code).digest()
 
 
 def _machine() -> Any:

@@ -66,3 +66,13 @@ def test_a_folder_that_cannot_be_written_is_no_error(source: Path, tmp_path: Pat
     (tmp_path / "cache").write_text("a file")
     assert run(str(source)).returncode == 0
     assert run("-c", CALL, str(source)).stdout == "None False\n"
+
+
+@pytest.mark.parametrize("left", [0, 20, 500])
+def test_a_damaged_file_counts_as_none_and_is_made_anew(source: Path, tmp_path: Path, left: int) -> None:
+    assert run(str(source)).returncode == 0
+    (stored,) = (tmp_path / "cache").glob("*.o")
+    stored.write_bytes(stored.read_bytes()[:left])
+    assert run("-c", CALL, str(source)).stdout == "None False\n"
+    assert run(str(source)).returncode == 0
+    assert run("-c", CALL, str(source)).stdout == "42 False\n"
