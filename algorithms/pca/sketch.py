@@ -117,7 +117,11 @@ class Sketch:
         return everyone
 
     def components(self, count: int) -> Components:
-        """The leading ones of the sketch, by one more decomposition in float64 on the CPU."""
+        """The leading ones of the sketch, by one more decomposition in float64 on the CPU.
+
+        Of each direction, the largest entry is positive: signs that come out of a chain of decompositions
+        would differ with the rounding of the processor.
+        """
         rows = self.device.host(self.sketch).astype(np.float64)
         square = rows @ rows.T
         require_finite(square)
@@ -125,6 +129,8 @@ class Sketch:
         real = values > NOISE * values.max(initial=0)
         values, vectors = values[real][-count:], vectors[:, real][:, -count:]
         directions = (rows.T @ vectors) / np.sqrt(values)
+        largest = np.abs(directions).argmax(axis=0)
+        directions *= np.copysign(1, directions[largest, range(directions.shape[1])])
         missing = count - len(values)
         if missing:
             directions = np.concatenate([self._completion(directions, missing), directions], axis=1)
