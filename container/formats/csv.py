@@ -19,7 +19,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import BinaryIO, TypeAlias, cast
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 import orjson
@@ -29,6 +29,7 @@ from algorithms.records import Origin, Records
 from container import cpus
 from container.formats.blocks import BLOCK_BYTES, count_lines, lines
 from container.formats.content_type import ContentType
+from container.formats.encoding import as_utf8, stream_as_utf8
 from container.formats.layout import Layout
 from container.formats.vectors import float32
 
@@ -219,26 +220,6 @@ class _Reader:
         return UserError(f"{where} has {columns} values but the rows before it have {self._columns}")
 
 
-class _Recoded:
-    """A stream in another encoding, as UTF-8."""
-
-    def __init__(self, stream: BinaryIO, encoding: str, source: str) -> None:
-        self._stream = stream
-        self._decoder = codecs.getincrementaldecoder(encoding)()
-        self._encoding = encoding
-        self._source = source
-
-    def read(self, size: int) -> bytes:
-        while True:
-            data = self._stream.read(size)
-            try:
-                text = self._decoder.decode(data, final=not data)
-            except UnicodeError as error:
-                raise _undecodable(self._source, self._encoding, error) from None
-            if text or not data:
-                return text.encode()
-
-
 def read(
     stream: BinaryIO,
     content_type: ContentType,
@@ -252,9 +233,7 @@ def read(
     Raises UserError naming source and row: ragged rows, text where a number belongs, a header, a number of
     columns that does not fit `layout`.
     """
-    encoding = _encoding(content_type)
-    if encoding is not None:
-        stream = cast(BinaryIO, _Recoded(stream, encoding, source))
+    stream = stream_as_utf8(stream, content_type, source)
     reader = _Reader(content_type, layout, source)
     seen = 0
     pending: deque[Future[Records | None]] = deque()
@@ -282,31 +261,10 @@ def read(
 
 def decode(body: bytes, content_type: ContentType, layout: Layout, *, source: str = "the request") -> Records:
     """Decode a request; as `read`. Raises UserError as well if it holds no row."""
-    encoding = _encoding(content_type)
-    if encoding is not None:
-        try:
-            body = body.decode(encoding).encode()
-        except UnicodeError as error:
-            raise _undecodable(source, encoding, error) from None
-    records = _Reader(content_type, layout, source).read(body)
+    records = _Reader(content_type, layout, source).read(as_utf8(body, content_type, source))
     if records is None:
         raise UserError(f"{source} holds no rows")
     return records
-
-
-def _encoding(content_type: ContentType) -> str | None:
-    """The text's encoding; None: UTF-8."""
-    name = content_type.parameters.get("encoding") or content_type.parameters.get("charset") or "utf-8"
-    try:
-        "0".encode(name)  # refuses what is no encoding of text
-        canonical = codecs.lookup(name).name
-    except (LookupError, ValueError, UnicodeError):
-        raise UserError(f"content type '{content_type}': there is no encoding '{name}'; try utf-8") from None
-    return None if canonical in ("utf-8", "ascii") else canonical
-
-
-def _undecodable(source: str, encoding: str, error: UnicodeError) -> UserError:
-    return UserError(f"{source} is no {encoding} text ({error}); name its encoding in the content type")
 
 
 def _delimiter(line: bytes) -> str:
