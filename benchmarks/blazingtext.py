@@ -7,10 +7,10 @@ an environment of its own with fastText 0.9.3 and NumPy 1, with which its predic
 with the `bench` extra.
 
 words   skipgram, cbow and batch_skipgram, 100 wide, window 5, 5 negatives, t 1e-4, lr 0.05, 5 epochs, on all
-        cores; three seeds (fastText's Python takes none), contestants in turn; speed is that of the fastest
-        run. Quality: Spearman on WordSim-353 and SimLex-999, share of the analogies solved by 3CosAdd among
-        the 30,000 most frequent words. Seconds are of training alone: the vocabulary is there. Words/s of a
-        core come from processor time, for other work may share the machine.
+        cores; three seeds, contestants in turn; speed is that of the fastest run. Quality: Spearman on
+        WordSim-353 and SimLex-999, share of the analogies solved by 3CosAdd among the 30,000 most frequent
+        words. Seconds are of training alone: the vocabulary is there. Words/s of a core come from processor
+        time, for other work may share the machine.
 labels  supervised, settings of fastText's tutorial; seconds of the whole training call, reading included.
 """
 
@@ -36,10 +36,21 @@ WIDE, WINDOW, NEGATIVES, THRESHOLD, RATE, EPOCHS, MIN_COUNT = 100, 5, 5, 1e-4, 0
 SEEDS = 3
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-# Runs in fastText's environment. Its training reads the file first: what an epoch more takes is timed.
+# Run in fastText's environment. Its Python functions refuse the seed that they hand on to the library.
+FASTTEXT_SEED = """
+import sys
+from fasttext import FastText
+build = FastText._build_args
+def seeded(*given):
+    arguments = build(*given)
+    arguments.seed = int(sys.argv[1])
+    return arguments
+FastText._build_args = seeded
+"""
+# Training reads the file first: what an epoch more takes is timed.
 FASTTEXT_WORDS = """
 import sys, time, json, fasttext
-path, mode, out, threads = sys.argv[1:]
+path, mode, out, threads = sys.argv[2:]
 given = dict(model=mode, dim=100, ws=5, minCount=5, neg=5, lr=0.05, t=1e-4, minn=0, maxn=0, verbose=0,
              thread=int(threads))
 times = []
@@ -57,7 +68,7 @@ print(json.dumps([(times[1][i] - times[0][i]) * 5 / 4 for i in range(2)]))
 """
 FASTTEXT_LABELS = """
 import sys, time, json, fasttext
-train, test, given, threads = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), int(sys.argv[4])
+train, test, given, threads = sys.argv[2], sys.argv[3], json.loads(sys.argv[4]), int(sys.argv[5])
 start, used = time.perf_counter(), time.process_time()
 model = fasttext.train_supervised(train, thread=threads, verbose=0, **given)
 times = time.perf_counter() - start, time.process_time() - used
@@ -122,10 +133,14 @@ def gensim(path: Path, mode: str, seed: int, threads: int) -> tuple[list[str], n
     return list(model.wv.index_to_key), model.wv.vectors, *times
 
 
-def fasttext(python: str, path: Path, mode: str, threads: int) -> tuple[Any, ...]:
+def in_fasttext(python: str, script: str, seed: int, *given: object) -> Any:
+    command = [python, "-c", FASTTEXT_SEED + script, str(seed), *map(str, given)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def fasttext(python: str, path: Path, mode: str, seed: int, threads: int) -> tuple[Any, ...]:
     with tempfile.NamedTemporaryFile("r") as out:
-        command = [python, "-c", FASTTEXT_WORDS, str(path), mode, out.name, str(threads)]
-        times = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        times = in_fasttext(python, FASTTEXT_WORDS, seed, path, mode, out.name, threads)
         rows = [line.split(" ") for line in out]
     return [row[0] for row in rows], np.array([row[1:] for row in rows], np.float32), *times
 
@@ -164,7 +179,7 @@ def contestants(path: Path, python: str, threads: int) -> dict[str, Callable[[in
         found[f"optml {mode}"] = lambda seed, mode=mode: ours(path, mode, seed)
     for mode in ("skipgram", "cbow"):
         found[f"gensim {mode}"] = lambda seed, mode=mode: gensim(path, mode, seed, threads)
-        found[f"fasttext {mode}"] = lambda seed, mode=mode: fasttext(python, path, mode, threads)
+        found[f"fasttext {mode}"] = lambda seed, mode=mode: fasttext(python, path, mode, seed, threads)
     return found
 
 
@@ -248,12 +263,11 @@ def labels(folder: Path, python: str, threads: int, seeds: int, scratch: Path) -
     rows = []
     for name, (train, test, lines) in texts(folder, scratch).items():
         given = SETTINGS[name]
-        command = [python, "-c", FASTTEXT_LABELS, str(train), str(test), json.dumps(given), str(threads)]
         runs: dict[str, list[Any]] = {"optml": [], "fasttext": []}
         for seed in range(1, seeds + 1):
             runs["optml"].append(classify(train, test, seed, given))
-            out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            runs["fasttext"].append(json.loads(out))
+            found = in_fasttext(python, FASTTEXT_LABELS, seed, train, test, json.dumps(given), threads)
+            runs["fasttext"].append(found)
         for who, found in runs.items():
             best, used = min(run[0] for run in found), min(run[1] for run in found)
             row = {
