@@ -31,7 +31,7 @@ line_type = types.Array(float32, 1, "C")
 table = types.Array(float32, 2, "C")
 network_type = types.Tuple((table, table, table, line_type, int64, int64))  # type: ignore[no-untyped-call]
 known_type = types.Tuple((table, flags, flags, line_type, whole))  # type: ignore[no-untyped-call]
-block_type = types.Tuple((table, table, table, table, table, table, line_type, flag_line, flag_line))  # type: ignore[no-untyped-call]
+block_type = types.Tuple((*[table] * 6, line_type, line_type, flag_line, flag_line))  # type: ignore[no-untyped-call]
 
 _ONE, _TWO, _MINUS = np.float32(1), np.float32(2), np.float32(-1)
 _DOWN = np.float32(-math.log2(math.e))
@@ -62,12 +62,13 @@ def value(kind, one, two, scale, drawing, keys, row):  # type: ignore[no-untyped
     return alpha / (alpha + beta)
 
 
-@compiled([void(int64, table, line_type, boolean, keys_type, int64, table, table, int64)])
-def outcomes(kind, raw, scale, drawing, keys, row, numbers, history, step):  # type: ignore[no-untyped-def]
+@compiled([void(int64, table, line_type, line_type, boolean, keys_type, int64, table, table, int64)])
+def outcomes(kind, raw, scale, side, drawing, keys, row, numbers, history, step):  # type: ignore[no-untyped-def]
     """Line `step` of the history: draws of the distributions with raw outputs `raw` (o, 16), or their means.
 
     Student's t by Bailey's form of the polar method, Mathematics of Computation 62, 1994: with nu to infinity
-    it is that of Box and Muller for the normal distribution.
+    it is that of Box and Muller for the normal distribution. `side`: 1, or -1 to draw what lies as far on the
+    other side of the middle.
     """
     if kind in (BINOMIAL, BETA):
         for lane in range(LANES):
@@ -88,7 +89,7 @@ def outcomes(kind, raw, scale, drawing, keys, row, numbers, history, step):  # t
             square = multiply_add(nu, exponential_less_one(divide(square, nu)), nothing)
         noise = multiply_add(root(square), cosine(load(numbers, 1)), nothing)
         width = multiply_add(scales, softplus(load(raw, 1)), nothing)
-        result = multiply_add(width, noise, result)
+        result = multiply_add(width, multiply_add(load(side, 0), noise, nothing), result)
     store(history, step, result)
 
 
@@ -124,7 +125,7 @@ def walk(network, known, owner, block, keys, drawing, row, first, last):  # type
     """Paths `row` to `row` + 15 from step `first` to before `last`; `begin` has come before."""
     biases, weights, head, head_bias, width, kind = network
     given, unknown, real, _, lags = known
-    x, cells, gates, raw, history, numbers, scale, some, full = block
+    x, cells, gates, raw, history, numbers, scale, side, some, full = block
     steps = real.shape[1]
     layers = len(biases)
     deep = weights.shape[1] // TALL
@@ -171,7 +172,7 @@ def walk(network, known, owner, block, keys, drawing, row, first, last):  # type
                 store(raw, out, fill(head_bias[out]))
             top = (layers * deep + width) * LANES
             tall_tile(head, 0, 1, TALL, x, top, raw, 0, LANES, width)
-            outcomes(kind, raw, scale, drawing, keys, row, numbers, history, step)
+            outcomes(kind, raw, scale, side, drawing, keys, row, numbers, history, step)
             for lane in range(LANES):
                 series = owner[row + lane]
                 if not unknown[series, step] or not real[series, step]:
@@ -184,7 +185,7 @@ def walk(network, known, owner, block, keys, drawing, row, first, last):  # type
 def begin(known, owner, block, row, last):  # type: ignore[no-untyped-def]
     """Fill in a block's scales, and of steps before `last` whether some value is unknown and all are real."""
     unknown, real, scales = known[1], known[2], known[3]
-    scale, some, full = block[6], block[7], block[8]
+    scale, some, full = block[6], block[8], block[9]
     for lane in range(LANES):
         scale[lane] = scales[owner[row + lane]]
     some[:last] = 0
@@ -226,22 +227,24 @@ def encode(network, known, owner, block, states, filled, keys, last, start, stop
 @compiled(
     [
         void(
-            network_type, known_type, whole, block_type, table, table, keys_type, boolean, table, int64, int64
+            network_type, known_type, whole, block_type, table, table, keys_type, line_type, boolean, table,
+            int64, int64,
         )
     ]
 )  # fmt: skip
-def sample(network, known, owner, block, states, filled, keys, drawing, paths, start, stop):  # type: ignore[no-untyped-def]
+def sample(network, known, owner, block, states, filled, keys, sides, drawing, paths, start, stop):  # type: ignore[no-untyped-def]
     """Paths of blocks `start` to `stop`, on from where `encode` left their series.
 
-    paths: (rows, horizon) out.   keys: (rows,) of random numbers.
+    paths: (rows, horizon) out.   keys: (rows,) of random numbers.   sides: (rows,) 1 or -1.
     """
     biases, weights, _, _, width, _ = network
-    x, cells, history = block[0], block[1], block[4]
+    x, cells, history, side = block[0], block[1], block[4], block[7]
     deep = weights.shape[1] // TALL
     first, total = filled.shape[1], known[2].shape[1]
     for row in range(start * LANES, stop * LANES, LANES):
         begin(known, owner, block, row, total)
         for lane in range(LANES):
+            side[lane] = sides[row + lane]
             series = owner[row + lane]
             for layer in range(len(biases)):
                 for cell in range(width):

@@ -124,13 +124,22 @@ def test_draws_of_students_t_lie_where_its_quantiles_are(raw: float) -> None:
     assert share == pytest.approx(expected, abs=5 * np.sqrt(expected / draws.size) + 1e-6)
 
 
-def test_draws_of_a_path_and_its_neighbours_are_independent() -> None:
+def test_draws_of_a_path_are_independent_and_every_second_path_mirrors_the_one_before() -> None:
     made, head, _ = network("gaussian", 4, 1, 2, 2)
     forecaster = Forecaster(made, 0 * head, np.array([0.0, 0.0], np.float32), "gaussian")
-    draws = forecaster.sample(steps(3, 8, 1, [1]), 20_000, HORIZON).reshape(3, 20_000, HORIZON)
-    correlated = np.corrcoef(draws.transpose(0, 2, 1).reshape(3 * HORIZON, -1))
-    assert np.abs(correlated - np.eye(3 * HORIZON)).max() < 5 / np.sqrt(20_000)
-    assert abs(np.corrcoef(draws[0, 1:, 0], draws[0, :-1, 0])[0, 1]) < 5 / np.sqrt(20_000)
+    draws = forecaster.sample(steps(3, 8, 1, [1]), 20_001, HORIZON)
+    np.testing.assert_array_equal(draws[:, 1::2], -draws[:, :-1:2])
+    firsts = draws[:, ::2].transpose(0, 2, 1).reshape(3 * HORIZON, -1)
+    correlated = np.corrcoef(firsts)
+    assert np.abs(correlated - np.eye(3 * HORIZON)).max() < 5 / np.sqrt(10_000)
+    assert abs(np.corrcoef(firsts[0, 1:], firsts[0, :-1])[0, 1]) < 5 / np.sqrt(10_000)
+
+
+@pytest.mark.parametrize(("kind", "outputs"), [("negative-binomial", 2), ("beta", 2)])
+def test_paths_of_other_distributions_are_independent(kind: str, outputs: int) -> None:
+    made, head, bias = network(kind, 4, 1, 2, outputs)
+    draws = Forecaster(made, 0 * head, bias + 2, kind).sample(steps(1, 8, 1, [1]), 20_000, HORIZON)[0, :, 0]
+    assert abs(np.corrcoef(draws[::2], draws[1::2])[0, 1]) < 5 / np.sqrt(10_000)
 
 
 def test_paths_of_a_series_do_not_depend_on_its_neighbours() -> None:
