@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         action="append",
         default=[],
         metavar="[CHANNEL=]TYPE",
-        help="such as 'text/csv;label_size=1'; without: told from the first bytes",
+        help="such as 'text/csv;label_size=1'; without: told from the first bytes, or the algorithm's own",
     )
     parser.add_argument("--pipe", action="store_true", help="hand the data over in Pipe mode")
     parser.add_argument(

@@ -292,7 +292,7 @@ def _cells(line: str, delimiter: str, where: str) -> list[str]:
     if '"' not in line:
         return line.rstrip("\r").split(delimiter)
     try:
-        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [""])
+        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True), [""])
     except csv.Error as error:
         raise UserError(f"{where} cannot be parsed as CSV: {error}") from None
 

@@ -136,7 +136,10 @@ def _number(text: bytes, where: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise UserError(f"{where} begins with '{_shown(text)}'; expected a number as its label") from None
+        hint = "; if it is CSV, set the content type to text/csv" if b"," in text else ""
+        raise UserError(
+            f"{where} begins with '{_shown(text)}'; expected a number as its label, as in '1 3:0.5'{hint}"
+        ) from None
 
 
 def _wrong_item(

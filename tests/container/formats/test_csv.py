@@ -236,3 +236,8 @@ def test_any_bytes_give_records_or_a_user_error(body: bytes) -> None:
             read(body, block_bytes=block_bytes)
         except UserError:
             continue
+
+
+def test_a_quote_that_does_not_end_is_told() -> None:
+    with pytest.raises(UserError, match="row 1 of the request cannot be parsed as CSV: unexpected end"):
+        decode('1,"2\n3,4\n')

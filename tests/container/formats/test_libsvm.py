@@ -60,7 +60,8 @@ def test_label_of_a_request_may_be_missing() -> None:
         (b"1 0.5:1\n", "line 1 of a.svm holds '0.5:1'"),
         (b"1 0:1:2\n", "line 1 of a.svm holds '0:1:2'"),
         (b"1 0 1:2:3\n", "line 1 of a.svm holds '0'"),
-        (b"yes 0:1\n", "line 1 of a.svm begins with 'yes'"),
+        (b"yes 0:1\n", r"begins with 'yes'; expected a number as its label, as in '1 3:0.5'$"),
+        (b"1,2\n", "as in '1 3:0.5'; if it is CSV, set the content type to text/csv$"),
         (b"1 99999999999999999999:1\n", "line 1 of a.svm holds '99999999999999999999:1'"),
     ],
 )
