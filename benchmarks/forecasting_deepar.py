@@ -8,8 +8,8 @@ gluonts[torch] 0.17.0.
 race    both contestants get the same series (m4_hourly, exchange_rate), context, layers, cells, batch, rate,
         dropout and number of updates, and forecast what follows the training part: 100 samples a series.
         Seconds are of training alone and of forecasting alone; those of a core come from processor time.
-        `optml, longer` has more updates and, of M4, a week of context. Settings were chosen on the last
-        window of the training part (--hold-out).
+        `optml, longer` has more updates and, of M4, a week of context and the number of the series as cat.
+        Settings were chosen on the last windows of the training part (--hold-out).
 synthetic: the example of AWS's notebook, of which AWS's own scores are known.
 """
 
@@ -35,18 +35,22 @@ Times = np.ndarray  # (2,): seconds, and seconds of processor: other work may sh
 SAMPLES = 100
 QUANTILES = [q / 10 for q in range(1, 10)]
 SEEDS = 3
+UPDATES = 210  # of AWS's example: 20 epochs
 
 
 @dataclass(frozen=True)
 class Task:
-    """train: the series.   truth: (n, p) what follows them.   longer: updates and context of a longer run."""
+    """train: the series.   truth: (n, p) what follows them.
+
+    longer: updates and context of a longer run, and whether the number of a series is its cat.
+    """
 
     name: str
     frequency: str
     season: int
     context: int
     updates: int
-    longer: tuple[int, int]
+    longer: tuple[int, int, bool]
     rate: float
     train: list[np.ndarray]
     truth: np.ndarray
@@ -104,30 +108,35 @@ def m4_hourly(folder: Path) -> Task:
         ]
         for name in ("Hourly-train.csv.gz", "Hourly-test.csv.gz")
     ]
-    return Task("m4_hourly", "H", 24, 48, 500, (3000, 168), 1e-3, rows[0], np.stack(rows[1]))
+    return Task("m4_hourly", "H", 24, 48, 500, (3000, 168, True), 1e-3, rows[0], np.stack(rows[1]))
 
 
 def exchange_rate(folder: Path) -> Task:
     text = gzip.decompress((folder / "exchange_rate" / "exchange_rate.txt.gz").read_bytes()).decode()
     table = np.array([line.split(",") for line in text.split()], np.float64).T  # (8, days)
-    return Task("exchange_rate", "D", 5, 30, 500, (1500, 30), 1e-3, list(table[:, :-30]), table[:, -30:])
+    return Task(
+        "exchange_rate", "D", 5, 30, 500, (1500, 30, False), 1e-3, list(table[:, :-30]), table[:, -30:]
+    )
 
 
-def ours(task: Task, updates: int, seed: int, **other: Any) -> tuple[np.ndarray, Times, Times, Any]:
+def ours(
+    task: Task, updates: int, seed: int, cat: bool = False, **other: Any
+) -> tuple[np.ndarray, Times, Times, Any]:
     """Samples (n, s, p), seconds and processor seconds of training and of forecasting, and the model."""
     from algorithms.base import Setting
-    from algorithms.forecasting_deepar.data import Training
+    from algorithms.forecasting_deepar.data import BATCHES, Training
     from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
     from algorithms.forecasting_deepar.learner import Learner
     from container.cluster import Alone
 
+    batches = max(len(task.train) / BATCH, BATCHES) + 0.5  # of an epoch: the last is a part of one
     given = {
         "time_freq": task.frequency, "context_length": task.context, "prediction_length": task.horizon,
         "num_layers": LAYERS, "num_cells": CELLS, "mini_batch_size": BATCH, "dropout_rate": DROPOUT,
-        "learning_rate": task.rate, "epochs": 1,
+        "learning_rate": task.rate, "epochs": max(round(updates / batches), 1),
     } | other  # fmt: skip
     parameters = Hyperparameters(**given)
-    data = Training(built(task, 0), parameters, (seed,))
+    data = Training(built(task, 0, cat), parameters, (seed,))
     learner = Learner(Setting(parameters, Alone(), seed=seed))
     done, epoch = 0, 0
     began = _now()
@@ -141,7 +150,7 @@ def ours(task: Task, updates: int, seed: int, **other: Any) -> tuple[np.ndarray,
         epoch += 1
     trained = _now() - began
     model, _ = learner.finish()
-    requests = built(task, task.horizon)
+    requests = built(task, task.horizon, cat)
     model.paths(requests.take(np.arange(2)), SAMPLES)  # compiled functions are loaded
     began = _now()
     paths = model.paths(requests, SAMPLES)
@@ -152,13 +161,14 @@ def _now() -> Times:
     return np.array([time.perf_counter(), time.process_time()])
 
 
-def built(task: Task, future: int) -> Any:
+def built(task: Task, future: int, cat: bool) -> Any:
     from algorithms.forecasting_deepar.frequency import Frequency
     from algorithms.forecasting_deepar.series import Builder
 
     builder = Builder(Frequency.parse(task.frequency), future=future)
-    for values in task.train:
-        builder.add({"start": "2000-01-01 00:00:00", "target": values}, str)
+    for number, values in enumerate(task.train):
+        record = {"start": "2000-01-01 00:00:00", "target": values}
+        builder.add(record | {"cat": [number]} if cat else record, str)
     return builder.series()
 
 
@@ -223,10 +233,10 @@ def race(
             if name == "gluonts":
                 paths, trained, seconds = gluonts(python, task, seed, scratch)
             else:
-                updates, context = _run(task, name)
-                paths, trained, seconds, model = ours(task, updates, seed, context_length=context)
+                updates, context, cat = _run(task, name)
+                paths, trained, seconds, model = ours(task, updates, seed, cat, context_length=context)
                 if name == "optml, longer" and seed == 1:
-                    draw(task, model, pictures / f"forecasting_deepar-{task.name}.png")
+                    draw(task, model, pictures / f"forecasting_deepar-{task.name}.png", cat)
             runs.setdefault(name, []).append((trained, seconds, quality(task, paths)))
             print(
                 f"  {task.name} {name} seed {seed}: {trained} s {seconds} s",
@@ -237,7 +247,7 @@ def race(
         {"task": task.name, "contestant": "seasonal naive", **quality(task, naive(task))}
     ]
     for name, found in runs.items():
-        scores, (updates, context) = [run[2] for run in found], _run(task, name)
+        scores, (updates, context, cat) = [run[2] for run in found], _run(task, name)
         rows.append(
             {
                 "task": task.name,
@@ -245,6 +255,7 @@ def race(
                 "seeds": len(found),
                 "updates": updates,
                 "context": context,
+                "cat": cat,
                 "windows_per_second": updates * BATCH / min(run[0][0] for run in found),
                 "windows_per_core_second": updates * BATCH / min(run[0][1] for run in found),
                 "series_per_second": len(task.train) / min(run[1][0] for run in found),
@@ -256,19 +267,19 @@ def race(
     return rows
 
 
-def draw(task: Task, model: Any, path: Path) -> None:
+def draw(task: Task, model: Any, path: Path, cat: bool) -> None:
     from algorithms.forecasting_deepar import picture
     from algorithms.forecasting_deepar.model import Request
 
     which = np.linspace(0, len(task.train) - 1, picture.MOST).astype(int)
-    request = Request(built(task, task.horizon).take(which), SAMPLES, ("mean",), ())
+    request = Request(built(task, task.horizon, cat).take(which), SAMPLES, ("mean",), ())
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.draw(model, request, path, task.truth[which])
 
 
-def _run(task: Task, name: str) -> tuple[int, int]:
-    """Updates and context."""
-    return task.longer if name == "optml, longer" else (task.updates, task.context)
+def _run(task: Task, name: str) -> tuple[int, int, bool]:
+    """Updates, context, and whether the number of a series is its cat."""
+    return task.longer if name == "optml, longer" else (task.updates, task.context, False)
 
 
 def synthetic(seeds: int) -> list[dict[str, Any]]:
@@ -281,17 +292,17 @@ def synthetic(seeds: int) -> list[dict[str, Any]]:
         noise = 0.05 * level * generator.randn(400)
         series.append(level + swing * np.sin(2 * np.pi * hours / 24) + noise)
     table = np.stack(series)
-    task = Task("synthetic", "H", 24, 72, 0, (0, 72), 1e-3, list(table[:, :-48]), table[:, -48:])
+    task = Task("synthetic", "H", 24, 72, 0, (0, 72, False), 1e-3, list(table[:, :-48]), table[:, -48:])
     rows = []
     for seed in range(1, seeds + 1):
         paths, trained, seconds, _ = ours(
-            task, 200, seed, num_layers=3, likelihood="gaussian", dropout_rate=0.05
+            task, UPDATES, seed, num_layers=3, likelihood="gaussian", dropout_rate=0.05
         )
         below = [(task.truth < np.quantile(paths, q, axis=1)).mean() for q in QUANTILES]
         rows.append(
             {
-                "part": "synthetic", "contestant": "optml", "seed": seed, "updates": 200,
-                "windows_per_second": 200 * BATCH / trained[0], "scoring_seconds": seconds[0],
+                "part": "synthetic", "contestant": "optml", "seed": seed, "updates": UPDATES,
+                "windows_per_second": UPDATES * BATCH / trained[0], "scoring_seconds": seconds[0],
                 **quality(task, paths),
                 "rmse": float(np.sqrt(np.square(paths.mean(axis=1) - task.truth).mean())),
                 "worst_calibration": float(np.abs(np.array(below) - QUANTILES).max()),

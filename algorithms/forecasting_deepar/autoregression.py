@@ -19,8 +19,9 @@ from algorithms.forecasting_deepar.windows import Shape, admissible, gather
 POINTS = 100_000  # of windows that it is fitted to, at most
 ROUNDS = 5
 RIDGE = 1e-4  # of the mean square of the inputs
+FAINTEST = 1e-3  # share of the most variance, below which a direction of the lags is hardly raised
 EXACT = 1e-3  # deviation, in scales, below which a window is no better known
-ABSENT = 0.1  # of the points: a lag that lies before the beginning of more of them is left out
+ABSENT = 0.2  # of the points: a lag that lies before the beginning of more of them is left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,13 @@ class Autoregression:
     """value / scale = level + weights . lags / scale.   weights: (l,) float64.
 
     deviation: of values from that, in scales, as of a normal distribution with their mean absolute deviation.
+    whitening: (l, l) float64, symmetric; lags times it vary alike in all directions.
     """
 
     weights: np.ndarray
     level: float
     deviation: float
+    whitening: np.ndarray
 
 
 def fit(series: Series | None, shape: Shape, fallback: float, cluster: Cluster) -> Autoregression | None:
@@ -47,14 +50,19 @@ def fit(series: Series | None, shape: Shape, fallback: float, cluster: Cluster) 
     seen = seen & ~np.isnan(inputs).any(axis=-1)
     inputs[~seen] = 0
     solution = np.zeros(len(used))
+    whitening = np.eye(count) / math.sqrt(count)
     weight = seen.astype(np.float64)
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         flat = inputs.reshape(-1, len(used))
         sums = np.vstack([(flat * weight.reshape(-1, 1)).T @ flat, (weight * target).reshape(-1) @ flat])
         cluster.all_sum(sums)
         if not np.isfinite(sums).all():
             return None
         gram, moment = sums[:-1], sums[-1]
+        if not number:  # all weigh the same
+            mean = gram[-1, :-1] / max(gram[-1, -1], 1)
+            covariance = gram[:-1, :-1] / max(gram[-1, -1], 1) - np.outer(mean, mean)
+            whitening[np.ix_(used[:-1], used[:-1])] = _whitener(covariance) / math.sqrt(count)
         gram[np.diag_indices(len(used) - 1)] += RIDGE * np.trace(gram) / len(used)  # not of the level
         solution = np.linalg.lstsq(gram, moment)[0]
         off = np.abs(target - inputs @ solution) * seen
@@ -66,7 +74,19 @@ def fit(series: Series | None, shape: Shape, fallback: float, cluster: Cluster) 
     weights = np.zeros(count + 1)
     weights[used] = solution
     deviation = math.sqrt(math.pi / 2) * total[0] / max(total[1], 1)
-    return Autoregression(weights[:-1], float(weights[-1]), float(deviation))
+    return Autoregression(weights[:-1], float(weights[-1]), float(deviation), whitening)
+
+
+def _whitener(covariance: np.ndarray) -> np.ndarray:
+    """(k, k), symmetric: what it multiplies varies in all directions as much as in that of the most variance,
+    and stays as near as it can to what it was (ZCA: Kessy, Lewin and Strimmer, 2018)."""
+    values, vectors = np.linalg.eigh(covariance)
+    if not values.max(initial=0) > 0:
+        return np.eye(len(values))
+    shares = np.maximum(values / values.max(), 0)
+    raised = np.diag(np.sqrt((1 + FAINTEST) / (shares + FAINTEST)))
+    whitener: np.ndarray = vectors @ raised @ vectors.T
+    return whitener
 
 
 def _points(series: Series, shape: Shape, fallback: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

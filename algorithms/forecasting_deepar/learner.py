@@ -17,7 +17,7 @@ from algorithms.forecasting_deepar.data import Draw
 from algorithms.forecasting_deepar.facts import Facts
 from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
 from algorithms.forecasting_deepar.model import Model
-from algorithms.forecasting_deepar.module import DeepAR
+from algorithms.forecasting_deepar.module import CARRIER, DeepAR
 from algorithms.forecasting_deepar.progress import Progress
 from algorithms.forecasting_deepar.scores import Total
 from algorithms.forecasting_deepar.series import Series
@@ -30,6 +30,8 @@ log = logging.getLogger("optml")
 FEWEST = 300  # observations
 LONGEST_GRADIENT = 10.0
 FLAT = 1e-4  # deviation, relative to the mean, of an input that says nothing
+EARLY = np.float32(0.1)  # weight of a point that lacks a lag which the network begins with
+COOLING = 0.5  # of the epochs
 FORGOTTEN = 0.05  # of the running mean of the parameters, by an update
 
 
@@ -46,7 +48,7 @@ class Learner:
         self.shape = Shape.of(parameters)
         self.facts: Facts | None = None
         self.network: Network | None = None
-        self.progress = Progress(rate=parameters.learning_rate)
+        self.progress = Progress()
         self._mean: dict[str, Tensor] = {}  # the parameters' running mean, which is the model
         self._final: Model | None = None
         if parameters.early_stopping_patience:
@@ -64,13 +66,23 @@ class Learner:
             drawn = gather(batch.series, batch.which, batch.at, self.shape, self.facts.scale)
             windows = self._imputed(drawn)
             losses = self._losses(windows, self._kept(len(windows)))
-            loss = torch.where(self._tensor(windows.observed), losses, 0).sum()
-            total, points = self.network.gradient(loss, loss.item(), float(windows.observed.sum()))
+            counted = self._counted(windows, batch.at)
+            loss = torch.where(self._tensor(windows.observed), losses * self._tensor(counted), 0).sum()
+            total, points = self.network.gradient(loss, loss.item(), float(counted.sum()))
             self.progress.windows += len(windows)
         if not points:
             return ()
         self._step(points)
         return self.progress.batch(total / points)
+
+    def _counted(self, windows: Windows, at: np.ndarray) -> np.ndarray:
+        """(t, w) float32: how much each point counts. Where a lag that the autoregression needs lies before
+        the beginning of the series, the network is far off at first: these points would drown the others."""
+        lags = self.shape.frequency.lags
+        reach = lags[self._module().carried()].max(initial=0)
+        place = at - self.shape.context + np.arange(self.shape.steps)[:, None]
+        weights: np.ndarray = windows.observed * np.where(place < reach, EARLY, np.float32(1))
+        return weights
 
     def _step(self, points: float) -> None:
         assert self.network is not None
@@ -80,12 +92,21 @@ class Learner:
                 weight.grad /= points
         norm = torch.nn.utils.clip_grad_norm_(weights, LONGEST_GRADIENT)
         if torch.isfinite(norm):
+            for group in self.network.optimizer.param_groups:
+                group["lr"] = self._rate()
             self.network.step()
             torch._foreach_lerp_(
                 list(self._mean.values()), [weight.detach() for weight in weights], FORGOTTEN
             )
         else:
             log.warning("An update was left out: its gradient is %s", norm.item())
+
+    def _rate(self) -> float:
+        """Of learning, in this epoch: constant, and over the second half of the epochs down to 0, by which
+        the noise of updates dies away (Haegele et al., 2024). An epoch is too few windows for its loss to
+        tell when a smaller rate is due."""
+        left = 1 - self.progress.epoch / self.parameters.epochs
+        return self.parameters.learning_rate * min(left / COOLING, 1.0)
 
     def _losses(self, windows: Windows, kept: Tensor | None) -> Tensor:
         return likelihoods.loss(
@@ -114,13 +135,16 @@ class Learner:
         shape = (parameters.num_layers, 2, self.shape.steps, windows, parameters.num_cells)
         generator = self.network.random()
         if self.setting.device != "cpu":
-            return torch.rand(shape, generator=generator, device=self.setting.device) < rate
-        # The same in a tenth of the time: two random bytes each.
-        seed = int(torch.randint(1 << 62, (1,), generator=generator))
-        numbers = np.frombuffer(
-            np.random.Generator(np.random.SFC64(seed)).bytes(2 * int(np.prod(shape))), np.uint16
-        )
-        return torch.from_numpy((numbers < round(rate * (1 << 16))).reshape(shape))
+            kept = torch.rand(shape, generator=generator, device=self.setting.device) < rate
+        else:  # The same in a tenth of the time: two random bytes each.
+            seed = int(torch.randint(1 << 62, (1,), generator=generator))
+            numbers = np.frombuffer(
+                np.random.Generator(np.random.SFC64(seed)).bytes(2 * int(np.prod(shape))), np.uint16
+            )
+            kept = torch.from_numpy((numbers < round(rate * (1 << 16))).reshape(shape))
+        if likelihoods.linear(parameters.likelihood):
+            kept[..., CARRIER] = False  # a forecast of the step before, in place of this one's, only misleads
+        return kept
 
     def _imputed(self, windows: Windows) -> Windows:
         """As a lag, a missing point of the window takes the mean of the network's distribution there. It is
@@ -191,14 +215,14 @@ class Learner:
         module = self._module()
         columns = slice(module.before - dynamics, module.before)
         module.get_buffer("center")[columns] = torch.from_numpy(mean)
-        module.get_buffer("spread")[columns] = torch.from_numpy(deviation)
+        module.get_buffer("mix").diagonal()[columns] = torch.from_numpy(1 / deviation)
 
     def _make(self, facts: Facts, outputs: Mapping[str, float]) -> None:
         frequency = self.shape.frequency
         with seeded(self.setting.seed):
             module = DeepAR(self.parameters, facts, len(frequency.names), len(frequency.lags), outputs)
         module.to(self.setting.device)
-        optimizer = torch.optim.Adam(module.parameters(), lr=self.progress.rate)
+        optimizer = torch.optim.Adam(module.parameters(), lr=self.parameters.learning_rate)
         self.facts = facts
         self.network = Network(module, optimizer, self.setting)
 
@@ -210,16 +234,7 @@ class Learner:
         if not progress.batches:
             progress.epoch += 1
             return ()
-        rate = progress.rate
-        metric = progress.end_epoch(told=self.parameters.early_stopping_patience is not None)
-        if progress.rate != rate:
-            self._set_rate()
-        return [metric]
-
-    def _set_rate(self) -> None:
-        assert self.network is not None
-        for group in self.network.optimizer.param_groups:
-            group["lr"] = self.progress.rate
+        return [progress.end_epoch(told=self.parameters.early_stopping_patience is not None)]
 
     def evaluate(self, channel: str, batches: Iterable[Series]) -> Iterable[Metric]:
         """Score the final model. Where the channel does not fit it, say so: no reason to lose the model."""

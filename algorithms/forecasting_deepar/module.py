@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
@@ -24,6 +25,7 @@ SMALL = 0.05
 
 # The unit that carries an autoregression: how much of its range that takes (tanh bends a value 2 scales above
 # the mean by a seventh), how far its gates stand open or shut.
+CARRIER = 0  # its number
 RANGE = 0.25
 OPEN = 4.0
 SHARPEST = 0.02  # deviation to begin at
@@ -33,8 +35,8 @@ class DeepAR(torch.nn.Module):
     """calendar: the number of calendar features.   lags: of lags.   outputs: where the distribution's raw
     outputs begin, before anything is learnt (`likelihoods.beginning`).
 
-    It learns from inputs less `center`, divided by `spread`, for raw features may be of any size. `folded`
-    parameters take the inputs as they are, as AWS's graph does.
+    It learns from inputs less `center`, times `mix`, for raw features may be of any size, and lags are much
+    alike. `folded` parameters take the inputs as they are, as AWS's graph does.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class DeepAR(torch.nn.Module):
         self.after = self.before + wide
         width = self.after + 1 + lags
         self.register_buffer("center", torch.zeros(width - wide))
-        self.register_buffer("spread", torch.ones(width - wide))
+        self.register_buffer("mix", torch.eye(width - wide))
         for layer in range(self.layers):
             name = f"lstm_l_{layer}"
             for kind, size in (("i2h", width), ("h2h", self.cells)):
@@ -76,17 +78,17 @@ class DeepAR(torch.nn.Module):
         gate = 1 / (1 + math.exp(-OPEN))
         lags, unit = len(found.weights), slice(None, None, self.cells)
         weights = torch.from_numpy(found.weights).float()
+        mixed = torch.from_numpy(np.linalg.solve(found.whitening, found.weights)).float()
         location = self.get_parameter("mu_Noneproj_bias")
-        center, spread = self.get_buffer("center")[-lags:], self.get_buffer("spread")[-lags:]
-        # Lags are much alike: an update moves the weights of all, and must not do more than that of one.
-        spread[:] = math.sqrt(lags)
+        center = self.get_buffer("center")[-lags:]
+        self.get_buffer("mix")[-lags:, -lags:] = torch.from_numpy(found.whitening)
         # Not those that are mostly absent: they would act as a bias in learning, and not in the forecast.
         center[:] = (weights != 0) * location.item()
         with torch.no_grad():
             for layer in range(self.layers):
                 for kind in ("i2h", "h2h"):
                     self.get_parameter(f"lstm_l_{layer}{kind}_weight")[unit] = 0
-            self.get_parameter("lstm_l_0i2h_weight")[2 * self.cells, -lags:] = RANGE * weights * spread
+            self.get_parameter("lstm_l_0i2h_weight")[2 * self.cells, -lags:] = RANGE * mixed
             level = RANGE * (found.level + float(weights @ center) - location.item())
             bias = torch.tensor([OPEN, -OPEN, level, OPEN])
             self.get_parameter("lstm_l_0i2h_bias")[unit] = bias
@@ -97,13 +99,19 @@ class DeepAR(torch.nn.Module):
                 width = likelihoods.unsoftplus(max(found.deviation, SHARPEST))
                 self.get_parameter("sigma_Noneproj_bias").fill_(width)
 
+    def carried(self) -> np.ndarray:
+        """(l,) bool: the lags of the autoregression that it carries."""
+        lags = self.get_buffer("center")[self.before + 1 :]
+        found: np.ndarray = lags.cpu().numpy() != 0
+        return found
+
     def forward(self, inputs: Tensor, cat: Tensor, real: Tensor, kept: Tensor | None) -> Tensor:
         """(t, w, o) raw outputs.
 
         inputs: (t, w, i).   cat: (w, c) int64.   real: (t, w) bool.   kept: (layers, 2, t, w, cells) bool,
         what zoneout keeps; None: nothing.
         """
-        below = (inputs - self.get_buffer("center")) / self.get_buffer("spread")
+        below = (inputs - self.get_buffer("center")) @ self.get_buffer("mix")
         for layer in range(self.layers):
             name = f"lstm_l_{layer}"
             weight: Tensor = self.get_parameter(f"{name}i2h_weight")
@@ -126,9 +134,9 @@ class DeepAR(torch.nn.Module):
 
     def folded(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Parameters of this module (by name) for inputs as they are."""
-        center, spread = self.get_buffer("center"), self.get_buffer("spread")
+        center, mix = self.get_buffer("center"), self.get_buffer("mix")
         weight = parameters["lstm_l_0i2h_weight"].clone()
         columns = [*range(self.before), *range(self.after, weight.shape[1])]
-        weight[:, columns] /= spread
+        weight[:, columns] = weight[:, columns] @ mix.T
         bias = parameters["lstm_l_0i2h_bias"] - weight[:, columns] @ center
         return {**parameters, "lstm_l_0i2h_weight": weight, "lstm_l_0i2h_bias": bias}

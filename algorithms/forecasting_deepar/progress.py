@@ -1,4 +1,4 @@
-"""Where training stands: losses, the learning rate that follows them, and the lines of the log."""
+"""Where training stands: losses, and the lines of the log."""
 
 from __future__ import annotations
 
@@ -14,19 +14,15 @@ from algorithms.base import Metric
 log = logging.getLogger("optml")
 
 EVERY = 5  # batches between two lines of the log
-PLATEAU = 10  # epochs without a better loss after which the learning rate is halved
-SLOWEST = 5e-5  # learning rate that is not halved any more
 
 
 @dataclass
 class Progress:
     """The state, all of it numbers; losses are means over the batches of an epoch."""
 
-    rate: float  # learning rate
     epoch: int = 0
     loss: float = math.nan  # of the last whole epoch
     best: float = math.inf
-    stale: int = 0  # epochs since the best, or since the learning rate was halved
     batches: int = 0  # of this epoch
     total: float = 0.0  # of their losses
     recent: int = 0  # batches since the last line
@@ -58,17 +54,12 @@ class Progress:
         return [Metric("train:loss:batch", recent, batch=number)]
 
     def end_epoch(self, *, told: bool) -> Metric:
-        """Compare the epoch's loss with the best, say so if wanted, and halve the learning rate on a
-        plateau."""
+        """Compare the epoch's loss with the best, and say so if wanted."""
         self.loss = self.total / self.batches
         improved = self.loss < self.best
         if told:
             log.info("best epoch loss so far" if improved else "loss did not improve")
         self.best = self.loss if improved else self.best
-        self.stale = 0 if improved else self.stale + 1
-        if self.stale == PLATEAU and self.rate > SLOWEST:
-            self.rate, self.stale = max(self.rate / 2, SLOWEST), 0
-            log.info("The loss has not improved for %d epochs: learning rate %g", PLATEAU, self.rate)
         metric = Metric("train:loss", self.loss, epoch=self.epoch)
         self.epoch += 1
         self.batches = self.recent = 0
@@ -82,7 +73,7 @@ class Progress:
     @classmethod
     def of_array(cls, values: np.ndarray) -> Progress:
         kinds = [float if field.type == "float" else int for field in fields(cls)]
-        made = cls(0.0)
+        made = cls()
         for field, kind, value in zip(fields(cls), kinds, values.tolist(), strict=True):
             setattr(made, field.name, kind(value))
         return made

@@ -52,8 +52,8 @@ def test_lags_that_mostly_lie_before_the_beginning_are_left_out() -> None:
     found = fitted(weekly(length=400))
     assert found is not None
     lags = parameters().frequency.lags
-    assert not found.weights[lags >= 71].any()
-    assert found.weights[lags < 26].all()
+    assert not found.weights[lags >= 167].any()
+    assert found.weights[lags < 74].all()
 
 
 @pytest.mark.parametrize("value", [0.0, 5.0])

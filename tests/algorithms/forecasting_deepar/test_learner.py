@@ -20,12 +20,13 @@ torch = pytest.importorskip("torch")
 
 from algorithms.forecasting_deepar import likelihoods  # noqa: E402
 from algorithms.forecasting_deepar.learner import Learner  # noqa: E402
+from algorithms.network import Network  # noqa: E402
 
 
 def train(
     records: list[dict[str, Any]], cluster: Cluster | None = None, epochs: int = 2, **given: Any
 ) -> tuple[Learner, list[Metric]]:
-    made = setting(cluster, **given)
+    made = setting(cluster, epochs=max(epochs, 1), **given)
     learner, source = Learner(made), data(channel(*records), made)
     metrics: list[Metric] = []
     for epoch in range(epochs):
@@ -161,18 +162,17 @@ def test_all_zero_series_are_no_error(caplog: pytest.LogCaptureFixture) -> None:
     assert "All training values are zero" in caplog.text
 
 
-def test_the_learning_rate_is_halved_on_a_plateau_and_not_below_its_floor() -> None:
-    learner, _ = train(waves(), epochs=1)
-    learner.progress.best = -1e9
-    rates = []
-    for _ in range(70):
-        list(learner.progress.batch(0.0))
-        list(learner.end_round())
-        rates.append(learner.progress.rate)
-    assert rates[7] == 0.001
-    assert sorted(set(rates), reverse=True) == [0.001, 0.0005, 0.00025, 0.000125, 6.25e-05, 5e-05]
-    assert learner.network is not None
-    assert learner.network.optimizer.param_groups[0]["lr"] == 5e-05
+def test_the_learning_rate_falls_over_the_second_half_of_the_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[float] = []
+    step = Network.step
+
+    def watched(network: Network) -> None:
+        rates.append(network.optimizer.param_groups[0]["lr"])
+        step(network)
+
+    monkeypatch.setattr(Network, "step", watched)
+    train(waves(), epochs=4)
+    assert list(dict.fromkeys(rates)) == [0.001, 0.0005]
 
 
 def test_the_best_epoch_comes_back_with_its_loss(caplog: pytest.LogCaptureFixture) -> None:
@@ -238,6 +238,17 @@ def test_missing_points_are_imputed_by_the_network_itself() -> None:
             expected[lag:] = missing[:-lag]
         assert not (changed[..., place] & ~expected).any()
         assert changed[..., place].sum() >= 0.9 * expected.sum()
+
+
+@pytest.mark.parametrize(("likelihood", "carried"), [("student-T", True), ("negative-binomial", False)])
+def test_zoneout_spares_the_unit_that_carries_an_autoregression(likelihood: str, carried: bool) -> None:
+    records = [record | {"target": np.round(record["target"]).tolist()} for record in waves()]
+    learner, _ = train(records, likelihood=likelihood, dropout_rate=0.5)
+    kept = learner._kept(8)
+    assert kept is not None
+    shares = kept.float().mean(dim=(0, 1, 2, 3))
+    assert all(0.4 < share < 0.6 for share in shares[carried:].tolist())
+    assert (shares[0].item() == 0) == carried
 
 
 def test_awss_synthetic_example_is_learnt_in_short() -> None:
