@@ -70,6 +70,21 @@ def test_values_too_far_apart_leave_the_network_as_it_is() -> None:
     assert found is None or np.isfinite([*found.weights, found.level, found.deviation]).all()
 
 
+def test_whitened_lags_vary_alike_in_all_directions() -> None:
+    found = fitted(weekly())
+    assert found is not None
+    lags = parameters().frequency.lags
+    values = np.array(weekly(1)[0]["target"])
+    values /= values.mean()
+    at = np.arange(lags.max(), len(values))[:, None]
+    known = found.weights != 0
+    plain = np.linalg.eigvalsh(np.cov(values[at - lags][:, known], rowvar=False))
+    white = np.linalg.eigvalsh(np.cov((values[at - lags] @ found.whitening)[:, known], rowvar=False))
+    assert plain[-1] > 100 * plain[0]
+    assert white[-1] < 20 * white[0]
+    np.testing.assert_allclose(found.whitening, found.whitening.T, atol=1e-12)
+
+
 def test_hosts_with_parts_of_the_series_find_what_one_finds() -> None:
     records = weekly()
     alone = fitted(records)

@@ -20,6 +20,7 @@ torch = pytest.importorskip("torch")
 
 from algorithms.forecasting_deepar import likelihoods  # noqa: E402
 from algorithms.forecasting_deepar.learner import Learner  # noqa: E402
+from algorithms.forecasting_deepar.windows import gather  # noqa: E402
 from algorithms.network import Network  # noqa: E402
 
 
@@ -223,8 +224,6 @@ def test_missing_points_are_imputed_by_the_network_itself() -> None:
     learner = Learner(made)
     draws = data(channel(*records), made).epoch(0)
     list(learner.update(next(draws)))
-    from algorithms.forecasting_deepar.windows import gather
-
     draw = next(draws)
     windows = gather(draw.series, draw.which, draw.at, learner.shape, 1.0)
     before = windows.inputs.copy()
@@ -249,6 +248,19 @@ def test_zoneout_spares_the_unit_that_carries_an_autoregression(likelihood: str,
     shares = kept.float().mean(dim=(0, 1, 2, 3))
     assert all(0.4 < share < 0.6 for share in shares[carried:].tolist())
     assert (shares[0].item() == 0) == carried
+
+
+@pytest.mark.parametrize(("likelihood", "reach"), [("student-T", 49), ("negative-binomial", 0)])
+def test_points_that_lack_a_lag_of_the_autoregression_count_a_tenth(likelihood: str, reach: int) -> None:
+    records = [{"start": START, "target": (np.arange(400) % 24).tolist()}] * 4
+    learner, _ = train(records, likelihood=likelihood)
+    draw = next(data(channel(*records), learner.setting).epoch(0))
+    at = np.full(len(draw), 45)
+    windows = gather(draw.series, draw.which, at, learner.shape, 1.0)
+    place = 45 - learner.shape.context + np.arange(learner.shape.steps)
+    expected = np.where(place < reach, 0.1, 1.0)
+    counted = learner._counted(windows, at)
+    np.testing.assert_allclose(counted, np.broadcast_to(expected[:, None], counted.shape), rtol=1e-6)
 
 
 def test_awss_synthetic_example_is_learnt_in_short() -> None:
