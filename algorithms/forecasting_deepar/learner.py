@@ -104,9 +104,10 @@ class Learner:
     def _rate(self) -> float:
         """Of learning, in this epoch: constant, and over the second half of the epochs down to 0, by which
         the noise of updates dies away (Haegele et al., 2024). An epoch is too few windows for its loss to
-        tell when a smaller rate is due."""
+        tell when a smaller rate is due; many are, to a job that has the patience for them."""
         left = 1 - self.progress.epoch / self.parameters.epochs
-        return self.parameters.learning_rate * min(left / COOLING, 1.0)
+        rate = self.parameters.learning_rate * min(left / COOLING, 1.0)
+        return math.ldexp(rate, -self.progress.halvings)
 
     def _losses(self, windows: Windows, kept: Tensor | None) -> Tensor:
         return likelihoods.loss(
@@ -234,7 +235,7 @@ class Learner:
         if not progress.batches:
             progress.epoch += 1
             return ()
-        return [progress.end_epoch(told=self.parameters.early_stopping_patience is not None)]
+        return [progress.end_epoch(self.parameters.early_stopping_patience)]
 
     def evaluate(self, channel: str, batches: Iterable[Series]) -> Iterable[Metric]:
         """Score the final model. Where the channel does not fit it, say so: no reason to lose the model."""

@@ -14,6 +14,7 @@ from algorithms.base import Metric
 log = logging.getLogger("optml")
 
 EVERY = 5  # batches between two lines of the log
+PLATEAU = 10  # epochs without a better one, at least, after which the learning rate is halved
 
 
 @dataclass
@@ -23,6 +24,8 @@ class Progress:
     epoch: int = 0
     loss: float = math.nan  # of the last whole epoch
     best: float = math.inf
+    stale: int = 0  # epochs since the best
+    halvings: int = 0  # of the learning rate
     batches: int = 0  # of this epoch
     total: float = 0.0  # of their losses
     recent: int = 0  # batches since the last line
@@ -53,12 +56,16 @@ class Progress:
         self.windows, self._began = 0, now
         return [Metric("train:loss:batch", recent, batch=number)]
 
-    def end_epoch(self, *, told: bool) -> Metric:
-        """Compare the epoch's loss with the best, and say so if wanted."""
+    def end_epoch(self, patience: int | None) -> Metric:
+        """Compare the epoch's loss with the best. A job of some patience says what came of it, and halves the
+        learning rate by every quarter of it that is used up: else it would stop at a rate that never fell."""
         self.loss = self.total / self.batches
         improved = self.loss < self.best
-        if told:
+        self.stale = 0 if improved else self.stale + 1
+        if patience:
             log.info("best epoch loss so far" if improved else "loss did not improve")
+            if self.stale and self.stale % max(patience // 4, PLATEAU) == 0:
+                self.halvings += 1
         self.best = self.loss if improved else self.best
         metric = Metric("train:loss", self.loss, epoch=self.epoch)
         self.epoch += 1
