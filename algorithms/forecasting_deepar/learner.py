@@ -105,7 +105,7 @@ class Learner:
         """Of learning, in this epoch: constant, and over the second half of the epochs down to 0, by which
         the noise of updates dies away (Haegele et al., 2024). An epoch is too few windows for its loss to
         tell when a smaller rate is due; many are, to a job that has the patience for them."""
-        left = 1 - self.progress.epoch / self.parameters.epochs
+        left = max(1 - self.progress.epoch / self.parameters.epochs, 0.0)
         rate = self.parameters.learning_rate * min(left / COOLING, 1.0)
         return math.ldexp(rate, -self.progress.halvings)
 
