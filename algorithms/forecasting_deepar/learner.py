@@ -32,7 +32,7 @@ LONGEST_GRADIENT = 10.0
 FLAT = 1e-4  # deviation, relative to the mean, of an input that says nothing
 EARLY = np.float32(0.1)  # weight of a point that lacks a lag which the network begins with
 COOLING = 0.5  # of the epochs
-FORGOTTEN = 0.05  # of the running mean of the parameters, by an update
+FORGOTTEN = 0.02  # of the running mean of the parameters, by an update
 
 
 class Learner:
