@@ -32,7 +32,7 @@ LONGEST_GRADIENT = 10.0
 FLAT = 1e-4  # deviation, relative to the mean, of an input that says nothing
 EARLY = np.float32(0.1)  # weight of a point that lacks a lag which the network begins with
 COOLING = 0.5  # of the epochs
-FORGOTTEN = 0.02  # of the running mean of the parameters, by an update
+FORGOTTEN = 0.05  # of the running mean of the parameters, by an update
 
 
 class Learner:
@@ -49,6 +49,7 @@ class Learner:
         self.facts: Facts | None = None
         self.network: Network | None = None
         self.progress = Progress()
+        self._reach = 0  # the longest lag that the network begins with
         self._mean: dict[str, Tensor] = {}  # the parameters' running mean, which is the model
         self._final: Model | None = None
         if parameters.early_stopping_patience:
@@ -78,10 +79,8 @@ class Learner:
     def _counted(self, windows: Windows, at: np.ndarray) -> np.ndarray:
         """(t, w) float32: how much each point counts. Where a lag that the autoregression needs lies before
         the beginning of the series, the network is far off at first: these points would drown the others."""
-        lags = self.shape.frequency.lags
-        reach = lags[self._module().carried()].max(initial=0)
         place = at - self.shape.context + np.arange(self.shape.steps)[:, None]
-        weights: np.ndarray = windows.observed * np.where(place < reach, EARLY, np.float32(1))
+        weights: np.ndarray = windows.observed * np.where(place < self._reach, EARLY, np.float32(1))
         return weights
 
     def _step(self, points: float) -> None:
@@ -198,6 +197,7 @@ class Learner:
             found = autoregression.fit(series, self.shape, facts.scale, self.setting.cluster)
             if found is not None:
                 self._module().carry(found)
+        self._reach = self._longest()
         self._mean = self._copies()
 
     def _standardise(self, batch: Draw | None) -> None:
@@ -226,6 +226,9 @@ class Learner:
         optimizer = torch.optim.Adam(module.parameters(), lr=self.parameters.learning_rate)
         self.facts = facts
         self.network = Network(module, optimizer, self.setting)
+
+    def _longest(self) -> int:
+        return int(self.shape.frequency.lags[self._module().carried()].max(initial=0))
 
     def _copies(self) -> dict[str, Tensor]:
         return {name: weight.detach().clone() for name, weight in self._module().named_parameters()}
@@ -308,6 +311,7 @@ class Learner:
         self._make(Facts(tuple(state["cardinality"].tolist()), int(dynamics), scale), {})
         assert self.network is not None
         self.network.load_state_dict(state)
+        self._reach = self._longest()
         self._mean = self._copies()
         for name, mean in self._mean.items():
             mean.copy_(torch.from_numpy(state[f"mean.{name}"]))
