@@ -21,6 +21,7 @@ ROUNDS = 5
 RIDGE = 1e-4  # of the mean square of the inputs
 FAINTEST = 1e-3  # share of the most variance, below which a direction of the lags is hardly raised
 EXACT = 1e-3  # deviation, in scales, below which a window is no better known
+RARE = 0.02  # of the points: a lag that is there in fewer of them cannot be learnt from
 ABSENT = 0.2  # of the points: a lag that lies before the beginning of more of them is left out
 
 
@@ -29,7 +30,8 @@ class Autoregression:
     """value / scale = level + weights . lags / scale.   weights: (l,) float64.
 
     deviation: of values from that, in scales, as of a normal distribution with their mean absolute deviation.
-    whitening: (l, l) float64, symmetric; lags times it vary alike in all directions.
+    whitening: (l, l) float64, symmetric; lags times it vary alike in all directions. Rows of rare ones are 0:
+               a forecast has them all, and what a few points of training teach of them is mostly chance.
     """
 
     weights: np.ndarray
@@ -50,7 +52,7 @@ def fit(series: Series | None, shape: Shape, fallback: float, cluster: Cluster) 
     seen = seen & ~np.isnan(inputs).any(axis=-1)
     inputs[~seen] = 0
     solution = np.zeros(len(used))
-    whitening = np.eye(count) / math.sqrt(count)
+    whitening = np.diag(sums[:count] <= (1 - RARE) * sums[-1]) / math.sqrt(count)
     weight = seen.astype(np.float64)
     for number in range(ROUNDS):
         flat = inputs.reshape(-1, len(used))

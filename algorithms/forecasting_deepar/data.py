@@ -50,6 +50,7 @@ class Draw:
     series: Series
     which: np.ndarray  # (w,) int64
     at: np.ndarray  # (w,) int64
+    level: np.ndarray  # (w,) float64, log of the scale of each one's series, less the mean over all windows
     sharded: bool = False  # have other hosts other series?
 
     def __len__(self) -> int:
@@ -78,6 +79,7 @@ class Training:
         self._first, starts = admissible(series, Shape.of(parameters))
         self._ends = np.cumsum(starts)
         self._used = int((starts > 0).sum())
+        self._level = _levels(series, starts)
         short = len(series) - self._used
         if short:
             log.warning(
@@ -110,7 +112,15 @@ class Training:
         at = places - np.concatenate([[0], self._ends])[which] + self._first[which]
         for start in range(0, len(places), self.size):
             taken = slice(start, start + self.size)
-            yield Draw(self.series, which[taken], at[taken], self._sharded)
+            chosen = which[taken]
+            yield Draw(self.series, chosen, at[taken], self._level[chosen], self._sharded)
+
+
+def _levels(series: Series, starts: np.ndarray) -> np.ndarray:
+    """`Draw.level` of windows of each series, of which `starts` ((n,) int64) may be drawn."""
+    level = np.log(np.where(series.scales > 0, series.scales, 1))
+    levels: np.ndarray = level - (starts @ level) / max(starts.sum(), 1)
+    return levels
 
 
 def rule(series: int, size: int) -> tuple[int, float]:

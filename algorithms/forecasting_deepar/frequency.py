@@ -36,6 +36,16 @@ FEATURES = {
     "W": (("day_of_month", 30), ("week_of_year", 52)),
     "M": (("month_of_year", 11),),
 }
+# How long each takes to go through its values, in minutes or (of the last) months.
+_CYCLES = {
+    "minute_of_hour": 60,
+    "hour_of_day": 1440,
+    "day_of_week": 7 * 1440,
+    "day_of_month": 31 * 1440,
+    "week_of_year": 53 * 7 * 1440,
+    "day_of_year": 366 * 1440,
+    "month_of_year": 12,
+}
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,11 @@ class Frequency:
     @cached_property
     def names(self) -> list[str]:
         return [name for name, _ in FEATURES[self.unit]]
+
+    @cached_property
+    def cycles(self) -> np.ndarray:
+        """(f,) float64: how many points each feature takes to go through its values."""
+        return np.array([_CYCLES[name] for name in self.names]) / self.step
 
     @cached_property
     def lags(self) -> np.ndarray:

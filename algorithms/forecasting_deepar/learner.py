@@ -31,6 +31,7 @@ FEWEST = 300  # observations
 LONGEST_GRADIENT = 10.0
 FLAT = 1e-4  # deviation, relative to the mean, of an input that says nothing
 EARLY = np.float32(0.1)  # weight of a point that lacks a lag which the network begins with
+SLOW = 0.05  # factor of the inputs that a forecast takes beyond what learning has seen
 COOLING = 0.5  # of the epochs
 FORGOTTEN = 0.05  # of the running mean of the parameters, by an update
 
@@ -69,12 +70,15 @@ class Learner:
             losses = self._losses(windows, self._kept(len(windows)))
             counted = self._counted(windows, batch.at)
             loss = torch.where(self._tensor(windows.observed), losses * self._tensor(counted), 0).sum()
-            total, points = self.network.gradient(loss, loss.item(), float(counted.sum()))
+            told = loss.item()
+            if likelihoods.scaled(self.parameters.likelihood):
+                told -= float(counted.sum(axis=0) @ batch.level)
+            total, points = self.network.gradient(loss, told, float(counted.sum()))
             self.progress.windows += len(windows)
         if not points:
             return ()
         self._step(points)
-        return self.progress.batch(total / points)
+        return self.progress.batch(total, points)
 
     def _counted(self, windows: Windows, at: np.ndarray) -> np.ndarray:
         """(t, w) float32: how much each point counts. Where a lag that the autoregression needs lies before
@@ -177,7 +181,7 @@ class Learner:
                 f"the training series have {observations} observations in all; at least {FEWEST} are needed"
             )
         total, squares = np.sum([each[4:6] for each in told_by_all], axis=0) / max(count, 1)
-        sizes = np.max([each[6:] for each in told_by_all], axis=0).astype(int).tolist()
+        longest, *sizes = np.max([each[6:] for each in told_by_all], axis=0).astype(int).tolist()
         parameters = self.parameters
         if parameters.cardinality == "auto" and sizes:
             log.info("[cardinality=auto] Inferred value of cardinality=%s from dataset.", sizes)
@@ -191,6 +195,7 @@ class Learner:
         outputs = likelihoods.beginning(parameters.likelihood, total, deviation)
         facts = Facts(tuple(sizes), dynamics, float(absolute / count) if absolute else 1.0)
         self._make(facts, outputs)
+        self._dampen(longest)
         self._standardise(batch)
         if likelihoods.linear(parameters.likelihood):
             series = None if batch is None else batch.series
@@ -199,6 +204,14 @@ class Learner:
                 self._module().carry(found)
         self._reach = self._longest()
         self._mean = self._copies()
+
+    def _dampen(self, longest: int) -> None:
+        """Of the age, and of calendar features that the series do not go through twice, what is learnt holds
+        for places of the past. Most of it is what the first points of a series ask for, which lack lags; and
+        it goes on where no point of training can object."""
+        cycles = self.shape.frequency.cycles
+        slow = torch.from_numpy(np.append(longest < 2 * cycles, True))
+        self._module().get_buffer("mix").diagonal()[: len(slow)][slow] = SLOW
 
     def _standardise(self, batch: Draw | None) -> None:
         """Tell the network means and deviations of dynamic_feat. Holds a collective."""
@@ -348,13 +361,12 @@ class Learner:
 
 def _told(batch: Draw) -> np.ndarray:
     """What a host knows of its series: sharded, dynamics, sum of absolute values, observations, sums of the
-    values divided by their series' scale and of the squares, cardinalities."""
+    values divided by their series' scale and of the squares, longest, cardinalities."""
     series = batch.series
-    owner = np.repeat(np.arange(len(series)), series.lengths)[series.observed]
+    scale = np.repeat(series.scales, series.lengths)[series.observed]
     values = series.target[series.observed].astype(np.float64)
-    absolute = np.bincount(owner, np.abs(values), len(series))
-    scale = absolute / np.maximum(np.bincount(owner, minlength=len(series)), 1)
-    scaled = np.divide(values, scale[owner], out=np.zeros_like(values), where=scale[owner] > 0)
+    scaled = np.divide(values, scale, out=np.zeros_like(values), where=scale > 0)
+    sums = np.abs(values).sum(), len(values), scaled.sum(), np.square(scaled).sum()
     sizes = series.cat.max(axis=0, initial=-1) + 1
-    sums = absolute.sum(), len(values), scaled.sum(), np.square(scaled).sum()
-    return np.array([batch.sharded, len(series.dynamic), *sums, *sizes], np.float64)
+    told = [batch.sharded, len(series.dynamic), *sums, series.lengths.max(), *sizes]
+    return np.array(told, np.float64)

@@ -54,6 +54,11 @@ def linear(likelihood: str) -> bool:
     return likelihood in ("gaussian", "student-T", "deterministic-L1")
 
 
+def scaled(likelihood: str) -> bool:
+    """Is it a density over the scale: does its loss hold the logarithm of that?"""
+    return likelihood in ("gaussian", "student-T")
+
+
 def unsoftplus(value: float) -> float:
     return math.log(math.expm1(value))
 

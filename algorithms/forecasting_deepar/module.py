@@ -78,7 +78,7 @@ class DeepAR(torch.nn.Module):
         gate = 1 / (1 + math.exp(-OPEN))
         lags, unit = len(found.weights), slice(None, None, self.cells)
         weights = torch.from_numpy(found.weights).float()
-        mixed = torch.from_numpy(np.linalg.solve(found.whitening, found.weights)).float()
+        mixed = torch.from_numpy(np.linalg.lstsq(found.whitening, found.weights)[0]).float()
         location = self.get_parameter("mu_Noneproj_bias")
         center = self.get_buffer("center")[-lags:]
         self.get_buffer("mix")[-lags:, -lags:] = torch.from_numpy(found.whitening)

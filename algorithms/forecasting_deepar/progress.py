@@ -19,7 +19,7 @@ PLATEAU = 10  # epochs without a better one, at least, after which the learning 
 
 @dataclass
 class Progress:
-    """The state, all of it numbers; losses are means over the batches of an epoch."""
+    """The state, all of it numbers; losses are means over points."""
 
     epoch: int = 0
     loss: float = math.nan  # of the last whole epoch
@@ -27,39 +27,42 @@ class Progress:
     stale: int = 0  # epochs since the best
     halvings: int = 0  # of the learning rate
     batches: int = 0  # of this epoch
-    total: float = 0.0  # of their losses
-    recent: int = 0  # batches since the last line
+    points: float = 0.0  # that they count
+    total: float = 0.0  # of the losses of these
+    recent: float = 0.0  # points since the last line
     recent_total: float = 0.0
 
     def __post_init__(self) -> None:
         self.windows = 0  # since the last line that tells of the speed
         self._began = time.monotonic()
 
-    def batch(self, loss: float) -> list[Metric]:
-        """One batch more. Every fifth one tells the loss since the line before."""
+    def batch(self, total: float, points: float) -> list[Metric]:
+        """One batch more: the loss of its points, which count so much. Every fifth one tells the loss since
+        the line before."""
         number = self.batches
         self.batches += 1
-        self.total += loss
-        self.recent += 1
-        self.recent_total += loss
+        self.points += points
+        self.total += total
+        self.recent += points
+        self.recent_total += total
         if number % EVERY:
             return []
         recent = self.recent_total / self.recent
-        log.info("Epoch[%d] Batch[%d] avg_epoch_loss=%f", self.epoch, number, self.total / self.batches)
+        log.info("Epoch[%d] Batch[%d] avg_epoch_loss=%f", self.epoch, number, self.total / self.points)
         now = time.monotonic()
         if number:  # from the first line on, as AWS's image measures
             speed = self.windows / max(now - self._began, 1e-9)
             log.info(
                 "Epoch[%d] Batch [%d]\tSpeed: %.2f samples/sec\tloss=%f", self.epoch, number, speed, recent
             )
-            self.recent, self.recent_total = 0, 0.0
+            self.recent = self.recent_total = 0.0
         self.windows, self._began = 0, now
         return [Metric("train:loss:batch", recent, batch=number)]
 
     def end_epoch(self, patience: int | None) -> Metric:
         """Compare the epoch's loss with the best. A job of some patience says what came of it, and halves the
         learning rate by every quarter of it that is used up: else it would stop at a rate that never fell."""
-        self.loss = self.total / self.batches
+        self.loss = self.total / self.points
         improved = self.loss < self.best
         self.stale = 0 if improved else self.stale + 1
         if patience:
@@ -69,8 +72,8 @@ class Progress:
         self.best = self.loss if improved else self.best
         metric = Metric("train:loss", self.loss, epoch=self.epoch)
         self.epoch += 1
-        self.batches = self.recent = 0
-        self.total = self.recent_total = 0.0
+        self.batches = 0
+        self.points = self.total = self.recent = self.recent_total = 0.0
         return metric
 
     def array(self) -> np.ndarray:

@@ -50,6 +50,14 @@ class Series:
         return observed
 
     @cached_property
+    def scales(self) -> np.ndarray:
+        """(n,) float64: the mean absolute value of each series, 0 where nothing is observed."""
+        owner = np.repeat(np.arange(len(self)), np.diff(self.bounds))[self.observed]
+        absolute = np.bincount(owner, np.abs(self.target[self.observed]), len(self))
+        scales: np.ndarray = absolute / np.maximum(np.bincount(owner, minlength=len(self)), 1)
+        return scales
+
+    @cached_property
     def filled(self) -> np.ndarray:
         """`target`, where a missing value is the last one before it of the same series, or 0."""
         places = np.arange(len(self.target))

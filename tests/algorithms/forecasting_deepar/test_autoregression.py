@@ -56,6 +56,14 @@ def test_lags_that_mostly_lie_before_the_beginning_are_left_out() -> None:
     assert found.weights[lags < 74].all()
 
 
+def test_lags_that_training_hardly_has_are_no_inputs() -> None:
+    found = fitted(weekly(length=340))
+    assert found is not None
+    lags = parameters().frequency.lags
+    assert not found.whitening[lags >= 335].any()
+    assert found.whitening[lags < 170].any(axis=1).all()
+
+
 @pytest.mark.parametrize("value", [0.0, 5.0])
 def test_constant_series_are_fitted(value: float) -> None:
     found = fitted([{"start": START, "target": [value] * 400}])

@@ -75,6 +75,20 @@ def test_features_agree_with_the_calendar(moment: datetime.datetime) -> None:
         np.testing.assert_allclose(values, [expected[name] - 0.5 for name in frequency.names], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("text", "cycles"),
+    [
+        ("H", [24, 168, 744, 8784]),
+        ("15min", [4, 96, 672, 2976, 35136]),
+        ("D", [7, 31, 366]),
+        ("W", [31 / 7, 53]),
+        ("3M", [4]),
+    ],
+)
+def test_cycles_of_features_in_points(text: str, cycles: list[float]) -> None:
+    assert Frequency.parse(text).cycles.tolist() == cycles
+
+
 def test_a_start_is_rounded_down_to_the_unit() -> None:
     hourly = Frequency.parse("H")
     assert hourly.moment("1970-01-01 01:17:00") == (60, True)

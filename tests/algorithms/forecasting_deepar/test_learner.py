@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_lines_of_batches_are_the_running_means_of_awss_log(caplog: pytest.LogCa
         learner, metrics = train(waves(), epochs=0)
         losses = [float(number) for number in range(12)]
         for loss in losses:
-            metrics += learner.progress.batch(loss)
+            metrics += learner.progress.batch(loss, 1)
     assert [(metric.batch, metric.value) for metric in metrics] == [(0, 0.0), (5, 2.5), (10, 8.0)]
     averages = [line for line in caplog.messages if "avg_epoch_loss" in line]
     assert averages == [
@@ -86,6 +87,35 @@ def test_lines_of_batches_are_the_running_means_of_awss_log(caplog: pytest.LogCa
     assert speeds == [["Epoch[0] Batch [5]", "loss=2.500000"], ["Epoch[0] Batch [10]", "loss=8.000000"]]
     (epoch,) = learner.end_round()
     assert (epoch.name, epoch.epoch, epoch.value) == ("train:loss", 0, 5.5)
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "student-T"])
+def test_the_loss_does_not_tell_which_levels_were_drawn(likelihood: str) -> None:
+    """A density holds the logarithm of the scale: else the best epoch is the one that drew small series."""
+    (record,) = waves(1, 400)
+    larger = {"start": START, "target": (1000 * np.array(record["target"])).tolist()}
+    made = setting(likelihood=likelihood)
+    losses = []
+    for which in (0, 1):
+        source = data(channel(record, larger), made)
+        draw = next(source.epoch(0))
+        chosen = np.full(len(draw), which)
+        (metric,) = Learner(made).update(replace(draw, which=chosen, level=source._level[chosen]))
+        losses.append(metric.value)
+    assert losses[0] == pytest.approx(losses[1], abs=0.2)
+    assert source._level @ [1, 1] == pytest.approx(0, abs=1e-9)
+
+
+def test_inputs_that_a_forecast_takes_beyond_the_past_are_small() -> None:
+    def factors(length: int) -> list[float]:
+        learner, _ = train(waves(4, length), epochs=1)
+        found: list[float] = learner._module().get_buffer("mix").diagonal()[:5].tolist()
+        return found
+
+    slow = pytest.approx(0.05)
+    assert factors(200) == [1, slow, slow, slow, slow]  # hour; day of week, of month, of year; age
+    assert factors(340) == [1, 1, slow, slow, slow]
+    assert factors(1500) == [1, 1, 1, slow, slow]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +216,7 @@ def test_the_learning_rate_is_halved_by_every_quarter_of_the_patience(
     found = []
     for number in range(50):
         before = progress.halvings
-        list(progress.batch(-1.0 if number == 22 else 1.0))
+        list(progress.batch(-1.0 if number == 22 else 1.0, 1))
         list(learner.end_round())
         found += [number] * (progress.halvings - before)
     assert found == halved
@@ -199,7 +229,7 @@ def test_the_best_epoch_comes_back_with_its_loss(caplog: pytest.LogCaptureFixtur
     assert rule is not None
     assert (rule[0].patience, rule[1]) == (2, "train:loss")
     with caplog.at_level(logging.INFO, "optml"):
-        list(learner.progress.batch(1e6))
+        list(learner.progress.batch(1e6, 1))
         list(learner.end_round())
         learner.load_state_dict(best)
         _, metrics = learner.finish()
