@@ -71,6 +71,7 @@ class Learner:
             counted = self._counted(windows, batch.at)
             loss = torch.where(self._tensor(windows.observed), losses * self._tensor(counted), 0).sum()
             told = loss.item()
+            # Its mean stays, and noise goes: which series were drawn weighs ten times what an epoch gains.
             if likelihoods.scaled(self.parameters.likelihood):
                 told -= float(counted.sum(axis=0) @ batch.level)
             total, points = self.network.gradient(loss, told, float(counted.sum()))
