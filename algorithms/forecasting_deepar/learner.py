@@ -72,7 +72,7 @@ class Learner:
             loss = torch.where(self._tensor(windows.observed), losses * self._tensor(counted), 0).sum()
             told = loss.item()
             # Its mean stays, and noise goes: which series were drawn weighs ten times what an epoch gains.
-            if likelihoods.scaled(self.parameters.likelihood):
+            if likelihoods.holds_log_scale(self.parameters.likelihood):
                 told -= float(counted.sum(axis=0) @ batch.level)
             total, points = self.network.gradient(loss, told, float(counted.sum()))
             self.progress.windows += len(windows)
@@ -203,7 +203,7 @@ class Learner:
             found = autoregression.fit(series, self.shape, facts.scale, self.setting.cluster)
             if found is not None:
                 self._module().carry(found)
-        self._reach = self._longest()
+        self._reach = self._longest_carried()
         self._mean = self._copies()
 
     def _dampen(self, longest: int) -> None:
@@ -241,7 +241,7 @@ class Learner:
         self.facts = facts
         self.network = Network(module, optimizer, self.setting)
 
-    def _longest(self) -> int:
+    def _longest_carried(self) -> int:
         return int(self.shape.frequency.lags[self._module().carried()].max(initial=0))
 
     def _copies(self) -> dict[str, Tensor]:
@@ -325,7 +325,7 @@ class Learner:
         self._make(Facts(tuple(state["cardinality"].tolist()), int(dynamics), scale), {})
         assert self.network is not None
         self.network.load_state_dict(state)
-        self._reach = self._longest()
+        self._reach = self._longest_carried()
         self._mean = self._copies()
         for name, mean in self._mean.items():
             mean.copy_(torch.from_numpy(state[f"mean.{name}"]))

@@ -54,7 +54,7 @@ def linear(likelihood: str) -> bool:
     return likelihood in ("gaussian", "student-T", "deterministic-L1")
 
 
-def scaled(likelihood: str) -> bool:
+def holds_log_scale(likelihood: str) -> bool:
     """Is it a density over the scale: does its loss hold the logarithm of that?"""
     return likelihood in ("gaussian", "student-T")
 
