@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -32,11 +33,61 @@ MODULES: dict[str, str | None] = {
     "ipinsights": "algorithms.ip_insights",
 }
 
+# What else people call them, in lower case, without what parts words: `word-2-vec` is `word2vec`. Not here:
+# the slugs themselves, and the SDK's classes (KMeans, RandomCutForest, ...), which so become slugs.
+ALIASES: dict[str, str] = {
+    "linear": "linear-learner",
+    "xgb": "xgboost",
+    "sagemakerxgboost": "xgboost",  # the repository
+    "extremegradientboosting": "xgboost",
+    "s2s": "seq2seq",
+    "sequencetosequence": "seq2seq",
+    "deepar": "forecasting-deepar",
+    "deeparforecasting": "forecasting-deepar",
+    "word2vec": "blazingtext",
+    "fasttext": "blazingtext",
+    "obj2vec": "object2vec",
+    "objecttovec": "object2vec",
+    "ssd": "object-detection",
+    "objectdetector": "object-detection",
+    "imageclassifier": "image-classification",
+    "segmentation": "semantic-segmentation",
+    "rcf": "randomcutforest",
+    "neuraltopicmodel": "ntm",
+    "neuraltopicmodeling": "ntm",
+    "latentdirichletallocation": "lda",
+    "kneighbors": "knn",
+    "knearestneighbor": "knn",
+    "knearestneighbors": "knn",
+    "principalcomponentanalysis": "pca",
+    "principalcomponentsanalysis": "pca",
+    "fm": "factorization-machines",
+    "factorizationmachine": "factorization-machines",
+    "factorisationmachines": "factorization-machines",
+    "ipinsight": "ipinsights",
+}
+
+_PARTS = re.compile(r"[-_. ]+")
+
+
+def canonical(name: str) -> str | None:
+    """The slug of an algorithm by any of its names: `Random_Cut_Forest` and `rcf` are `randomcutforest`; None
+    for a name of none."""
+    joined = _joined(name)
+    return ALIASES.get(joined) or next((slug for slug in MODULES if _joined(slug) == joined), None)
+
+
+def _joined(name: str) -> str:
+    return _PARTS.sub("", name.strip().lower())
+
 
 def chosen(environment: Mapping[str, str]) -> str | None:
-    """The slug in OPTML_ALGORITHM; None where it is empty or `all`, as in images of every algorithm."""
-    slug = environment.get("OPTML_ALGORITHM", "").strip()
-    return slug if slug not in ("", "all") else None
+    """The slug in OPTML_ALGORITHM, by any name of it; None where it is empty or `all`, as in images of every
+    algorithm."""
+    name = environment.get("OPTML_ALGORITHM", "").strip()
+    if name.lower() in ("", "all"):
+        return None
+    return canonical(name) or name
 
 
 def available() -> list[str]:
@@ -44,17 +95,24 @@ def available() -> list[str]:
     return sorted(slug for slug, module in MODULES.items() if module)
 
 
-def get(slug: str) -> Algorithm:
-    """The algorithm of that slug. Raises UserError naming the nearest slug."""
-    module = MODULES.get(slug)
-    if module:
-        algorithm: Algorithm = import_module(module).ALGORITHM
-        return algorithm
-    if slug in MODULES:
+def get(name: str) -> Algorithm:
+    """The algorithm of that slug, or of another name of it. Raises UserError naming the nearest slug."""
+    slug = canonical(name)
+    if slug is None:
+        raise unknown(name, available())
+    module = MODULES[slug]
+    if module is None:
         raise UserError(f"algorithm '{slug}' is not built yet; available: {', '.join(available())}")
-    near = difflib.get_close_matches(slug, MODULES, n=1)
-    hint = f"did you mean '{near[0]}'? " if near else ""
-    raise UserError(f"there is no algorithm '{slug}'; {hint}available: {', '.join(available())}")
+    algorithm: Algorithm = import_module(module).ALGORITHM
+    return algorithm
+
+
+def unknown(name: str, slugs: Sequence[str]) -> UserError:
+    """The error for a name of no algorithm: the one perhaps meant, and the slugs that there are."""
+    names = {_joined(slug): slug for slug in MODULES} | ALIASES
+    near = difflib.get_close_matches(_joined(name), names, n=1)
+    hint = f"did you mean '{names[near[0]]}'? " if near else ""
+    return UserError(f"there is no algorithm '{name}'; {hint}available: {', '.join(slugs)}")
 
 
 def recognise(folder: Path) -> str | None:

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Sequence
 
 from algorithms.errors import PlatformError, UserError
-from algorithms.registry import MODULES, available
+from algorithms.registry import MODULES, available, canonical, unknown
 from container.commands.registries import REGIONS, uris
 
 
@@ -27,10 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 
 def run(args: argparse.Namespace) -> int:
-    slugs = [args.algorithm] if args.algorithm else _named(args.image)
-    for slug in slugs:
-        if slug not in MODULES:
-            raise UserError(f"there is no algorithm '{slug}'; they are: {', '.join(sorted(MODULES))}")
+    slugs = [_slug(args.algorithm)] if args.algorithm else _named(args.image)
     regions = REGIONS if args.region == "all" else (args.region,)
     for uri in [uri for slug in slugs for region in regions for uri in uris(slug, region)]:
         command = ["docker", "tag", args.image, uri]
@@ -38,6 +35,13 @@ def run(args: argparse.Namespace) -> int:
         if not args.dry_run:
             _docker(command)
     return 0
+
+
+def _slug(name: str) -> str:
+    slug = canonical(name)
+    if slug is None:
+        raise unknown(name, sorted(MODULES))
+    return slug
 
 
 def _named(image: str) -> list[str]:

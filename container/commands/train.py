@@ -76,12 +76,13 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 def _channels(words: Sequence[str]) -> dict[str, str]:
     """The channels of the algorithm that the command line names; of any, where it names none yet."""
-    from algorithms.registry import MODULES, get
+    from algorithms.registry import canonical, get
 
-    slug = next((word for word in words if word in MODULES), None)
-    if slug is None:
+    # The slug comes first, but for options before it, whose values may be called like an algorithm.
+    slug = next((slug for word in words if (slug := canonical(word))), None)
+    if slug is None and not (words and not words[0].startswith("-")):
         return {"train": "the training data"}
-    algorithm = get(slug)
+    algorithm = get(slug or words[0])  # which says what that is not
     found = {spec.name: spec.meaning for spec in algorithm.channels}
     if algorithm.compute.incremental:
         found["model"] = "an earlier model (folder or model.tar.gz) to go on from"

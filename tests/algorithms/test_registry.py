@@ -13,6 +13,56 @@ def test_an_unknown_slug_gets_the_nearest_one() -> None:
         registry.get("kmean")
 
 
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("deepar", "forecasting-deepar"),
+        ("DeepAR", "forecasting-deepar"),
+        ("forecasting_deepar", "forecasting-deepar"),
+        ("rcf", "randomcutforest"),
+        ("random-cut-forest", "randomcutforest"),
+        ("RandomCutForest", "randomcutforest"),
+        ("fm", "factorization-machines"),
+        ("FactorizationMachines", "factorization-machines"),
+        ("k-means", "kmeans"),
+        ("KMeans", "kmeans"),
+        ("xgb", "xgboost"),
+        ("sagemaker-xgboost", "xgboost"),
+        ("word2vec", "blazingtext"),
+        ("fastText", "blazingtext"),
+        ("linear_learner", "linear-learner"),
+        ("LinearLearner", "linear-learner"),
+        ("k-NN", "knn"),
+        ("IPInsights", "ipinsights"),
+        ("neural topic model", "ntm"),
+    ],
+)
+def test_an_algorithm_answers_to_the_names_that_people_say(name: str, slug: str) -> None:
+    assert registry.get(name).slug == slug
+    assert registry.chosen({"OPTML_ALGORITHM": name}) == slug
+
+
+def test_no_alias_hides_a_slug_or_needs_spelling_of_its_own() -> None:
+    for alias, slug in registry.ALIASES.items():
+        assert slug in registry.MODULES
+        assert registry.canonical(alias.upper()) == slug
+    for slug in registry.MODULES:
+        assert registry.canonical(slug) == slug
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("deeparr", "forecasting-deepar"),
+        ("word2vek", "blazingtext"),
+        ("k_meens", "kmeans"),
+    ],
+)
+def test_a_misspelt_alias_is_told_the_slug(name: str, slug: str) -> None:
+    with pytest.raises(UserError, match=f"there is no algorithm '{name}'; did you mean '{slug}'"):
+        registry.get(name)
+
+
 def test_an_algorithm_of_the_family_that_is_not_built_says_so() -> None:
     missing = next(slug for slug, module in registry.MODULES.items() if module is None)
     with pytest.raises(UserError, match="not built yet"):

@@ -92,6 +92,14 @@ def test_missing_data_and_unknown_algorithms_are_named(optml, tmp_path):
     assert "did you mean 'kmeans'?" in err
 
 
+def test_an_algorithm_goes_by_other_names_and_a_misspelt_one_is_told_before_its_channels(optml, tmp_path):
+    code, _, err = optml("train", "k_means", "--test", "x.csv", "--model-dir", tmp_path / "out")
+    assert (code, err) == (2, "optml: channel 'test': there is no file or folder 'x.csv'\n")
+    code, _, err = optml("train", "deeparr", "--test", "x.json", "--model-dir", tmp_path / "out")
+    assert code == 2
+    assert "there is no algorithm 'deeparr'; did you mean 'forecasting-deepar'?" in err
+
+
 def test_header_in_the_data_is_explained(optml, tmp_path):
     (tmp_path / "a.csv").write_text("age,height\n1,2\n3,4\n")
     code, _, err = train(optml, tmp_path / "a.csv", tmp_path / "out")
