@@ -332,7 +332,7 @@ class Algorithm:
     task: str
     hyperparameters: type[Hyperparameters]
     channels: tuple[ChannelSpec, ...]
-    metrics: tuple[MetricSpec, ...]
+    metrics: tuple[MetricSpec, ...]  # that tuning jobs and charts know
     content_types: tuple[str, ...]
     accepts: tuple[str, ...]  # the first is the answer to */* and to no Accept
     response: Response
@@ -344,7 +344,7 @@ class Algorithm:
     data: Callable[[Source, Setting], Data] | None = None  # of a channel; None: rows of a table
     batch_rows: Callable[[Any], int] | None = None  # of a batch, by hyperparameters; None: mini_batch_size
     sparse: bool = False  # True: the learner and the model take csr_array; False: they are handed dense rows
-    label_size: int = 0  # label columns that a CSV request has where it names none
+    label_size: int | None = 0  # label columns that a CSV request has where it names none; None: never any
     default_request: str = "text/csv"
     scored_on_validation: bool = False  # the final model is scored on the validation channels once more
     missing: bool = False  # NaN among the features is a missing value; False: a mistake
@@ -353,6 +353,8 @@ class Algorithm:
     decode: Callable[[bytes, str, Any], Any] | None = None  # (body, media, model) -> batch; None: of a table
     follows_request: bool = False  # answers come in the request's content type, whatever Accept says
     encode: Callable[[Columns, str, Answer], bytes | None] | None = None  # (.., media, ..) None: as others do
+    answer_of_many: str | None = None  # what a server of many models answers to no Accept; None: as of one
+    printed: tuple[MetricSpec, ...] = ()  # further metrics in the log's lines, for people
     logged_as: str = ""  # the name of AWS's implementation in `#metrics` lines; "": the title
     # Draws a batch (of a table: its dense rows) as a model sees it, as a PNG; returns what to say of it.
     picture: Callable[[Any, Any, Path], str] | None = None

@@ -26,6 +26,8 @@ def of_request(header: str, body: bytes, algorithm: Algorithm) -> ContentType:
     content_type = _parsed(header)
     if content_type.media in _UNTOLD:
         content_type = sniff(body[:_SNIFFED])
+    if algorithm.label_size is None:
+        content_type = content_type.without("label_size")
     supported = readable(algorithm)
     if content_type.media not in supported:
         raise unsupported_content_type(header or "''", supported)
@@ -37,9 +39,14 @@ def readable(algorithm: Algorithm) -> tuple[str, ...]:
     return _with_json_lines(algorithm.content_types)
 
 
-def writable(algorithm: Algorithm) -> tuple[str, ...]:
-    """The content types of answers; the first is the answer to */* and to no Accept."""
-    return _with_json_lines(algorithm.accepts)
+def writable(algorithm: Algorithm, many: bool = False) -> tuple[str, ...]:
+    """The content types of answers; the first is the answer to */* and to no Accept.
+
+    many: of a server of many models.
+    """
+    accepts = _with_json_lines(algorithm.accepts)
+    first = algorithm.answer_of_many if many else None
+    return accepts if first is None else (first, *(media for media in accepts if media != first))
 
 
 @lru_cache(maxsize=64)

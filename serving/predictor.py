@@ -31,8 +31,8 @@ class Predictor:
         self._queue = queue
         self._settings = settings
         width = None if served.algorithm.judges_width else served.model.width
-        self._layout = Layout(width, served.algorithm.label_size, trained=True)
-        self._accepts = negotiation.writable(served.algorithm)
+        self._layout = Layout(width, served.algorithm.label_size or 0, trained=True)
+        self._accepts = negotiation.writable(served.algorithm, settings.multi_model)
         self._part = Answer(settings.batch, settings.multi_model)
 
     def answer(self, body: bytes, content_type: str, accept: str, deadline: float) -> tuple[bytes, str]:

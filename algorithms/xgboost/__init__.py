@@ -29,6 +29,9 @@ CONTENT_TYPES = (
 )
 
 
+_METRICS = (*sorted(MAXIMIZED), *MINIMIZED)
+
+
 def _metric(name: str) -> MetricSpec:
     return MetricSpec(
         f"validation:{name}",
@@ -37,6 +40,15 @@ def _metric(name: str) -> MetricSpec:
         "validation channel given, and the metric in eval_metric, tuned for, or the objective's own",
         # CloudWatch shows a tab as #011; the library adds what a metric is cut at: ndcg@32
         regex=rf".*\[[0-9]+\].*(?:#011|\t)validation-{name}(?:@[^:\s]+)?:([^\s#]+)",
+    )
+
+
+def _of_train(name: str) -> MetricSpec:
+    """What the same line says of the training rows; AWS does not publish it."""
+    return MetricSpec(
+        f"train:{name}",
+        f"[{{epoch}}]\ttrain-{name}:{{value}}",
+        regex=rf"\[[0-9]+\]\t(?:\S+\t)*train-{name}(?:@[^:\s]+)?:(\S+)",
     )
 
 
@@ -109,7 +121,8 @@ ALGORITHM = Algorithm(
             meaning="The SDK's script mode: not read here.",
         ),
     ),
-    metrics=tuple(_metric(name) for name in (*sorted(MAXIMIZED), *MINIMIZED)),
+    metrics=tuple(_metric(name) for name in _METRICS),
+    printed=tuple(_of_train(name) for name in _METRICS),
     content_types=(*CONTENT_TYPES, "application/json", "application/jsonlines"),
     accepts=("text/csv", "application/json", "application/jsonlines", "application/x-recordio-protobuf"),
     response=Response("predictions", ("score",)),
@@ -124,4 +137,6 @@ ALGORITHM = Algorithm(
     judges_width=True,
     refusals=(415, 204),
     encode=_encode,
+    label_size=None,
+    answer_of_many="application/json",
 )

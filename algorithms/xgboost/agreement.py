@@ -53,18 +53,32 @@ def width(run: Run, channels: dict[str, Channel]) -> int | None:
     _require_rows(dict(zip(channels, facts[:, :, 1].T, strict=True)), run.setting.hyperparameters)
     widths = facts[:, :, 0].max(axis=0)
     ragged = run.data["train"].media == LIBSVM
-    for name, host_widths in zip(channels, facts[:, :, 0].T, strict=True):
-        different = {int(width) for width in host_widths if width} | {int(widths[0])}
-        if len(different) > 1 and not ragged:
-            raise UserError(
-                f"channel '{name}' has {min(different)} features, but {max(different)} were found elsewhere: "
-                "every row of train and validation must have as many"
-            )
+    if not ragged:
+        _require_one_width(dict(zip(channels, facts[:, :, 0].T, strict=True)))
     if not channels["train"].rows:
         log.warning("This host received no training data; it takes part without")
     most = int(widths.max())
     _check_width(run.setting.hyperparameters, most)
     return most
+
+
+def _require_one_width(widths: dict[str, np.ndarray]) -> None:
+    """widths: for each channel, the features of each host's rows (hosts,), 0 where it has none."""
+    first: tuple[int, str] | None = None
+    for name, hosts in widths.items():
+        for host, width in enumerate(hosts.tolist()):
+            where = f"channel '{name}'" + (f" on host {host + 1} of {len(hosts)}" if len(hosts) > 1 else "")
+            if width and first is None:
+                first = width, where
+            elif width and first is not None and width != first[0]:
+                raise UserError(
+                    f"{where} has rows of {_features(width)}, but {first[1]} of {first[0]}: every row of "
+                    "train and validation must have as many, the label not counted"
+                )
+
+
+def _features(count: int) -> str:
+    return f"{count} feature" if count == 1 else f"{count} features"
 
 
 def _check_width(h: Hyperparameters, width: int) -> None:

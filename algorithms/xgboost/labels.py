@@ -29,6 +29,19 @@ def check(records: Records, labels: np.ndarray, h: Hyperparameters, channel: str
         )
 
 
+def _classes(labels: np.ndarray) -> str:
+    """What to do about classes that are numbered wrongly, by those (n,) that a block holds."""
+    least, most = labels.min(), labels.max()
+    if (labels != np.floor(labels)).any() or least < 0:
+        return "number the classes 0, 1, 2 and so on, and set num_class to how many there are"
+    if least > 0:
+        return (
+            f"the classes seem to be numbered from {least:g} to {most:g}: subtract {least:g} from every "
+            f"label and set num_class to {most - least + 1:g}, or leave them and set it to {most + 1:g}"
+        )
+    return f"set num_class to {most + 1:g} or more, as many as there are classes, of which 0 is one"
+
+
 def _judge(labels: np.ndarray, h: Hyperparameters) -> tuple[np.ndarray, str, str]:
     """Which labels are wrong, what was expected (in the library's words), and what to do."""
     objective = h.objective
@@ -41,11 +54,7 @@ def _judge(labels: np.ndarray, h: Hyperparameters) -> tuple[np.ndarray, str, str
     if objective.startswith("multi:"):
         count = h.num_class or 0
         wrong = (labels < 0) | (labels >= count) | (labels != np.floor(labels))
-        return (
-            wrong,
-            f"label must be in [0, num_class) and whole, num_class being {count},",
-            "number the classes from 0, and set num_class to how many there are",
-        )
+        return wrong, f"label must be in [0, num_class) and whole, num_class being {count},", _classes(labels)
     if objective in ("count:poisson", "reg:tweedie"):
         name = "PoissonRegression" if objective == "count:poisson" else "TweedieRegression"
         return labels < 0, f"{name}: label must be nonnegative", "use another objective"

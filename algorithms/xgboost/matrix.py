@@ -68,12 +68,15 @@ class Channel:
         self.name = name
         self.rows = 0
         self.width = 0
+        self.entries: int | None = None  # values that sparse rows hold; None: the rows are dense
         self._table = table
         self._h = h
         self._passes = 0
         for records, block in self._pass(checked=True):
             self.rows += len(block)
             self.width = max(self.width, block.features.shape[1])
+            if isinstance(block.features, csr_array):
+                self.entries = (self.entries or 0) + block.features.nnz
             if h.objective.startswith("rank:") and block.groups is None and block.weights is not None:
                 raise UserError(
                     f"{records.where(0)}: weights of a ranking are those of queries, not of rows; "

@@ -22,6 +22,10 @@ log = logging.getLogger(__name__)
 
 _HINT = "send the features alone, in the order of training"
 _HINTS = {1: "leave the label out", -1: "a feature lacks; what is missing is an empty cell"}
+_INDICES = (
+    "indices count from 0, and one is beyond those of training; if they count from 1 here and from 0 there, "
+    "use text/libsvm;index_base=1"
+)
 VOTING = ("multi:softmax", "binary:hinge")  # answer with a class: the one that most boosters say
 
 
@@ -37,10 +41,12 @@ class Model:
     def predict(self, batch: Records, options: Mapping[str, str]) -> Columns:
         """`score`: (n,) float32, or (n, k) of objectives with k numbers a row; or the selected keys."""
         more = batch.width - self.width
-        if more > 0 or (more < 0 and not isinstance(batch.features, csr_array)):
+        sparse = isinstance(batch.features, csr_array)
+        if more > 0 or (more < 0 and not sparse):
+            hint = _INDICES if sparse else _HINTS.get(more, _HINT)
             raise UserError(
                 f"Feature size of inference data {batch.width} is not consistent with feature size of "
-                f"trained model {self.width} ({batch.where(0)}): {_HINTS.get(more, _HINT)}"
+                f"trained model {self.width} ({batch.where(0)}): {hint}"
             )
         features = widened(batch.features, self.width)
         first = self.members[0]

@@ -102,6 +102,12 @@ def fit(run: Run) -> Model | None:
     else:
         log.info("Distributed node training with %d processes", cluster.size)
     log.info("Train matrix has %d rows and %d columns", channels["train"].rows, width)
+    entries = channels["train"].entries
+    if entries is not None and entries < channels["train"].rows * width:
+        log.info(
+            "What a row of the channel 'train' leaves out is a missing value, not 0: leave it out of "
+            "requests too, in CSV by an empty cell (1,,3); a 0 there may get another answer"
+        )
     if "validation" in channels:
         log.info("Validation matrix has %d rows", channels["validation"].rows)
     try:

@@ -137,7 +137,7 @@ def _by_block(
 
     found: list[Columns] = []
     shown: list[np.ndarray] = []
-    layout = Layout(served.model.width, served.algorithm.label_size)
+    layout = Layout(served.model.width, served.algorithm.label_size or 0)
     for records in _records(path, content_type, layout):
         check_finite(records)
         found.append(served.model.predict(records, options))

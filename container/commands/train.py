@@ -128,7 +128,7 @@ def run(args: argparse.Namespace) -> int:
         if args.checkpoint_dir:
             _make(args.checkpoint_dir, "--checkpoint-dir")
         paths = Paths(root / "ml")
-        log = JobLog(algorithm.metrics)
+        log = JobLog((*algorithm.printed, *algorithm.metrics))
         code = _train(args, algorithm, paths, hyperparameters, sources, content_types, log)
         code = _report(args, paths, log, code, new)
         if args.picture and code == 0:

@@ -68,6 +68,12 @@ class ContentType:
         given = (f"{name}={value}" if value else name for name, value in self.parameters.items())
         return ";".join([self.media, *given])
 
+    def without(self, name: str) -> ContentType:
+        """The same without a parameter."""
+        if name not in self.parameters:
+            return self
+        return ContentType(self.media, {key: text for key, text in self.parameters.items() if key != name})
+
     def number(self, name: str, default: int | None) -> int | None:
         """A parameter that is a whole number from 0 on. Raises UserError for any other value."""
         text = self.parameters.get(name)

@@ -241,7 +241,8 @@ def test_a_mistake_on_one_host_is_told_by_both(tmp_path: Path) -> None:
     for host, tree in zip(ended, trees, strict=True):
         assert host.code == 2, host.log
         assert "Traceback" not in host.log
-        assert "channel 'train' has 3 features, but 4 were found elsewhere" in tree.failure
+        said = "'train' on host 2 of 2 has rows of 3 features, but channel 'train' on host 1 of 2 of 4"
+        assert said in tree.failure
 
 
 def test_mistakes_are_the_users_to_mend(tmp_path: Path) -> None:
@@ -295,6 +296,9 @@ def test_a_server_answers_in_every_format(tmp_path: Path) -> None:
             assert answer.status_code == 400
             assert "is not consistent with feature size of trained model 4" in answer.text
             assert said in answer.text
+            answer = ask("text/csv", body, "text/csv;label_size=1")  # at inference nothing is cut off
+            assert answer.status_code == 400
+        assert ask("text/csv", bodies["text/csv"], "text/csv;label_size=1").text == ask("text/csv").text
         assert ask("text/csv", "0:1 9:1", "text/libsvm").status_code == 400
         narrow = ask("text/csv", "0:1", "text/libsvm")
         assert narrow.text == ask("text/csv", "1,,,\n").text

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -53,3 +55,17 @@ def test_three_rows_are_named_and_the_others_counted() -> None:
 
 def test_survival_times_may_be_negative() -> None:
     judge([-3, 4], objective="survival:cox")
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (range(1, 8), "numbered from 1 to 7: subtract 1 from every label and set num_class to 7, or .* to 8"),
+        (range(7), "set num_class to 7 or more"),
+        ([-1, 1], "number the classes 0, 1, 2 and so on"),
+        ([0, 0.5], "number the classes 0, 1, 2 and so on"),
+    ],
+)
+def test_classes_that_do_not_fit_num_class_are_told_the_cure(labels: Sequence[float], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        judge(list(labels), objective="multi:softmax", num_class=6)

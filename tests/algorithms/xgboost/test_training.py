@@ -215,7 +215,7 @@ def test_data_that_cannot_be_trained_on_are_named(
 
 def test_channels_must_agree(tmp_path: Path) -> None:
     narrow = {"train": table(FEATURES, NUMBERS), "validation": table(FEATURES[:, :4], NUMBERS)}
-    with pytest.raises(UserError, match="'validation' has 4 features, but 5"):
+    with pytest.raises(UserError, match="'validation' has rows of 4 features"):
         train(narrow, tmp_path)
     mixed = both()
     mixed["validation"].media = "application/x-parquet"
@@ -310,9 +310,35 @@ def test_training_goes_on_from_an_earlier_model(tmp_path: Path) -> None:
     assert rounds(revised.model) == 5
 
 
+@pytest.mark.parametrize(("narrow", "wide"), [("train", "validation"), ("validation", "train")])
+def test_channels_of_other_widths_are_told_which_has_how_many(tmp_path: Path, narrow: str, wide: str) -> None:
+    data = both()
+    data[narrow] = table(FEATURES[:50, :4], NUMBERS[:50])
+    count = {narrow: "4", wide: "5"}
+    said = f"'validation' has rows of {count['validation']} features, but channel 'train' of {count['train']}"
+    with pytest.raises(UserError, match=said):
+        train(data, tmp_path)
+
+
+def test_the_log_says_once_that_what_sparse_rows_leave_out_is_missing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "algorithms")
+    data = both()
+    train(data, tmp_path)
+    assert "is a missing value, not 0" not in caplog.text
+    holes = np.where(FEATURES > 0, FEATURES, 0)
+    data = {"train": table(csr_array(holes[:300]), NUMBERS[:300])}
+    train(data, tmp_path)
+    assert caplog.text.count("leaves out is a missing value, not 0") == 1
+
+
 def test_a_request_wider_than_the_model_is_refused(tmp_path: Path) -> None:
     kept = train(both(), tmp_path)
     with pytest.raises(UserError, match=r"data 6 is not consistent .* model 5 .*leave the label out"):
         kept.model.predict(Records(np.zeros((1, 6), np.float32)), {})
+    sparse = Records(csr_array(np.eye(6, dtype=np.float32)))
+    with pytest.raises(UserError, match=r"data 6 is not consistent .* count from 1 here and from 0 there"):
+        kept.model.predict(sparse, {})
     with pytest.raises(UserError, match=r"data 4 is not consistent .* model 5 .*a feature lacks"):
         kept.model.predict(Records(np.zeros((1, 4), np.float32)), {})

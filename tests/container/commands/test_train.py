@@ -171,6 +171,17 @@ def test_log_yields_progress_warnings_and_the_last_value_of_each_metric():
     assert log.final() == {"test:msd": 1.5}
 
 
+def test_metrics_of_xgboost_are_shown_with_and_without_a_validation_channel(optml, blobs, tmp_path):
+    np.savetxt(tmp_path / "a.csv", blobs, delimiter=",")
+    words = ["train", "xgb", "--train", tmp_path / "a.csv", "--content-type", "text/csv", "-p", "num_round=2"]
+    shown = []
+    for more in ([], ["--validation", tmp_path / "a.csv"]):
+        code, out, err = optml(*words, *more, "--model-dir", tmp_path / f"out{len(shown)}")
+        assert code == 0, err
+        shown.append({line.split()[1] for line in out.splitlines() if "│" in line})
+    assert shown == [{"train:rmse"}, {"train:rmse", "validation:rmse"}]
+
+
 def test_job_that_dies_without_a_word_shows_its_last_lines(optml, table, tmp_path, monkeypatch):
     program = tmp_path / "bin" / "docker"
     program.parent.mkdir()
