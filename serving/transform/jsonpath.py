@@ -7,7 +7,8 @@
 
 At most 63 characters. The end of a slice is excluded for JSON arrays, as in the JsonPath library that the
 developer guide points to, and included for the columns of a CSV row, as the guide's own examples have it
-("$[1:4]" is explained there as columns two to five).
+("$[1:4]" is explained there as columns two to five). What is named must be there, as the API's reference has
+it of OutputFilter: an index or the bound of a slice beyond the row, and a key that is absent, are errors.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class _Indexes:
             raise UserError(f"it has no elements: it is {_kind(value)}, not an array")
         for item in self.items:
             if isinstance(item, slice):
+                _check_bounds(item, len(value), "elements", last=len(value))
                 yield from value[item]
             else:
                 yield value[_position(item, len(value), "elements")]
@@ -121,16 +123,16 @@ class JSONPath:
             )
         chosen: list[int] = []
         for item in step.items:
-            if isinstance(item, slice):
-                start = 0 if item.start is None else item.start
-                stop = count - 1 if item.stop is None else item.stop
-                start, stop = (at + count if at < 0 else at for at in (start, stop))
-                chosen += range(max(start, 0), min(stop + 1, count))
-            else:
-                try:
+            try:
+                if isinstance(item, slice):
+                    _check_bounds(item, count, "columns", last=count - 1)
+                    start = 0 if item.start is None else item.start % count
+                    stop = count - 1 if item.stop is None else item.stop % count
+                    chosen += range(start, stop + 1)
+                else:
                     chosen.append(_position(item, count, "columns"))
-                except UserError as error:
-                    raise UserError(f"filter '{self.text}' does not fit the row: {error}") from None
+            except UserError as error:
+                raise UserError(f"filter '{self.text}' does not fit the row: {error}") from None
         if not chosen:
             raise UserError(f"filter '{self.text}' selects none of the row's {count} columns")
         return chosen
@@ -140,6 +142,15 @@ def _position(index: int, count: int, what: str) -> int:
     if not -count <= index < count:
         raise UserError(f"index {index} is out of range: it has {count} {what}")
     return index % count
+
+
+def _check_bounds(item: slice, count: int, what: str, *, last: int) -> None:
+    """Raise UserError for a slice that reaches beyond the elements; `last`: the largest end it may have."""
+    first = max(count - 1, 0)
+    for bound, most in ((item.start, first), (item.stop, last)):
+        if bound is not None and not -count <= bound <= most:
+            hint = "; the end of a slice of columns is included" if bound == count == last + 1 else ""
+            raise UserError(f"index {bound} is out of range: it has {count} {what}{hint}")
 
 
 def _kind(value: Any) -> str:

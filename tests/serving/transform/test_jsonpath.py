@@ -48,7 +48,7 @@ def test_path_selects_from_json(path, found):
         ("$[:5]", [0, 1, 2, 3, 4, 5]),
         ("$[-2:]", [5, 6]),
         ("$[3]", [3]),
-        ("$[4:99]", [4, 5, 6]),
+        ("$[4:6]", [4, 5, 6]),
     ],
 )
 def test_csv_slices_include_their_end(path, columns):
@@ -87,6 +87,10 @@ def test_unreadable_path_shows_the_place(path, problem):
         ("$.id.*", "it has no members"),
         ("$[0]", "it is an object, not an array"),
         ("$.x.a", "it is an array, not an object"),
+        ("$.x[0,9:]", "index 9 is out of range: it has 4 elements"),
+        ("$.x[1:5]", "index 5 is out of range: it has 4 elements"),
+        ("$.x[-5:]", "index -5 is out of range: it has 4 elements"),
+        ("$['id','none']", "it has no key 'none'"),
     ],
 )
 def test_path_that_does_not_fit_the_record_says_why(path, problem):
@@ -101,7 +105,13 @@ def test_path_that_does_not_fit_the_record_says_why(path, problem):
         ("$.a", "CSV columns have none"),
         ("$[0][1]", "CSV columns have none"),
         ("$[5]", "index 5 is out of range: it has 5 columns"),
-        ("$[7:]", "selects none of the row's 5 columns"),
+        ("$[7:]", "index 7 is out of range: it has 5 columns"),
+        ("$[0,5:]", "index 5 is out of range: it has 5 columns"),
+        ("$[0,-6]", "index -6 is out of range: it has 5 columns"),
+        ("$[1:9]", "index 9 is out of range: it has 5 columns"),
+        ("$[-9:]", "index -9 is out of range: it has 5 columns"),
+        ("$[0:5]", "it has 5 columns; the end of a slice of columns is included"),
+        ("$[3:1]", "selects none of the row's 5 columns"),
     ],
 )
 def test_path_that_does_not_fit_a_row_says_why(path, problem):
@@ -131,6 +141,12 @@ def test_any_text_is_a_path_or_a_user_error(text, value, count):
 
 
 @given(st.lists(st.integers()), st.integers(-9, 9) | st.none(), st.integers(-9, 9) | st.none())
-def test_json_slices_are_those_of_python(values, start, stop):
-    path = f"$[{'' if start is None else start}:{'' if stop is None else stop}]"
-    assert JSONPath.parse(path).select(values) == values[start:stop]
+def test_json_slices_are_those_of_python_where_what_they_name_is_there(values, start, stop):
+    path = JSONPath.parse(f"$[{'' if start is None else start}:{'' if stop is None else stop}]")
+    count = len(values)
+    there = (start is None or -count <= start < max(count, 1)) and (stop is None or -count <= stop <= count)
+    if there:
+        assert path.select(values) == values[start:stop]
+    else:
+        with pytest.raises(UserError, match=f"out of range: it has {count} elements"):
+            path.select(values)
