@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
 from algorithms.errors import PlatformError, UserError
-from container.formats.content_type import ContentType
+from container.formats.content_type import RECORDIO_PROTOBUF, ContentType
+from serving import lines
 from serving.client import Client
 from serving.transform.jsonpath import JSONPath
-from serving.transform.payloads import MEGABYTE, Payload, SplitType, Strategy, payloads
+from serving.transform.payloads import MEGABYTE, Payload, SplitType, Strategy, payloads, sent_as
 from serving.transform.processing import MEDIA, Processing
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,8 @@ class Settings:
                 problems.append(f"{name} is '{value}'; expected one of {', '.join(get_args(kind))}")
         if self.assemble_with not in ("None", "Line"):
             problems.append(f"assemble_with is '{self.assemble_with}'; expected None or Line")
+        if self.assemble_with == "Line" and _media(self.accept) == RECORDIO_PROTOBUF:
+            problems.append(f"answers in {RECORDIO_PROTOBUF} are assembled with None: line ends damage them")
         if self.join_source not in ("None", "Input"):
             problems.append(f"join_source is '{self.join_source}'; expected None or Input")
         if self.batch_strategy == "MultiRecord" and self.split_type == "None":
@@ -91,6 +94,11 @@ class Settings:
             both = f"{self.split_type} and {self.assemble_with}"
             yield f"a join needs equal split type and assemble_with, not {both}"
 
+    @property
+    def content(self) -> ContentType:
+        """The content type of the input; of no media where nobody named one."""
+        return ContentType.parse(self.content_type or "")
+
     def processing(self) -> Processing:
         return Processing(
             JSONPath.parse(self.input_filter),
@@ -98,6 +106,7 @@ class Settings:
             self.join_source == "Input",
             _media(self.content_type),
             _media(self.accept),
+            header=lines.has_header(self.content),
         )
 
     def environment(self) -> dict[str, str]:
@@ -273,7 +282,7 @@ class _Job:
         )
         self._headers = {}
         if settings.content_type:
-            self._headers["Content-Type"] = settings.content_type
+            self._headers["Content-Type"] = str(sent_as(settings.content))
         if settings.accept:
             self._headers["Accept"] = settings.accept
 
@@ -282,6 +291,7 @@ class _Job:
         return payloads(
             path,
             name=name,
+            content=settings.content,
             split=settings.split_type,
             strategy=settings.batch_strategy or "MultiRecord",
             limit=settings.max_payload_mb * MEGABYTE if settings.max_payload_mb else None,

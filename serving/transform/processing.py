@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 
 from algorithms.errors import UserError
 from container.formats.content_type import CSV, JSON, JSON_LINES
+from serving import lines
 from serving.transform.jsonpath import JSONPath
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ class Processing:
     join: bool
     content: str  # media type of the input
     accept: str  # media type of the answers
+    header: bool = False  # the input begins with a line that is no record, and has no answer
     _columns: dict[tuple[str, str, int], list[int]] = field(default_factory=dict, repr=False)
 
     @property
@@ -54,7 +57,8 @@ class Processing:
         """
         answers = [_parse(piece, self.accept, "the response") for piece in _pieces(response, self.accept)]
         if self.join:
-            inputs = [_parse(piece, self.content, "the record") for piece in _pieces(original, self.content)]
+            pieces = _pieces(original, self.content)[1 if self.header else 0 :]
+            inputs = [_parse(piece, self.content, "the record") for piece in pieces]
             if len(inputs) != len(answers):
                 raise UserError(
                     f"a response holds {len(answers)} records but answers {len(inputs)}: they cannot be "
@@ -82,24 +86,25 @@ class _Row(list[str]):
 
 
 def cells(line: str) -> list[str]:
-    """The cells of a CSV line, quotes and all; joined by commas they are the line again."""
+    """The cells of a CSV record, quotes and all; joined by commas they are the record again."""
     if '"' not in line:
         return line.split(",")
     found: list[str] = []
-    quoted = False  # an odd number of quotes so far: the comma belongs to the cell
+    quoted = False  # the comma belongs to the cell
     for part in line.split(","):
         if quoted:
             found[-1] += "," + part
         else:
             found.append(part)
-        quoted ^= part.count('"') % 2 == 1
+        if quoted or part.lstrip(" \t").startswith('"'):  # within a cell that begins without, quotes are text
+            quoted ^= part.count('"') % 2 == 1
     return found
 
 
 def _pieces(body: bytes, media: str) -> list[bytes]:
     if media == JSON:
         return [body]
-    return [line.rstrip(b"\r") for line in body.split(b"\n") if line and not line.isspace()]
+    return [record.rstrip(b"\r\n") for record in lines.records(BytesIO(body), media)]
 
 
 def _parse(piece: bytes, media: str, what: str) -> Any:

@@ -232,6 +232,8 @@ def test_settings_list_all_that_does_not_fit():
     assert "needs a split type" in problems[0]
     with pytest.raises(UserError, match="begins with '\\$'"):
         Settings(input_filter="x")
+    with pytest.raises(UserError, match="assembled with None: line ends damage them"):
+        Settings(accept="recordio-protobuf", assemble_with="Line")
 
 
 def test_environment_of_the_server_is_that_of_a_transform_job():
