@@ -117,6 +117,7 @@ ALGORITHM = Algorithm(
         "application/jsonlines",
         "application/json;verbose=True",
         "application/jsonlines;verbose=True",
+        "text/csv",  # ours, so that scores can be joined to their pairs
     ),
     response=Response("predictions", ("dot_product", "ip_embedding", "entity_embedding", "entity_seen")),
     learner=_learner,
