@@ -40,7 +40,8 @@ class Steps:
 
     given:   (n, t, i) float32, inputs of the first layer, the l lags last; 0 where a lag is unknown.
     unknown: (n, t) bool, points whose value is not known: missing ones and the forecast.
-    real:    (n, t) bool, False before a series begins.   scale: (n,) float32.   lags: (l,) ascending.
+    real:    (n, t) bool, False before a series begins: such a step begins with a state of zeros (`lstm.py`).
+    scale:   (n,) float32.   lags: (l,) ascending.
     keys:    (n,) uint64: the random numbers of a series depend on its key alone.
     """
 

@@ -132,6 +132,13 @@ def walk(network, known, owner, block, keys, drawing, row, first, last):  # type
     tiles = len(gates) // TALL
     together = owner[row] == owner[row + LANES - 1]
     for step in range(first, last):
+        if not full[step]:  # a padded step begins with a state of zeros, and leaves one
+            for lane in range(LANES):
+                if not real[owner[row + lane], step]:
+                    for layer in range(layers):
+                        for cell in range(width):
+                            x[layer * deep + cell, lane] = 0
+                            cells[layer * width + cell, lane] = 0
         count = 0
         for place in range(len(lags)):
             then = step - lags[place]
@@ -160,13 +167,6 @@ def walk(network, known, owner, block, keys, drawing, row, first, last):  # type
                 place = tile * TALL * LANES
                 tall_tile(weights, start, 1, TALL, x, layer * deep * LANES, gates, place, LANES, depth)
             cells_of(gates, cells, x, width, layer, deep, layer > 0)
-        if not full[step]:
-            for lane in range(LANES):
-                if not real[owner[row + lane], step]:
-                    for layer in range(layers):
-                        for cell in range(width):
-                            x[layer * deep + cell, lane] = 0
-                            cells[layer * width + cell, lane] = 0
         if some[step]:
             for out in range(len(head_bias)):
                 store(raw, out, fill(head_bias[out]))

@@ -4,8 +4,9 @@
     c' = f c(t-1) + i g          h' = o tanh(c')
     c(t) = c(t-1) where kept, else c'        h(t) = h(t-1) where kept, else h'
 
-A step that is not real leaves h and c at zero. What a layer gets from below is one product over all steps
-and the caller's; only U h is serial.
+Before a step that is not real (padding in front of a series) h and c are set to zero; it then runs like any
+other, so that the first real step begins with what the last padded one left: the recurrence of AWS's graph.
+What a layer gets from below is one product over all steps and the caller's; only U h is serial.
 """
 
 from __future__ import annotations
@@ -52,13 +53,14 @@ def reference(gates: Tensor, weight: Tensor, real: Tensor, kept: Tensor | None) 
     c = torch.zeros_like(h)
     out = []
     for step in range(len(gates)):
+        there = real[step, :, None]
+        h, c = h * there, c * there
         i, f, g, o = (gates[step] + h @ weight.T).chunk(4, dim=1)
         new_c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         new_h = torch.sigmoid(o) * torch.tanh(new_c)
         if kept is not None:
             new_h, new_c = torch.where(kept[0, step], h, new_h), torch.where(kept[1, step], c, new_c)
-        there = real[step, :, None]
-        h, c = new_h * there, new_c * there
+        h, c = new_h, new_c
         out.append(h)
     return torch.stack(out)
 
@@ -81,7 +83,7 @@ class OnDevice(torch.autograd.Function):
 
         weight, real, kept, opened, cells, hidden = ctx.saved_tensors
         below = lstm_triton.backward(weight.contiguous(), above, real, kept, opened, cells)
-        return below, _pull(below, hidden), None, None
+        return below, _pull(below, hidden, real), None, None
 
 
 class _OnCPU(torch.autograd.Function):
@@ -120,12 +122,13 @@ class _OnCPU(torch.autograd.Function):
             _rows(cells), scratch[0], scratch[1], _rows(below),
         )  # fmt: skip
         _by_fours(lambda start, stop: lstm_cpu.backward(*given, start, stop), batch, 2 * steps * wide * wide)
-        return below, _pull(below, hidden), None, None, None
+        return below, _pull(below, hidden, flags), None, None, None
 
 
-def _pull(below: Tensor, hidden: Tensor) -> Tensor:
-    """The gradient of U: each step's gates pull at the state before it."""
-    return below[1:].flatten(0, 1).T @ hidden[:-1].flatten(0, 1)
+def _pull(below: Tensor, hidden: Tensor, real: Tensor) -> Tensor:
+    """The gradient of U: the gates of each real step pull at the state before it."""
+    begun = hidden[:-1] * real[1:, :, None]
+    return below[1:].flatten(0, 1).T @ begun.flatten(0, 1)
 
 
 def _by_fours(work: Any, batch: int, size: int) -> None:

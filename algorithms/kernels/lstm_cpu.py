@@ -127,11 +127,10 @@ def forward(gates, weight, width, real, kept, zoned, opened, cells, hidden, star
             if step:
                 add_product(hidden, at - batch, width, weight, 0, opened, at)
             for r in range(at, at + ROWS):
-                if not real[step, r - step * batch]:
-                    for line in range(r * quarter, (r + 1) * quarter):
-                        store(cells, line, zero())
-                        store(hidden, line, zero())
-                    continue
+                begun = step > 0 and real[step, r - step * batch] != 0
+                if not begun:  # nothing comes from the step before
+                    for line in range(r * lines, (r + 1) * lines):
+                        store(opened, line, load(gates, line))
                 for line in range(quarter):
                     here = r * lines + line
                     i = sigmoid(load(opened, here))
@@ -143,12 +142,12 @@ def forward(gates, weight, width, real, kept, zoned, opened, cells, hidden, star
                     store(opened, here + 2 * quarter, g)
                     store(opened, here + 3 * quarter, o)
                     old = (r - batch) * quarter + line
-                    before = load(cells, old) if step else zero()
+                    before = load(cells, old) if begun else zero()
                     c = multiply_add(f, before, product(i, g))
                     h = product(o, hyperbolic(c))
                     new = r * quarter + line
                     if zoned:
-                        last = load(hidden, old) if step else zero()
+                        last = load(hidden, old) if begun else zero()
                         kh, kc = load(kept, new), load(kept, size * quarter + new)
                         h = multiply_add(kh, last, product(rest(kh), h))
                         c = multiply_add(kc, before, product(rest(kc), c))
@@ -177,18 +176,12 @@ def backward(weight, above, real, kept, zoned, opened, cells, pulled, owed, belo
             at = step * batch + row
             for r in range(at, at + ROWS):
                 own = (r - step * batch) * quarter
-                if not real[step, r - step * batch]:
-                    for line in range(quarter):
-                        store(pulled, own + line, zero())
-                        store(owed, own + line, zero())
-                    for line in range(r * lines, (r + 1) * lines):
-                        store(below, line, zero())
-                    continue
+                begun = step > 0 and real[step, r - step * batch] != 0
                 for line in range(quarter):
                     here = r * lines + line
                     i, f = load(opened, here), load(opened, here + quarter)
                     g, o = load(opened, here + 2 * quarter), load(opened, here + 3 * quarter)
-                    before = load(cells, (r - batch) * quarter + line) if step else zero()
+                    before = load(cells, (r - batch) * quarter + line) if begun else zero()
                     t = hyperbolic(multiply_add(f, before, product(i, g)))
                     dh = multiply_add(load(above, r * quarter + line), fill(_ONE), load(pulled, own + line))
                     dc = load(owed, own + line)
@@ -206,3 +199,8 @@ def backward(weight, above, real, kept, zoned, opened, cells, pulled, owed, belo
                     store(owed, own + line, multiply_add(dc, f, past_c))
             if step:
                 add_product(below, at, weight.shape[0], weight, 0, pulled, row)
+            for r in range(row, row + ROWS):
+                if not real[step, r]:
+                    for line in range(r * quarter, (r + 1) * quarter):
+                        store(pulled, line, zero())
+                        store(owed, line, zero())

@@ -79,6 +79,9 @@ def _forward(
     c = tl.zeros((ROWS, WIDTH), tl.float32)
     for step in range(steps):
         at = step * batch + rows
+        alive = (tl.load(real + at, mask=rows < batch, other=0) != 0)[:, None]
+        h = tl.where(alive, h, 0.0)
+        c = tl.where(alive, c, 0.0)
         wide = at[:, None] * (4 * width) + units[None, :]
         narrow = at[:, None] * width + units[None, :]
         i = tl.load(gates + wide, mask=there, other=0.0)
@@ -97,9 +100,8 @@ def _forward(
             keep_c = tl.load(kept + steps * batch * width + narrow, mask=there, other=0) != 0
             new_h = tl.where(keep_h, h, new_h)
             new_c = tl.where(keep_c, c, new_c)
-        alive = (tl.load(real + at, mask=rows < batch, other=0) != 0)[:, None] & there
-        h = tl.where(alive, new_h, 0.0)
-        c = tl.where(alive, new_c, 0.0)
+        h = tl.where(there, new_h, 0.0)
+        c = tl.where(there, new_c, 0.0)
         tl.store(opened + wide, i, mask=there)
         tl.store(opened + wide + width, f, mask=there)
         tl.store(opened + wide + 2 * width, g, mask=there)
@@ -131,10 +133,9 @@ def _backward(
         f = tl.load(opened + wide + width, mask=there, other=0.0)
         g = tl.load(opened + wide + 2 * width, mask=there, other=0.0)
         o = tl.load(opened + wide + 3 * width, mask=there, other=0.0)
-        before = tl.load(cells + narrow - batch * width, mask=there & (step > 0), other=0.0)
         alive = (tl.load(real + at, mask=rows < batch, other=0) != 0)[:, None] & there
-        dh = tl.where(alive, dh + tl.load(above + narrow, mask=there, other=0.0), 0.0)
-        dc = tl.where(alive, dc, 0.0)
+        before = tl.load(cells + narrow - batch * width, mask=alive & (step > 0), other=0.0)
+        dh += tl.load(above + narrow, mask=there, other=0.0)
         past_h = tl.zeros((ROWS, WIDTH), tl.float32)
         past_c = tl.zeros((ROWS, WIDTH), tl.float32)
         if ZONED:
@@ -160,3 +161,5 @@ def _backward(
         dh += tl.dot(d_f, tl.load(corner + gate, mask=square, other=0.0), input_precision="ieee")
         dh += tl.dot(d_g, tl.load(corner + 2 * gate, mask=square, other=0.0), input_precision="ieee")
         dh += tl.dot(d_o, tl.load(corner + 3 * gate, mask=square, other=0.0), input_precision="ieee")
+        dh = tl.where(alive, dh, 0.0)
+        dc = tl.where(alive, dc, 0.0)

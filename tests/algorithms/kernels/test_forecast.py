@@ -59,12 +59,12 @@ def points(layers: list[Layer], head: np.ndarray, bias: np.ndarray, known: Steps
                 if then >= 0 and known.unknown[one, then] and known.real[one, then]:
                     below[place] = found[one, then] / known.scale[one]
             for number, layer in enumerate(layers):
-                h, c = states[number]
+                h, c = (state * known.real[one, step] for state in states[number])
                 gates = layer.inputs.astype(np.float64) @ below + layer.recurrent @ h + layer.bias
                 i, f, g, o = np.split(gates, 4)
                 c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
                 h = sigmoid(o) * np.tanh(c)
-                states[number] = [h * known.real[one, step], c * known.real[one, step]]
+                states[number] = [h, c]
                 below = h + below if number else h
             found[one, step] = known.scale[one] * (head[0] @ below + bias[0])
     return found

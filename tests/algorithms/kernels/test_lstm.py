@@ -39,11 +39,14 @@ def test_the_reference_is_torchs_lstm_where_nothing_is_kept() -> None:
     torch.testing.assert_close(lstm.reference(gates, layer.weight_hh_l0, real, None), layer(inputs)[0])
 
 
-def test_a_step_that_is_not_real_starts_afresh() -> None:
+def test_a_padded_step_begins_afresh_and_leaves_its_state_to_the_next() -> None:
     torch.manual_seed(0)
     gates, weight = torch.randn(5, 4, 8), torch.randn(8, 2)
     real = torch.ones(5, 4, dtype=torch.bool)
-    real[:2] = False
+    real[:3] = False
     hidden = lstm.recurrence(gates, weight, real, None)
-    assert not hidden[:2].any()
+    for step in range(3):
+        alone = lstm.recurrence(gates[step : step + 1], weight, real[:1], None)
+        torch.testing.assert_close(hidden[step : step + 1], alone)
     torch.testing.assert_close(hidden[2:], lstm.recurrence(gates[2:], weight, real[2:], None))
+    assert not torch.allclose(hidden[3:], lstm.recurrence(gates[3:], weight, real[3:], None))
