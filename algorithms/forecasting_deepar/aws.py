@@ -1,8 +1,11 @@
-"""A model trained by AWS's image: `model_algo-1-config.json` and the arrays beside it."""
+"""A model trained by AWS's image: `model_algo-1-config.json`, and beside it the arrays and the graph."""
 
 from __future__ import annotations
 
 import json
+import logging
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,6 +17,8 @@ from algorithms.errors import UserError
 from algorithms.forecasting_deepar.facts import Facts
 from algorithms.forecasting_deepar.frequency import Frequency
 from algorithms.forecasting_deepar.hyperparameters import Hyperparameters, Likelihood
+
+log = logging.getLogger("optml")
 
 CONFIGS = "model_algo-*-config.json"
 SUFFIX = "-config.json"
@@ -39,12 +44,14 @@ def read(folder: Path) -> tuple[Hyperparameters, Facts, dict[str, np.ndarray]]:
         raise UserError(f"{path} holds no JSON object")
     arrays = _arrays(path)
     try:
-        return *_described(config, arrays), arrays
+        return *_described(config, arrays, _scale(path)), arrays
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise UserError(f"{path} does not describe a DeepAR model: {type(error).__name__}: {error}") from None
 
 
-def _described(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[Hyperparameters, Facts]:
+def _described(
+    config: dict[str, Any], arrays: dict[str, np.ndarray], scale: float
+) -> tuple[Hyperparameters, Facts]:
     frequency = Frequency.parse(config["time_freq"])
     lags = int(frequency.lags[-1])
     recurrent = [name for name in arrays if name.startswith("lstm_l_") and name.endswith("h2h_weight")]
@@ -65,8 +72,7 @@ def _described(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[H
         }
     )
     cardinality = tuple(arrays[f"embed_{number}_weight"].shape[0] for number in range(len(tables)))
-    # The mean of the training values is not kept: a window without observations has no other scale than 1.
-    return parameters, Facts(cardinality, int(config.get("num_dynamic_feat") or 0), 1.0)
+    return parameters, Facts(cardinality, int(config.get("num_dynamic_feat") or 0), scale)
 
 
 def _config(folder: Path) -> Path:
@@ -74,6 +80,50 @@ def _config(folder: Path) -> Path:
     if not found:
         raise UserError(f"{folder} holds no model of DeepAR: neither model.json nor {CONFIGS}")
     return found[0]
+
+
+def _scale(config: Path) -> float:
+    """The scale of a series without observations, or of zeros: the mean absolute training value. It is a
+    constant of the graph: the scalar that ones are multiplied by where there is no other scale."""
+    path = config.with_name(config.name.removesuffix(SUFFIX) + "-symbol.json")
+    try:
+        graph = json.loads(path.read_text())
+    except FileNotFoundError:
+        graph = {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read: {error}; it belongs to {config.name}") from None
+    nodes = graph.get("nodes") if isinstance(graph, dict) else None
+    scalars = set(_scalars_where_nothing_is_observed(nodes)) if isinstance(nodes, list) else set()
+    if len(scalars) == 1:
+        return scalars.pop()
+    log.warning(
+        "%s does not tell the mean of the training values: series without observations are scaled by 1", path
+    )
+    return 1.0
+
+
+def _scalars_where_nothing_is_observed(nodes: list[Any]) -> Iterator[float]:
+    """The finite scalars of `where(_, _, _mul_scalar(ones_like(_)))`."""
+    nodes = [node if isinstance(node, dict) else {} for node in nodes]
+    for node in nodes:
+        product = _input(nodes, node, 2) if node.get("op") == "where" else {}
+        if product.get("op") == "_mul_scalar" and _input(nodes, product, 0).get("op") == "ones_like":
+            attributes = product.get("attrs") or product.get("attr") or product.get("param")
+            try:
+                scalar = float(attributes["scalar"])  # type: ignore[index]
+            except (KeyError, TypeError, ValueError):
+                continue
+            if 0 <= scalar < math.inf:
+                yield scalar
+
+
+def _input(nodes: list[dict[str, Any]], node: dict[str, Any], place: int) -> dict[str, Any]:
+    """The node that feeds an input; {} where there is none."""
+    try:
+        number = node["inputs"][place][0]
+        return nodes[number] if isinstance(number, int) and number >= 0 else {}
+    except (KeyError, TypeError, IndexError):
+        return {}
 
 
 def _arrays(config: Path) -> dict[str, np.ndarray]:
