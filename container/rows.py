@@ -33,6 +33,7 @@ class Rows:
 
     width:      features of every row; None: as many as the first row has.
     batch_size: rows of a batch; the last of an epoch may hold fewer. None: blocks as they come.
+    run:        rows that a host takes of a channel dealt out before the next one does; None: `batch_size`.
     sparse:     hand `csr_array` over as it comes; else every batch is dense.
     label_size: leading label columns of a table whose content type names none; None: told by the width.
     stopped:    asked while waiting for data; once true, the epoch ends early.
@@ -42,7 +43,7 @@ class Rows:
                 every epoch decodes anew, as it must with a Pipe (without `batch_size` one FIFO is kept).
 
     Batches do not depend on how the rows are cut into blocks, files or FIFOs. On H hosts a replicated
-    channel is dealt out: host r takes batches j with j mod H = r; of a sharded one each takes all it has, and
+    channel is dealt out: host r takes runs j with j mod H = r; of a sharded one each takes all it has, and
     the processes of one host deal that out among themselves.
     Memory is bounded by three blocks and one batch.
     """
@@ -53,6 +54,7 @@ class Rows:
         *,
         width: int | None,
         batch_size: int | None,
+        run: int | None = None,
         cluster: Cluster,
         sparse: bool,
         label_size: int | None,
@@ -65,6 +67,7 @@ class Rows:
         self.channel = channel
         self.width = width
         self.batch_size = batch_size
+        self._run = run or batch_size or RUN
         self._sparse = sparse
         self._label_size = label_size
         self._missing = missing
@@ -94,9 +97,9 @@ class Rows:
         blocks = read_ahead(self._kept, stopped=self._stopped)
         with closing(blocks):
             if self.batch_size is None:
-                yield from self._pieces(blocks)
+                yield from self._dealt(blocks)
             else:
-                yield from self._batches(blocks, self.batch_size)
+                yield from self._batches(self._dealt(blocks), self.batch_size)
 
     def _kept(self, closed: threading.Event) -> Generator[Records, None, None]:
         """The blocks, decoded once where there is a place to keep them."""
@@ -129,7 +132,7 @@ class Rows:
         if empty and not self.channel.may_be_empty:
             raise UserError(f"channel '{self.channel.name}' is empty: there are no records in its data")
 
-    def _pieces(self, blocks: Iterable[Records]) -> Iterator[Records]:
+    def _dealt(self, blocks: Iterable[Records]) -> Iterator[Records]:
         """Blocks as they come; on several hosts this one's runs of rows of each, the rows of a group never
         parted."""
         seen, groups, last = 0, -1, None
@@ -140,7 +143,7 @@ class Rows:
             rows = np.arange(seen, seen + len(block))
             seen += len(block)
             if block.groups is None:
-                run = rows // RUN
+                run = rows // self._run
             else:
                 new = np.diff(block.groups, prepend=block.groups[0]) != 0
                 new[0] = last is None or block.groups[0] != last
@@ -153,21 +156,17 @@ class Rows:
 
     def _batches(self, blocks: Iterable[Records], size: int) -> Iterator[Records]:
         parts: list[Records] = []
-        batch, missing = 0, size
+        missing = size
         for block in blocks:
             at = 0
             while at < len(block):
-                mine = batch % self._hosts == self._rank
                 until = min(at + missing, len(block))
-                if mine:
-                    parts.append(block[at:until])
+                parts.append(block[at:until])
                 missing -= until - at
                 at = until
                 if missing == 0:
-                    if mine:
-                        yield self._joined(parts)
-                    parts = []
-                    batch, missing = batch + 1, size
+                    yield self._joined(parts)
+                    parts, missing = [], size
         if parts:
             yield self._joined(parts)
 

@@ -236,8 +236,8 @@ class Training:
         from container.spill import Spill
 
         repeated = getattr(job.hyperparameters, "epochs", 1) > 1 and role != "test"
-        size = getattr(job.hyperparameters, "mini_batch_size", None)
-        if job.algorithm.batch_rows is not None:
+        run = size = getattr(job.hyperparameters, "mini_batch_size", None)
+        if job.algorithm.batch_rows is not None:  # whatever is read at once, hosts share mini-batches out
             size = job.algorithm.batch_rows(job.hyperparameters)
         width = getattr(job.hyperparameters, "feature_dim", None)
         return {
@@ -245,6 +245,7 @@ class Training:
                 channel,
                 width=width if isinstance(width, int) else None,
                 batch_size=size if isinstance(size, int) else BATCH_SIZE,
+                run=run if isinstance(run, int) else None,
                 cluster=self.cluster,
                 sparse=job.algorithm.sparse,
                 label_size=channel.spec.label_size,

@@ -122,6 +122,15 @@ def test_processes_of_one_host_deal_its_share_out(tmp_path: Path) -> None:
     assert [[len(batch) for batch in rows(shard, host=host).epoch(0)] for host in hosts] == [[4, 2], [4]] * 2
 
 
+def test_hosts_share_runs_out_however_many_rows_are_read_at_once(tmp_path: Path) -> None:
+    features = matrix(10)
+    put(tmp_path, **split(features, [3, 7]))
+    shares = [list(rows(channel(tmp_path), 100, Host(rank, 2), run=2).epoch(0)) for rank in range(2)]
+    assert [len(share) for share in shares] == [1, 1]
+    np.testing.assert_array_equal(shares[0][0].features, features[[0, 1, 4, 5, 8, 9]])
+    np.testing.assert_array_equal(shares[1][0].features, features[[2, 3, 6, 7]])
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     count=st.integers(1, 60),
