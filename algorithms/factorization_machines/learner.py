@@ -37,6 +37,7 @@ log = logging.getLogger("optml")
 
 EPSILON = 1e-8
 LARGEST = float(np.finfo(np.float32).max)
+FEW = 20  # updates below which nothing much can have been learned, whatever the rates
 MOVED = 0.01  # share of the pair terms in the variance of scores, below which factors have hardly moved
 
 
@@ -166,12 +167,21 @@ class Learner:
 
     def finish(self) -> tuple[Model, Iterable[Metric]]:
         pairs, scores = self.variances
+        given = self.hyperparameters
+        if self.cluster.rank == 0 and self.updates < FEW:
+            rates = {"bias": given.bias_lr, "weight": given.linear_lr, "factor": given.factors_lr}
+            moved = [f"no {name} moved by more than {self.updates * rate:g}" for name, rate in rates.items()]
+            log.warning(
+                "Only %d update(s) were made, one a mini-batch of %d rows, so that %s: lower mini_batch_size "
+                "or raise epochs (%d)",
+                self.updates, given.mini_batch_size, ", ".join(moved), given.epochs,
+            )  # fmt: skip
         if self.cluster.rank == 0 and pairs < MOVED * scores:
             log.info(
                 "The factors have hardly moved: interactions make up %.2g %% of the variance of the scores, "
                 "so that this is nearly a linear model. If that is not meant, raise factors_lr (%g) to 0.001 "
                 "or 0.01, factors_init_sigma, or epochs (%d)",
-                100 * pairs / scores, self.hyperparameters.factors_lr, self.hyperparameters.epochs,
+                100 * pairs / scores, given.factors_lr, given.epochs,
             )  # fmt: skip
         model = self.model()
         assert model is not None

@@ -202,6 +202,12 @@ class Learner:
         found = self._topics(parameters.projection[0])
         for line in found.lines():
             self._say("%s", line)
+        if found.alike:
+            self._warn(
+                "The topics are nearly the same: most of their top words are those of others too. %d updates "
+                "were made; give more documents or epochs, or lower mini_batch_size (%d) or num_topics (%d)",
+                self.network.updates, self.hyperparameters.mini_batch_size, self.hyperparameters.num_topics,
+            )  # fmt: skip
         assert found.together is not None
         self._say("Coherence by documents that words share (npmi): %.3f", found.together.mean())
         return self._model(parameters, found), ()

@@ -36,6 +36,12 @@ class Topics:
     together: np.ndarray | None = None
     vocabulary: Sequence[str] | None = None
 
+    @property
+    def alike(self) -> bool:
+        """Are topics so much alike that TU is nearer to 1 / K, of K equal topics, than to 1?"""
+        least = 1 / len(self.words)
+        return len(self.words) > 1 and float(self.unique.mean()) < (least + 1) / 2
+
     def lines(self) -> Iterator[str]:
         """As AWS prints them."""
         wetc = "" if self.embedded is None else f"wetc {self.embedded.mean():.2f}"

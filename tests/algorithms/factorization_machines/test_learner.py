@@ -340,6 +340,17 @@ def test_factors_that_hardly_moved_give_a_hint(caplog: Any) -> None:
     assert "hardly moved" not in caplog.text
 
 
+def test_a_handful_of_updates_is_told_with_what_it_comes_to(caplog: Any) -> None:
+    caplog.set_level(logging.WARNING, "optml")
+    features, labels = planted(500)
+    fit(features, labels, mini_batch_size=1000)
+    assert "Only 1 update(s) were made, one a mini-batch of 1000 rows" in caplog.text
+    assert "no weight moved by more than 0.001" in caplog.text
+    caplog.clear()
+    fit(features, labels, mini_batch_size=10)
+    assert "update(s)" not in caplog.text
+
+
 def test_early_stopping_watches_the_validation_channel(caplog: Any) -> None:
     assert learner(3).stopping() is None
     state = learner(30, early_stopping_patience=2)

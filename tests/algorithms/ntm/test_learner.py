@@ -42,6 +42,16 @@ def test_planted_topics_are_found() -> None:
     assert best.min() > 0.8
 
 
+def test_topics_that_a_small_corpus_leaves_alike_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "optml"):
+        state = learner(60, num_topics=4, mini_batch_size=32)
+        absorb(state, COUNTS[:32])
+        state.module.parameters_of_model().projection[0][:] = 0  # nothing learnt: all topics are one
+        state.finish()
+    assert "The topics are nearly the same" in caplog.text
+    assert "1 updates were made" in caplog.text
+
+
 @pytest.mark.parametrize(
     "given",
     [

@@ -30,6 +30,16 @@ def test_uniqueness_is_the_share_of_lists() -> None:
     )
 
 
+def test_topics_that_share_most_of_their_words_are_alike() -> None:
+    def alike(*words: list[int]) -> bool:
+        return Topics(np.array(words), topics.uniqueness(np.array(words))).alike
+
+    assert alike([0, 1, 2], [0, 1, 2])
+    assert alike([0, 1, 2, 3], [0, 1, 2, 4], [0, 1, 2, 5])
+    assert not alike([0, 1, 2], [0, 3, 4])
+    assert not alike([0, 1, 2])
+
+
 def test_cosines_are_means_over_pairs() -> None:
     vectors = np.array([[[1.0, 0], [2, 0], [0, 1]], [[1, 1], [0, 0], [1, 1]]])
     np.testing.assert_allclose(topics.cosines(vectors), [1 / 3, 1 / 3])
