@@ -80,7 +80,14 @@ def load(folder: Path, device: str = "cpu", slug: str | None = None) -> Served:
     start = time.perf_counter()
     if not folder.is_dir():
         raise UserError(f"there is no model folder {folder}")
-    found = registry.recognise(folder) or slug
+    found = registry.recognise(folder)
+    inner = None if found else next(filter(registry.recognise, _folders(folder)), None)
+    if inner is not None:
+        raise UserError(
+            f"{folder} holds its model in the inner folder {inner.name}: the files must lie at the top of "
+            f"model.tar.gz, as `tar -C {inner.name} -czf model.tar.gz .` packs them"
+        )
+    found = found or slug
     if found is None:
         held = ", ".join(sorted(path.name for path in folder.iterdir())[:10])
         raise UserError(
@@ -101,6 +108,10 @@ def load(folder: Path, device: str = "cpu", slug: str | None = None) -> Served:
         hyperparameters if isinstance(hyperparameters, dict) else {},
         str(about.get("version", "")),
     )
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir())
 
 
 def _warm_up(model: Model) -> float:

@@ -55,6 +55,11 @@ class Classification:
                 "channel 'evaluation' holds word pairs for word vectors and does not go with mode "
                 "'supervised': leave it out, or give labelled lines as the channel 'validation'"
             )
+        if setting.tuned == "train:mean_rho":
+            raise UserError(
+                "_tuning_objective_metric='train:mean_rho' does not go with mode 'supervised': it is of word "
+                "vectors; tune validation:accuracy"
+            )
         self.hyperparameters.advise()
         where = "CPU" if self.device == "cpu" else "GPU"
         log.info("Running single machine %s BlazingText training using supervised mode.", where)

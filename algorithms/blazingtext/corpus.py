@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from algorithms.base import Source
+from algorithms.blazingtext import manifest
 from algorithms.blazingtext.text import Text
 from algorithms.blazingtext.vocabulary import LABEL, LINE_END, Vocabulary, Words
 from algorithms.errors import UserError
 
 log = logging.getLogger("optml")
 
+MANY = 100  # lines from which labels that hardly ever come twice are odd
 SEARCHED = 1 << 16  # tokens that are looked at together for the ends of lines
 
 
@@ -113,6 +115,12 @@ def read(source: Source, labelled: bool, min_count: int, ngrams: bool) -> Corpus
     if labelled:
         _require_labels(words, text)
     vocabulary, new = Vocabulary.count(words, text.lines, min_count, labelled)
+    if labelled and vocabulary.labels == 1:
+        (label,) = np.flatnonzero(words.begins_with(LABEL)).tolist()
+        log.warning(
+            "Channel '%s' has one label only, '%s': every answer will be this one, and an accuracy of 1 says "
+            "nothing", source.name, words[label].decode("utf-8", "replace"),
+        )  # fmt: skip
     log.info("Read %dM words", round(vocabulary.tokens / 1e6))
     log.info("Number of words:  %d", vocabulary.words)
     if vocabulary.words - (vocabulary.end >= 0) < 1:
@@ -176,10 +184,23 @@ def _require_labels(words: Words, text: Text) -> None:
             f"'{first}': mode 'supervised' takes plain text: '__label__name words ...', parted by blanks"
         )
     if not found.any():
+        piped = f"; of an augmented manifest, {manifest.EXPECTED}" if text.source.mode == "Pipe" else ""
         raise UserError(
             f"channel '{text.source.name}' has no label: mode 'supervised' needs tokens that begin with "
-            f"__label__, as in '__label__4 linux ready for prime time'; its first line is '{first}'"
+            f"__label__, as in '__label__4 linux ready for prime time'; its first line is '{first}'{piped}"
         )
+    number = int(words.look_up(LABEL)[0][0])
+    if number >= 0:
+        log.warning(
+            "Channel '%s' has %d labels without a name: leave no blank between __label__ and the name; its "
+            "first line is '%s'", text.source.name, words.counts[number], first,
+        )  # fmt: skip
+    distinct = int(np.count_nonzero(found))
+    if 2 * distinct > text.lines > MANY:
+        log.warning(
+            "Channel '%s' has %d labels for %d lines: is the text taken for the label?",
+            text.source.name, distinct, text.lines,
+        )  # fmt: skip
     if found.all():
         raise UserError(
             f"channel '{text.source.name}' holds labels and no words; its first line is '{first}'"

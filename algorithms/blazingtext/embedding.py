@@ -252,6 +252,12 @@ def _require_fitting(setting: Setting) -> None:
         )
     if setting.hyperparameters.early_stopping:
         raise UserError(f"early_stopping=True does not go with mode '{mode}': only 'supervised' is validated")
+    evaluated = setting.hyperparameters.evaluation and "evaluation" in setting.channels
+    if setting.tuned == "train:mean_rho" and not evaluated:
+        raise UserError(
+            "_tuning_objective_metric='train:mean_rho' needs evaluation=True and the channel 'evaluation': "
+            "word pairs with human scores (WordSim-353), 'tiger cat 7.35' a line"
+        )
     require_one_host(setting, distributed=mode == "batch_skipgram")
     where = "single machine GPU" if setting.device != "cpu" else "single machine CPU"
     if setting.cluster.size > 1:

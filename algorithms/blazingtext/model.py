@@ -7,7 +7,7 @@ from pathlib import Path
 from algorithms.base import Model
 from algorithms.blazingtext import fasttext_file
 from algorithms.blazingtext.classifier import Classifier
-from algorithms.blazingtext.recognition import TEXT, binary
+from algorithms.blazingtext.recognition import TEXT, binary, is_text
 from algorithms.blazingtext.vectors import WordVectors, read_text
 from algorithms.errors import UserError
 
@@ -24,8 +24,21 @@ def load(folder: Path, device: str) -> Model:
         return Classifier.of_file(file) if supervised else WordVectors.of_file(file)
     if (folder / TEXT).is_file():
         return read_text(folder / TEXT)
+    _explain_binary(folder)
     held = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) if folder.is_dir() else ""
     raise UserError(
         f"{folder} holds no BlazingText model: expected model.bin, vectors.bin, vectors.txt or another .bin "
         f"or .ftz of fastText; found {held or 'nothing'}"
     )
+
+
+def _explain_binary(folder: Path) -> None:
+    """Raise UserError for vectors in the binary format of word2vec's C program."""
+    for path in sorted(folder.glob("*.bin")):
+        if is_text(path):
+            raise UserError(
+                f"{path.name} holds vectors in the binary format of word2vec's C program; served are "
+                "fastText's binary format (model.bin, vectors.bin) and word2vec's text format (vectors.txt): "
+                "write it as text, with gensim's KeyedVectors.load_word2vec_format(..., binary=True) and "
+                "save_word2vec_format('vectors.txt')"
+            )

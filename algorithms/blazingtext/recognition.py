@@ -13,7 +13,7 @@ TEXT = "vectors.txt"
 
 def recognises(folder: Path) -> bool:
     """Does the folder hold a model of fastText, or vectors in word2vec's text format?"""
-    return binary(folder) is not None or _is_text(folder / TEXT)
+    return binary(folder) is not None or is_text(folder / TEXT)
 
 
 def binary(folder: Path) -> Path | None:
@@ -31,7 +31,8 @@ def _is_binary(path: Path) -> bool:
         return False
 
 
-def _is_text(path: Path) -> bool:
+def is_text(path: Path) -> bool:
+    """Does a file begin as word2vec's formats do, with the numbers of words and columns?"""
     try:
         with path.open("rb") as file:
             return re.fullmatch(rb"\d+ \d+\s*", file.readline(64)) is not None

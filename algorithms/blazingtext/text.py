@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import codecs
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
-
-import orjson
 
 from algorithms.base import Source
-from algorithms.blazingtext.vocabulary import LABEL
+from algorithms.blazingtext import manifest
 from algorithms.errors import UserError
 
 log = logging.getLogger("optml")
@@ -19,7 +16,8 @@ log = logging.getLogger("optml")
 PIECE = 1 << 18  # bytes of a block, about
 LONGEST = 64 << 20  # bytes of a line that has to be taken as a whole
 TOKEN = 1 << 20  # bytes of a token, which no word has
-JSON_LINES = "application/jsonlines"
+JSON_LINES, RECORDIO = "application/jsonlines", "application/x-recordio"
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(slots=True)
@@ -38,7 +36,7 @@ class Text:
         what is no text and JSON of another kind, naming the line."""
         for name, piece in self._pieces():
             if not self.first:
-                self.first = next((line for line in piece.splitlines() if line.strip()), b"")[:500]
+                self.first = next((line for line in piece.split(b"\n") if line.strip()), b"")[:500]
             self._check(piece, name)
             self.lines += piece.count(b"\n")
             yield piece
@@ -49,13 +47,19 @@ class Text:
         if self.source.wrapper == "RecordIO":
             for number, (text, label) in enumerate(self.source.examples(2), 1):
                 where = f"example {number} of channel '{self.source.name}'"
-                yield where, _line(text.decode("utf-8", "surrogateescape"), _parsed(label, where), where)
+                yield where, manifest.line_of_records(text, label, where)
             return
         for name, stream in self.source.streams():
             rest = b""
             number = 0
+            returns = None  # does a carriage return alone end the lines of this source?
             while (piece := stream.read(PIECE)) and not self.source.stopped():
-                piece = rest + piece
+                if returns is None:
+                    piece = self._opened(piece, name)
+                    returns = b"\r" in piece and b"\n" not in piece
+                    if returns:
+                        log.warning("%s has carriage returns and no line feeds: they end its lines", name)
+                piece = rest + (piece.replace(b"\r", b"\n") if returns else piece)
                 cut = piece.rfind(b"\n") + 1 or self._cut(piece, name)
                 rest = piece[cut:]
                 if cut:
@@ -63,6 +67,18 @@ class Text:
                     number += piece.count(b"\n", 0, cut)
             if rest.strip() and not self.source.stopped():
                 yield name, self._plain(rest + b"\n", name, number)
+
+    def _opened(self, piece: bytes, name: str) -> bytes:
+        """The beginning of a source without its byte order mark. Raises UserError for what is no text."""
+        if self.source.media == RECORDIO:
+            start = piece[: manifest.SHOWN].decode("utf-8", "replace")
+            raise UserError(
+                f"{name} is not wrapped and begins with {start!r}: content type {RECORDIO} is that of an "
+                f"augmented manifest in Pipe mode; {manifest.EXPECTED}"
+            )
+        if piece.startswith(UTF16):
+            raise UserError(f"{name} is UTF-16; save it as UTF-8")
+        return piece.removeprefix(codecs.BOM_UTF8)
 
     def _cut(self, piece: bytes, name: str) -> int:
         """Where to cut a block without a line end; 0: read on first."""
@@ -84,16 +100,9 @@ class Text:
         if self.source.media != JSON_LINES:
             return piece
         out = []
-        for number, line in enumerate(piece.splitlines(), before + 1):
+        for number, line in enumerate(piece.split(b"\n"), before + 1):
             if line.strip():
-                where = f"line {number} of {name}"
-                document = _parsed(line, where)
-                if not isinstance(document, dict) or not isinstance(document.get("source"), str):
-                    raise UserError(
-                        f'{where} must be an object such as {{"source": "the text", "label": 1}}, '
-                        f"not {line[:60].decode('utf-8', 'replace')}"
-                    )
-                out.append(_line(document["source"], document.get("label", []), where))
+                out.append(manifest.line_of_object(line, f"line {number} of {name}"))
         return b"".join(out)
 
     def _check(self, piece: bytes, name: str) -> None:
@@ -109,24 +118,3 @@ class Text:
                 "are taken as they are",
                 line, self.source.name, name,
             )  # fmt: skip
-
-
-def _parsed(text: bytes, where: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise UserError(f"{where} is no JSON: {error}") from None
-
-
-def _line(text: str, labels: Any, where: str) -> bytes:
-    """A line as in a plain file: the prefix is added to labels that lack it."""
-    given = labels if isinstance(labels, list) else [labels]
-    parts = []
-    for label in given:
-        if isinstance(label, bool) or not isinstance(label, (int, str)) or not str(label).strip():
-            raise UserError(
-                f"{where} has the label {json.dumps(label)[:60]}; expected a number or a list of numbers"
-            )
-        name = "_".join(str(label).split())
-        parts.append(name if name.startswith(LABEL.decode()) else f"{LABEL.decode()}{name}")
-    return " ".join([*parts, *text.split()]).encode("utf-8", "surrogateescape") + b"\n"
