@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from algorithms.base import ChannelSpec
 from algorithms.errors import PlatformError, UserError
 from container.fifo import Fifo, Flag, is_fifo
+from container.formats import signatures
 from container.formats.compression import MAGIC as GZIP
 from container.formats.compression import decompressed
 from container.formats.content_type import CSV, PARQUET, RECORDIO_PROTOBUF, ContentType, sniff
@@ -178,6 +179,8 @@ class Channel:
         elif default is not None and not (missed and plausible):
             self.content_type = default
         else:
+            if head[:2] != GZIP:
+                signatures.refuse(head, source)
             looks = "is of no format known here" if found.media == CSV else f"looks like {found}"
             raise UserError(
                 f"channel '{self.name}' has no content type and {source} {looks}; "

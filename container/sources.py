@@ -8,6 +8,7 @@ from typing import BinaryIO, TypeVar
 
 from container.channels import Channel
 from container.fifo import StoppedError
+from container.formats.encoding import is_text, stream_as_utf8
 
 T = TypeVar("T")
 
@@ -40,8 +41,15 @@ class Source:
         return self._channel.wrapper
 
     def streams(self) -> Iterator[tuple[str, BinaryIO]]:
-        """One pass over the channel: pairs (name for messages, bytes)."""
-        return _until_stopped(self._channel.streams(_Flag(self.stopped)))
+        """One pass over the channel: pairs (name for messages, bytes), of text as UTF-8."""
+        return _until_stopped(self._texts())
+
+    def _texts(self) -> Iterator[tuple[str, BinaryIO]]:
+        for source, stream in self._channel.streams(_Flag(self.stopped)):
+            content_type = self._channel.content_type
+            if content_type is not None and is_text(content_type):
+                stream = stream_as_utf8(stream, content_type, source)
+            yield source, stream
 
     def examples(self, size: int) -> Iterator[tuple[bytes, ...]]:
         """One pass over an augmented manifest's stream: `size` wrapped records an example."""

@@ -14,6 +14,7 @@ from algorithms.records import Records, concatenate
 from container.formats import tabular
 from container.formats.checks import check_finite
 from container.formats.content_type import ContentType
+from container.formats.encoding import as_utf8, is_text
 from container.formats.layout import Layout
 from serving import codecs, metrics, negotiation
 from serving.batching import Queue
@@ -83,6 +84,7 @@ class Predictor:
     def _decode(self, body: bytes, form: ContentType) -> Any:
         """The records of a table, or what the algorithm makes of a body."""
         if self.served.algorithm.decode is not None:
+            body = as_utf8(body, form, "the request") if is_text(form) else body
             return self.served.algorithm.decode(body, form.media, self.served.model)
         records = tabular.decode(body, form, self._layout)
         check_finite(records, missing=self.served.algorithm.missing)

@@ -16,7 +16,7 @@ class TooLarge(UserError):  # noqa: N818 - named as HTTP names it
     """A request that is larger than allowed (HTTP 413)."""
 
 
-class _Unread(io.RawIOBase):
+class Unread(io.RawIOBase):
     """A stream with some bytes, already taken off its front, put back."""
 
     def __init__(self, front: bytes, stream: BinaryIO) -> None:
@@ -109,7 +109,7 @@ def decompressed(stream: BinaryIO, *, source: str) -> BinaryIO:
     if front != MAGIC and stream.seekable():
         stream.seek(-len(front), io.SEEK_CUR)
         return stream
-    whole = cast(BinaryIO, _Unread(front, stream))
+    whole = cast(BinaryIO, Unread(front, stream))
     return cast(BinaryIO, _Gzip(whole, source)) if front == MAGIC else whole
 
 

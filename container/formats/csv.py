@@ -12,7 +12,6 @@ Rows are numbered as an editor shows them: header and blank lines count.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import math
 import re
@@ -65,7 +64,6 @@ class _Reader:
         """What one text after another has to go through in order: the plain lines to parse, the number of the
         first, and how many they are; None if there are none."""
         if self._line == 1:
-            text = text.removeprefix(codecs.BOM_UTF8)
             self._carriage_returns = b"\r" in text and b"\n" not in text
         if self._carriage_returns:
             text = text.replace(b"\r", b"\n")
@@ -282,9 +280,8 @@ def _decoded(line: bytes, where: str) -> str:
     try:
         return line.decode()
     except UnicodeDecodeError:
-        hint = "UTF-16? " if b"\0" in line else ""
         raise UserError(
-            f"{where} is no UTF-8 text; {hint}name its encoding in the content type: text/csv;encoding=..."
+            f"{where} is no UTF-8 text; name its encoding in the content type: text/csv;encoding=..."
         ) from None
 
 

@@ -1,30 +1,73 @@
-"""Text in the encoding that its content type names, as UTF-8."""
+"""Text as UTF-8: whatever its content type or its byte order mark says that it is."""
 
 from __future__ import annotations
 
 import codecs
+import io
 from typing import BinaryIO, cast
 
 from algorithms.errors import UserError
-from container.formats.content_type import ContentType
+from container.formats import signatures
+from container.formats.blocks import read_exactly
+from container.formats.compression import Unread
+from container.formats.content_type import JSON, JSON_LINES, ContentType
+
+# Longest first: UTF-32's begins as UTF-16's does.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_PLAIN = "text/plain"  # sentences, of which no byte is refused
+
+
+def is_text(content_type: ContentType) -> bool:
+    return content_type.media.startswith("text/") or content_type.media in (JSON, JSON_LINES)
 
 
 def stream_as_utf8(stream: BinaryIO, content_type: ContentType, source: str) -> BinaryIO:
-    """The stream itself, where it is UTF-8. Raises UserError for an encoding that there is not; reading
-    raises it for text that is not in the one named."""
-    encoding = _named(content_type)
+    """The stream without a byte order mark, in UTF-8; only `.read(n)` is asked of it.
+
+    Raises UserError for an encoding that there is not, and for what is no text; reading raises it for text
+    that is not in the encoding named.
+    """
+    head = read_exactly(stream, signatures.HEAD)
+    encoding = _encoding(head, content_type, source)
+    marked = encoding is None and head.startswith(codecs.BOM_UTF8)
+    if stream.seekable():
+        stream.seek(-len(head) + len(codecs.BOM_UTF8) * marked, io.SEEK_CUR)
+    else:
+        stream = cast(BinaryIO, Unread(head[len(codecs.BOM_UTF8) * marked :], stream))
     return stream if encoding is None else cast(BinaryIO, _Recoded(stream, encoding, source))
 
 
 def as_utf8(text: bytes, content_type: ContentType, source: str) -> bytes:
-    """The text. Raises UserError as `stream_as_utf8` and its streams do."""
-    encoding = _named(content_type)
+    """The text without a byte order mark, in UTF-8. Raises UserError as `stream_as_utf8` and its streams."""
+    encoding = _encoding(text[: signatures.HEAD], content_type, source)
     if encoding is None:
-        return text
+        return text.removeprefix(codecs.BOM_UTF8)
     try:
         return text.decode(encoding).encode()
     except UnicodeError as error:
         raise _undecodable(source, encoding, error) from None
+
+
+def _encoding(head: bytes, content_type: ContentType, source: str) -> str | None:
+    """What a text that begins so is encoded in; None: UTF-8."""
+    named = _named(content_type)
+    if named is not None:
+        return named
+    marked = next((encoding for mark, encoding in _MARKS if head.startswith(mark)), None)
+    if marked is not None:
+        return marked
+    signatures.refuse(head, source)
+    if b"\0" in head and content_type.media != _PLAIN:
+        raise UserError(
+            f"{source} is no UTF-8 text, for it holds zero bytes; if it is UTF-16, name that: "
+            f"{content_type.media};encoding=utf-16-le (or utf-16-be)"
+        )
+    return None
 
 
 class _Recoded:

@@ -16,6 +16,7 @@ from algorithms.errors import UserError
 from algorithms.records import Origin, Records, concatenate
 from container.formats.blocks import BLOCK_BYTES, count_lines, lines
 from container.formats.content_type import ContentType
+from container.formats.encoding import as_utf8, stream_as_utf8
 from container.formats.layout import Layout
 from container.formats.vectors import MAX_WIDTH, compressed_rows, float32
 
@@ -35,6 +36,7 @@ def read(
     Raises UserError naming the line.
     """
     base = _base(content_type)
+    stream = stream_as_utf8(stream, content_type, source)
     number = 1
     blocks = []
     for text in lines(stream, block_bytes, source=source):
@@ -52,6 +54,7 @@ def read(
 
 def decode(body: bytes, content_type: ContentType, layout: Layout, *, source: str = "the request") -> Records:
     """Decode a request, in which the label may be missing: a first item with a colon is a feature."""
+    body = as_utf8(body, content_type, source)
     records = _parse(body, 1, _base(content_type), layout, source, request=True)
     if records is None:
         raise UserError(f"{source} holds no rows")

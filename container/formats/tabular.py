@@ -10,6 +10,7 @@ from algorithms.records import Records
 from container.formats import content_type as known
 from container.formats.blocks import BLOCK_BYTES
 from container.formats.content_type import ContentType
+from container.formats.encoding import as_utf8, stream_as_utf8
 from container.formats.layout import Layout
 
 __all__ = ["CONTENT_TYPES", "Layout", "decode", "read", "write"]
@@ -55,11 +56,12 @@ def read(
         case known.JSON_LINES:
             from container.formats import json
 
+            stream = stream_as_utf8(stream, content_type, source)
             yield from json.read_lines(stream, layout, source=source, block_bytes=block_bytes)
         case known.JSON:
             from container.formats import json
 
-            body = stream.read()
+            body = as_utf8(stream.read(), content_type, source)
             if body.strip():
                 yield json.decode(body, layout, source=source)
         case known.PARQUET:
@@ -93,11 +95,11 @@ def decode(body: bytes, content_type: ContentType, layout: Layout, *, source: st
         case known.JSON_LINES:
             from container.formats import json
 
-            return json.decode_lines(body, layout, source=source)
+            return json.decode_lines(as_utf8(body, content_type, source), layout, source=source)
         case known.JSON:
             from container.formats import json
 
-            return json.decode(body, layout, source=source)
+            return json.decode(as_utf8(body, content_type, source), layout, source=source)
         case known.PARQUET:
             from container.formats import parquet
 

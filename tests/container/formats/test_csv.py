@@ -88,8 +88,8 @@ def test_unknown_encoding_and_wrong_encoding_are_user_errors() -> None:
         decode("1", "text/csv;encoding=hex")
     with pytest.raises(UserError, match="is no utf-16 text"):
         decode(b"\x00\xd8\x00", "text/csv;encoding=utf-16")
-    with pytest.raises(UserError, match=r"row 1 of the request is no UTF-8 text; UTF-16\?"):
-        decode("1,2\n".encode("utf-16"))
+    with pytest.raises(UserError, match=r"row 1 of the request is no UTF-8 text; name its encoding"):
+        decode("1,é\n".encode("latin-1"))
 
 
 def test_labels_are_the_first_columns() -> None:
@@ -178,7 +178,7 @@ def test_rows_are_numbered_as_an_editor_shows_them(
 def test_line_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("container.formats.blocks.LONGEST_LINE", 1 << 20)
     with pytest.raises(UserError, match="a line of more than 1 MiB"):
-        read(bytes(3 << 20), block_bytes=1 << 18)
+        read(b"1" * (3 << 20), block_bytes=1 << 18)
 
 
 NUMBER = st.one_of(
