@@ -182,6 +182,15 @@ class Cluster(Protocol):
         """The array of `source`, on every host; shapes elsewhere are ignored."""
 
 
+def share(distribution: str, cluster: Cluster) -> tuple[int, int]:
+    """(r, n) of a channel of this S3DistributionType: this process is the r-th of the n that have the same
+    files, and deal out what is in them. Of a replicated channel these are all processes of the job; of a
+    sharded one those of a host. Which of the shards it is: `cluster.rank // n`."""
+    if distribution == "FullyReplicated":
+        return cluster.rank, cluster.size
+    return cluster.local, cluster.processes
+
+
 class Data(Protocol):
     """The batches of one channel on this host. What one batch holds is between `data` and `learner`, but
     `len(batch)` is the number of its records; for tabular algorithms it is `Records` of exactly

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from algorithms.base import Cluster
+from algorithms.base import Cluster, share
 from algorithms.errors import UserError
 from algorithms.records import Records, concatenate
 from container.channels import Channel
@@ -75,10 +75,7 @@ class Rows:
         self._stopped = stopped
         self._spill = spill if channel.mode != "Pipe" or batch_size is None else None
         self._block_bytes = block_bytes
-        dealt = channel.distribution == "FullyReplicated"
-        self._rank, self._hosts = (
-            (cluster.rank, cluster.size) if dealt else (cluster.local, cluster.processes)
-        )
+        self._rank, self._hosts = share(channel.distribution, cluster)
 
     @property
     def media(self) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.base import Setting, Source
+from algorithms.base import Setting, Source, share
 from algorithms.blazingtext import corpus
 from algorithms.blazingtext.corpus import Corpus, Segment
 from algorithms.blazingtext.similarity import Pairs
@@ -52,15 +52,15 @@ class Block:
 
 
 class Training:
-    """Reads the text once, whatever the mode and the number of epochs; on H hosts host r takes every H-th
-    block."""
+    """Reads the text once, whatever the mode and the number of epochs; of H processes that have the same text
+    each takes every H-th block."""
 
     def __init__(self, source: Source, setting: Setting) -> None:
         self._source = source
         self._parameters = setting.hyperparameters
         self._seed = setting.seed
         self._on_cpu = setting.device == "cpu"
-        self._rank, self._hosts = setting.cluster.rank, setting.cluster.size
+        self._rank, self._hosts = share(source.distribution, setting.cluster)
         self._corpus: Corpus | None = None
 
     def epoch(self, number: int) -> Iterator[Block]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.base import Setting, Source
+from algorithms.base import Setting, Source, share
 from algorithms.errors import UserError
 from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
 from algorithms.forecasting_deepar.reading import describe, read
@@ -36,11 +36,9 @@ def data(source: Source, setting: Setting) -> Any:
     describe(series, "Training" if source.name == "train" else "Test")
     if source.name == "test":
         return Scored(series, setting)
-    sharded = source.distribution == "ShardedByS3Key"
-    cluster = setting.cluster
-    # A sharded host draws from its own series; else all draw the same windows, and deal them out.
-    dealt = (0, 1) if sharded else (cluster.rank, cluster.size)
-    return Training(series, parameters, (setting.seed, cluster.rank if sharded else 0), dealt, sharded)
+    # Processes that have the same series draw the same windows, and deal them out.
+    place, sharers = share(source.distribution, setting.cluster)
+    return Training(series, parameters, (setting.seed, setting.cluster.rank // sharers), (place, sharers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ class Draw:
     which: np.ndarray  # (w,) int64
     at: np.ndarray  # (w,) int64
     level: np.ndarray  # (w,) float64, log of the scale of each one's series, less the mean over all windows
-    sharded: bool = False  # have other hosts other series?
+    first: bool = True  # of the processes that have these series, the one that counts them
 
     def __len__(self) -> int:
         return len(self.which)
@@ -60,7 +58,7 @@ class Draw:
 class Training:
     """Windows of the series that are long enough, drawn anew for each epoch.
 
-    dealt: (r, n): of every n windows, the r-th is for this host.
+    dealt: (r, n): of every n windows, the r-th is for this process.
     """
 
     def __init__(
@@ -69,13 +67,11 @@ class Training:
         parameters: Hyperparameters,
         seed: tuple[int, ...] = (0,),
         dealt: tuple[int, int] = (0, 1),
-        sharded: bool = False,
     ) -> None:
         self.series = series
         self.size = parameters.mini_batch_size
         self._seed = seed
         self._dealt = dealt
-        self._sharded = sharded
         self._first, starts = admissible(series, Shape.of(parameters))
         self._ends = np.cumsum(starts)
         self._used = int((starts > 0).sum())
@@ -106,14 +102,14 @@ class Training:
             for _ in range(self.passes)
         ]
         places = generator.permutation(np.concatenate(drawn))
-        rank, hosts = self._dealt
-        places = places[rank::hosts]
+        place, sharers = self._dealt
+        places = places[place::sharers]
         which = np.searchsorted(self._ends, places, side="right")
         at = places - np.concatenate([[0], self._ends])[which] + self._first[which]
         for start in range(0, len(places), self.size):
             taken = slice(start, start + self.size)
             chosen = which[taken]
-            yield Draw(self.series, chosen, at[taken], self._level[chosen], self._sharded)
+            yield Draw(self.series, chosen, at[taken], self._level[chosen], place == 0)
 
 
 def _levels(series: Series, starts: np.ndarray) -> np.ndarray:

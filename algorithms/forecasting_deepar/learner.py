@@ -172,17 +172,16 @@ class Learner:
         told = np.array([-1.0]) if batch is None else _told(batch)
         told_by_all = [each for each in self.setting.cluster.gather(told) if each[0] >= 0]
         first = told_by_all[0]
-        if any(len(each) != len(first) or each[1] != first[1] for each in told_by_all):
+        if any(len(each) != len(first) or each[0] != first[0] for each in told_by_all):
             raise UserError("the hosts' training data differ in the number of cat or dynamic_feat")
-        sharded, dynamics = bool(first[0]), int(first[1])
-        absolute, count = np.sum([each[2:4] for each in told_by_all], axis=0)
-        observations = int(count if sharded else first[3])
-        if observations < FEWEST:
+        dynamics = int(first[0])
+        absolute, count = np.sum([each[1:3] for each in told_by_all], axis=0)
+        if count < FEWEST:
             raise UserError(
-                f"the training series have {observations} observations in all; at least {FEWEST} are needed"
+                f"the training series have {int(count)} observations in all; at least {FEWEST} are needed"
             )
-        total, squares = np.sum([each[4:6] for each in told_by_all], axis=0) / max(count, 1)
-        longest, *sizes = np.max([each[6:] for each in told_by_all], axis=0).astype(int).tolist()
+        total, squares = np.sum([each[3:5] for each in told_by_all], axis=0) / max(count, 1)
+        longest, *sizes = np.max([each[5:] for each in told_by_all], axis=0).astype(int).tolist()
         parameters = self.parameters
         if parameters.cardinality == "auto" and sizes:
             log.info("[cardinality=auto] Inferred value of cardinality=%s from dataset.", sizes)
@@ -361,13 +360,14 @@ class Learner:
 
 
 def _told(batch: Draw) -> np.ndarray:
-    """What a host knows of its series: sharded, dynamics, sum of absolute values, observations, sums of the
-    values divided by their series' scale and of the squares, longest, cardinalities."""
+    """What a process knows of its series: dynamics, sum of absolute values, observations, sums of the values
+    divided by their series' scale and of the squares, longest, cardinalities. Of those that have the same
+    series, only the first tells sums."""
     series = batch.series
     scale = np.repeat(series.scales, series.lengths)[series.observed]
     values = series.target[series.observed].astype(np.float64)
     scaled = np.divide(values, scale, out=np.zeros_like(values), where=scale > 0)
-    sums = np.abs(values).sum(), len(values), scaled.sum(), np.square(scaled).sum()
+    sums = np.array([np.abs(values).sum(), len(values), scaled.sum(), np.square(scaled).sum()]) * batch.first
     sizes = series.cat.max(axis=0, initial=-1) + 1
-    told = [batch.sharded, len(series.dynamic), *sums, series.lengths.max(), *sizes]
+    told = [len(series.dynamic), *sums, series.lengths.max(), *sizes]
     return np.array(told, np.float64)

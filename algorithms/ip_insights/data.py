@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from algorithms.base import Cluster, Setting, Source
+from algorithms.base import Setting, Source, share
 from algorithms.errors import UserError
 from algorithms.ip_insights import pairs
 from algorithms.ip_insights.hyperparameters import Hyperparameters
@@ -51,9 +51,8 @@ class Channel:
         self._seed = setting.seed
         self._cluster = setting.cluster
         self._parameters: Hyperparameters = setting.hyperparameters
-        shared = source.distribution == "FullyReplicated"
-        self._rank, self._hosts = _dealt(setting.cluster, shared)
-        self._share = 0 if shared else setting.cluster.rank // setting.cluster.processes
+        self._rank, self._hosts = share(source.distribution, setting.cluster)
+        self._shard = setting.cluster.rank // self._hosts
         self._held: list[tuple[np.ndarray, np.ndarray]] | None = None  # rows and addresses
         self.seen = Sketch.empty(self._parameters.num_entity_vectors)
 
@@ -133,7 +132,7 @@ class Training(Channel):
                 addresses,
                 given.random_negative_sampling_rate,
                 given.shuffled_negative_sampling_rate,
-                (self._seed, number, place, self._share),
+                (self._seed, number, place, self._shard),
             )
             for start in range(0, len(samples), self._size):
                 if turn % self._hosts == 0:
@@ -152,9 +151,4 @@ class Validation(Channel):
             return
         for place, (rows, addresses) in enumerate(self._blocks(SCORED // 2)):
             if place % self._hosts == self._rank:
-                yield expand(rows, addresses, 1, 0, (self._seed, place, self._share))
-
-
-def _dealt(cluster: Cluster, shared: bool) -> tuple[int, int]:
-    """This process's place among those that have the same files, and their number."""
-    return (cluster.rank, cluster.size) if shared else (cluster.local, cluster.processes)
+                yield expand(rows, addresses, 1, 0, (self._seed, place, self._shard))

@@ -12,11 +12,13 @@ Result = TypeVar("Result")
 
 
 class _Thread:
-    def __init__(self, rank: int, places: list[np.ndarray], barrier: threading.Barrier) -> None:
+    def __init__(
+        self, rank: int, places: list[np.ndarray], barrier: threading.Barrier, processes: int
+    ) -> None:
         self.rank = rank
         self.size = len(places)
-        self.local = 0
-        self.processes = 1
+        self.local = rank % processes
+        self.processes = processes
         self.host = f"algo-{rank + 1}"
         self._places = places
         self._barrier = barrier
@@ -36,15 +38,16 @@ class _Thread:
         return self.gather(array)[source]
 
 
-def on_hosts(size: int, work: Callable[[_Thread], Result]) -> list[Result]:
-    """What `work(cluster)` returns on each of `size` hosts; the first failure is raised."""
+def on_hosts(size: int, work: Callable[[_Thread], Result], processes: int = 1) -> list[Result]:
+    """What `work(cluster)` returns on each of `size` processes, so many on each host; the first failure is
+    raised."""
     places: list[np.ndarray] = [np.empty(0)] * size
     barrier = threading.Barrier(size)
     results: list[Result | BaseException] = [RuntimeError("did not run")] * size
 
     def run(rank: int) -> None:
         try:
-            results[rank] = work(_Thread(rank, places, barrier))
+            results[rank] = work(_Thread(rank, places, barrier, processes))
         except BaseException as error:
             results[rank] = error
             barrier.abort()

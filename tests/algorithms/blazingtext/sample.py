@@ -22,6 +22,7 @@ class Channel:
     name: str = "train"
     media: str | None = "text/plain"
     mode: str = "File"
+    distribution: str = "FullyReplicated"
     wrapper: str = "None"
     records: list[tuple[bytes, ...]] = field(default_factory=list)
     passes: int = 0

@@ -199,3 +199,15 @@ def test_hosts_share_the_blocks() -> None:
     one, two = on_hosts(2, positions)
     assert min(len(one), len(two)) > 3
     assert not set(one) & set(two)
+
+
+def test_processes_of_one_host_share_its_blocks() -> None:
+    def positions(cluster: Any) -> list[int]:
+        source = channel(topics(3000, False), distribution="ShardedByS3Key")
+        training = Training(source, setting(cluster, mode="batch_skipgram", min_count=1))
+        return [segment.position for block in training.epoch(0) for segment in block.segments]
+
+    one, two, other, another = on_hosts(4, positions, processes=2)
+    assert min(len(one), len(two)) > 3
+    assert not set(one) & set(two)
+    assert (one, two) == (other, another)  # of the same text: each host takes all of its own

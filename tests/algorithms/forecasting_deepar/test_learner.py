@@ -179,6 +179,25 @@ def test_hosts_agree_on_facts_and_parameters(distribution: str) -> None:
     assert first["cardinality"].tolist() == [4]
 
 
+@pytest.mark.parametrize(
+    ("distribution", "observations"), [("FullyReplicated", 480), ("ShardedByS3Key", 960)]
+)
+def test_processes_of_one_host_count_its_series_once(
+    monkeypatch: pytest.MonkeyPatch, distribution: str, observations: int
+) -> None:
+    monkeypatch.setattr("algorithms.forecasting_deepar.learner.FEWEST", 10**6)
+
+    def work(cluster: Cluster) -> str:
+        made = setting(cluster)
+        draw = next(data(channel(*waves(4, 120), distribution=distribution), made).epoch(0))
+        with pytest.raises(UserError) as error:
+            list(Learner(made).update(draw))
+        return str(error.value)
+
+    expected = f"the training series have {observations} observations in all; at least 1000000 are needed"
+    assert on_hosts(4, work, processes=2) == [expected] * 4
+
+
 def test_too_few_observations_are_counted(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(UserError, match="have 240 observations in all; at least 300"):
         train(waves(2, 120))

@@ -74,6 +74,9 @@ def test_hosts_deal_out_the_windows_of_an_epoch_or_draw_their_own() -> None:
     first, second = on_hosts(2, lambda cluster: windows(cluster, "ShardedByS3Key"))
     assert first != second
     assert len(first) > 0.7 * len(whole)
+    processes = on_hosts(4, lambda cluster: windows(cluster, "ShardedByS3Key"), processes=2)
+    for shard, (one, other) in zip((first, second), (processes[:2], processes[2:]), strict=True):
+        assert (one, other) == (shard[::2], shard[1::2])
 
 
 def shape(frequency: str = "H", context: int = 3, horizon: int = 2, scaled: bool = True) -> Shape:

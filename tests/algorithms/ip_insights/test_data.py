@@ -77,6 +77,12 @@ def test_hosts_with_files_of_their_own_take_all_of_them() -> None:
     ]
     assert [sum(map(len, host)) for host in batches] == [150, 150]
     assert samples(batches[0]) != samples(batches[1])  # negatives of their own
+    halves = [
+        list(training(at_home(50), setting(Host(rank, 4, 2), mini_batch_size=80), **sharded).epoch(0))
+        for rank in range(4)
+    ]
+    for host, (one, other) in zip(batches, (halves[:2], halves[2:]), strict=True):
+        assert sorted(samples(one) + samples(other)) == sorted(samples(host))
     empty = training(b"", setting(Host(1, 2)), **sharded)
     assert list(empty.epoch(0)) == []
 
