@@ -1,4 +1,8 @@
-"""Parquet (`application/x-parquet`): numeric columns in order, or one column of lists, labels first."""
+"""Parquet (`application/x-parquet`): numeric columns in order, or one column of lists, labels first.
+
+Numeric are integers, floats, booleans and decimals, texts that hold numbers, categories of any of these, and
+a column of nulls; null is NaN.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ import numpy as np
 from algorithms.errors import UserError
 from algorithms.records import Origin, Records, concatenate
 from container.formats.blocks import BLOCK_BYTES
+from container.formats.cells import number, shown
 from container.formats.layout import Layout
 from container.formats.vectors import float32
 
@@ -83,12 +88,37 @@ def _numbers(name: str, column: Any, origin: Origin) -> np.ndarray:
                 f"{origin.name(row)}: the list in column '{name}' differs in length from the others"
             )
         return _numbers(name, column.flatten(), origin).reshape(len(column), -1)
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+    if pa.types.is_dictionary(kind):  # how pandas writes categories
+        return _numbers(name, column.dictionary_decode(), origin)
+    if pa.types.is_null(kind):  # a column in which nothing is known
+        return np.full(len(column), np.nan)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return _parsed(name, column, origin)
+    if not (
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_decimal(kind)
+    ):
         raise UserError(
-            f"{origin.source}: column '{name}' is of type {kind}; expected numbers or lists of them"
+            f"{origin.source}: column '{name}' is of type {kind}; expected numbers or lists of them: write "
+            "it as numbers, or leave it out"
         )
     numbers: np.ndarray = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return numbers
+
+
+def _parsed(name: str, column: Any, origin: Origin) -> np.ndarray:
+    """(n,) float64 of texts that hold numbers, as the cells of a CSV."""
+    texts = column.to_pylist()
+    numbers = [np.nan if text is None else number(text) for text in texts]
+    if None in numbers:
+        row = numbers.index(None)
+        raise UserError(
+            f"{origin.name(row)} holds the text '{shown(texts[row])}' in column '{name}'; expected a number: "
+            "encode the column as numbers, or leave it out"
+        )
+    return np.array(numbers, np.float64)
 
 
 def write(records: Records) -> bytes:

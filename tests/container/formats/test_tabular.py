@@ -3,6 +3,8 @@ import io
 import json
 import os
 import threading
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from container.formats.compression import TooLarge, decompress, decompressed
 from container.formats.content_type import ContentType, sniff
 from container.formats.layout import Layout
 from tests.fuzz import formats as fuzz
+from tests.shared import SHARED, needs_shared
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(200, 3)).astype(np.float32)
@@ -67,12 +70,49 @@ def test_parquet_of_lists_strings_and_gaps() -> None:
     assert found.features.tolist() == [[1, 2], [3, 4]]
     found = tabular.decode(body(a=[1, None], b=[True, False]), form, Layout(2))
     np.testing.assert_array_equal(found.features, [[1, 1], [np.nan, 0]])
-    with pytest.raises(UserError, match="column 'b' is of type string"):
-        tabular.decode(body(a=[1], b=["x"]), form, Layout(2))
+    with pytest.raises(UserError, match="record 2 of the request holds the text 'x' in column 'b'"):
+        tabular.decode(body(a=[1, 2], b=["3", "x"]), form, Layout(2))
+    with pytest.raises(UserError, match="column 'b' is of type timestamp"):
+        tabular.decode(body(a=[1], b=[datetime(2020, 1, 1)]), form, Layout(2))
     with pytest.raises(UserError, match="record 2 of the request: the list in column 'f'"):
         tabular.decode(body(f=[[1.0], [1.0, 2.0]]), form, Layout())
     with pytest.raises(UserError, match="the request cannot be read as Parquet"):
         tabular.decode(b"PAR1 and so on", form, Layout())
+
+
+def test_parquet_holds_numbers_in_many_types() -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    columns = {
+        "decimal": pa.array([Decimal("1.5"), None], pa.decimal128(10, 3)),
+        "wide": pa.array([Decimal("-2.25"), Decimal(3)], pa.decimal256(50, 2)),
+        "text": [" 1e3", "N/A"],
+        "category": pa.array(["7", "8"]).dictionary_encode(),
+        "codes": pa.array([None, 5], pa.int8()).dictionary_encode(),
+        "nothing": pa.nulls(2),
+        "half": pa.array(np.array([0.5, 2], np.float16)),
+        "unsigned": pa.array([2**63, 1], pa.uint64()),
+        "list": pa.array([[Decimal(1), None], [Decimal(2), Decimal(3)]], pa.list_(pa.decimal128(5, 1))),
+    }
+    out = io.BytesIO()
+    parquet.write_table(pa.table(columns), out)
+    found = tabular.decode(out.getvalue(), ContentType.parse("parquet"), Layout())
+    nan = np.nan
+    expected = [
+        [1.5, -2.25, 1000, 7, nan, nan, 0.5, 2.0**63, 1, nan],
+        [nan, 3, nan, 8, 5, nan, 2, 1, 2, 3],
+    ]
+    np.testing.assert_array_equal(found.features, np.array(expected, np.float32))
+
+
+@needs_shared("cases/decimal.parquet")
+def test_the_case_with_decimals() -> None:
+    with (SHARED / "cases/decimal.parquet").open("rb") as file:
+        (records,) = tabular.read(file, ContentType("application/x-parquet"), Layout(None, 1), source="a")
+    assert records.labels is not None
+    assert records.features.shape == (60, 4)
+    assert records.features[0, 1] == np.float32(1.204)
 
 
 def test_unknown_type_names_the_known_ones() -> None:
