@@ -18,7 +18,7 @@ from algorithms.errors import UserError
 from algorithms.xgboost import agreement, boosters, engine, metrics
 from algorithms.xgboost.boosters import Native
 from algorithms.xgboost.callbacks import Draws, Halt, History, Lines, Patience, Save, latest
-from algorithms.xgboost.checkpoints import Checkpoints
+from algorithms.xgboost.checkpoints import CHECKSUM, Checkpoints, content, restored
 from algorithms.xgboost.files import models
 from algorithms.xgboost.hosts import joined as joined_hosts
 from algorithms.xgboost.hosts import total
@@ -177,9 +177,7 @@ def boost(
     if checkpoints is not None and engine.draws(h):
         callbacks.append(Draws(run.setting.seed, first, engine.growers(h)))
     if checkpoints is not None and leader:
-        callbacks.append(
-            Save(lambda number, booster: checkpoints.save(number, booster.save_raw("ubj")), first)
-        )
+        callbacks.append(Save(lambda number, booster: checkpoints.save(number, content(booster)), first))
     if last and leader:
         callbacks.append(Save(lambda _, booster: run.publish(Model([Native(booster)])), first))
     left = h.num_round - first
@@ -202,23 +200,15 @@ def boost(
 
 
 def _resume(run: Run, checkpoints: Checkpoints | None) -> tuple[xgboost.Booster, int] | None:
-    """The newest checkpoint of the first process, on all of them, and the number of the next round."""
+    """The newest undamaged checkpoint of the first process, on all of them, and the number of the next
+    round."""
     cluster = run.setting.cluster
-    rounds = checkpoints.rounds() if checkpoints is not None and cluster.rank == 0 else []
-    number = int(cluster.broadcast(np.array(rounds[-1] if rounds else -1)))
+    newest = next(checkpoints.undamaged(), None) if checkpoints is not None and cluster.rank == 0 else None
+    latest_round, model = newest or (-1, b"")
+    number = int(cluster.broadcast(np.array(latest_round)))
     if number < 0:
         return None
-    content = np.empty(0, np.uint8)
-    if cluster.rank == 0 and checkpoints is not None:
-        path = checkpoints.path(number)
-        log.info("Checkpoint loaded from %s", path)
-        content = np.fromfile(path, np.uint8)
-    try:
-        booster = boosters.parsed(cluster.broadcast(content).tobytes())
-    except ValueError as error:
-        raise UserError(
-            f"checkpoint {number} is damaged ({boosters.said(error)}); remove it to go on from the one before"
-        ) from None
+    booster = restored(cluster.broadcast(np.frombuffer(model, np.uint8)).tobytes())
     log.info("Resuming from iteration %d", number + 1)
     return booster, number + 1
 
@@ -240,7 +230,7 @@ def _warm_start(run: Run) -> xgboost.Booster | None:
             f"{found[0].name} in channel 'model' was written by an XGBoost before 3.0, from which none can "
             "go on; save it as JSON with the version that trained it"
         )
-    member.booster.set_attr(best_iteration=None, best_score=None)
+    member.booster.set_attr(best_iteration=None, best_score=None, **{CHECKSUM: None})
     return member.booster
 
 
