@@ -14,6 +14,10 @@ import torch
 
 from algorithms.base import Setting
 
+# Multiply-adds of a product that are worth a thread of torch's on the CPU: some milliseconds. Where products
+# are smaller, threads wait for one another at each of the many small operations about them.
+PER_THREAD = 1 << 26
+
 _turn = Lock()  # torch has one generator for all threads of a process
 
 
@@ -24,6 +28,20 @@ def seeded(seed: int) -> Iterator[None]:
     with _turn, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
+
+
+@contextlib.contextmanager
+def threads(size: int) -> Iterator[None]:
+    """Inside, torch uses as many threads on the CPU as products of `size` multiply-adds are worth."""
+    before = torch.get_num_threads()
+    chosen = min(max(size // PER_THREAD, 1), before)
+    if chosen < before:
+        torch.set_num_threads(chosen)
+    try:
+        yield
+    finally:
+        if chosen < before:
+            torch.set_num_threads(before)
 
 
 class Network:

@@ -1,6 +1,7 @@
 """How many CPUs this container may use: `os.cpu_count()` counts the host's, the cgroup knows ours.
 
-Imported before NumPy, whose BLAS fixes its number of threads when it is loaded: standard library only.
+Imported before NumPy and torch, whose BLAS and OpenMP look at the environment once, when they are loaded:
+standard library only.
 """
 
 from __future__ import annotations
@@ -11,6 +12,11 @@ from pathlib import Path
 
 # Read by OpenMP, OpenBLAS, MKL and numba, each when it is loaded.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+# How OpenMP's threads wait for one another. They spin, if left alone, each on a CPU that the thread they wait
+# for may need: beside other work, training takes several times as long. Each library brings a runtime of its
+# own, and most of them GNU's. Where the user has set one of these, all are left as they are.
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
 def count(root: Path = Path("/")) -> int:
@@ -25,15 +31,18 @@ def count(root: Path = Path("/")) -> int:
 
 
 def limit_threads(processes: int = 1) -> int:
-    """Let the numerical libraries start as many threads as this process has CPUs; returns that number.
+    """Let the numerical libraries start as many threads as this process has CPUs; returns that number. Those
+    of OpenMP sleep while they wait.
 
-    `OMP_NUM_THREADS` wins where it is set, as do the libraries' own variables. `processes` share the CPUs.
-    Call it before NumPy is imported.
+    `OMP_NUM_THREADS` wins where it is set, as do the libraries' own variables and those of OpenMP's waiting.
+    `processes` share the CPUs. Call it before NumPy or torch is imported.
     """
     chosen = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     threads = int(chosen) if chosen.isdigit() and int(chosen) else max(1, count() // processes)
     for name in THREADS:
         os.environ.setdefault(name, str(threads))
+    if not any(os.environ.get(name) for name in WAITING):
+        os.environ["OMP_WAIT_POLICY"] = "passive"
     return threads
 
 

@@ -22,7 +22,7 @@ from algorithms.forecasting_deepar.progress import Progress
 from algorithms.forecasting_deepar.scores import Total
 from algorithms.forecasting_deepar.series import Series
 from algorithms.forecasting_deepar.windows import Shape, Windows, gather
-from algorithms.network import Network, seeded
+from algorithms.network import Network, seeded, threads
 from algorithms.stopping import Patience
 
 log = logging.getLogger("optml")
@@ -47,6 +47,8 @@ class Learner:
         self.parameters: Hyperparameters = setting.hyperparameters
         parameters = self.parameters
         self.shape = Shape.of(parameters)
+        points = parameters.mini_batch_size * self.shape.steps
+        self._work = points * 4 * parameters.num_cells**2  # of the product of a layer
         self.facts: Facts | None = None
         self.network: Network | None = None
         self.progress = Progress()
@@ -60,6 +62,10 @@ class Learner:
     def update(self, batch: Draw | None) -> Iterable[Metric]:
         if self.network is None:
             self._begin(batch)
+        with threads(self._work):
+            return self._learn(batch)
+
+    def _learn(self, batch: Draw | None) -> Iterable[Metric]:
         assert self.network is not None
         assert self.facts is not None
         if batch is None:

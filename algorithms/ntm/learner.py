@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +14,7 @@ from scipy.sparse import csr_array
 from algorithms.base import Metric, Setting
 from algorithms.errors import UserError
 from algorithms.kernels.bags import Bags
-from algorithms.network import Network, seeded
+from algorithms.network import Network, seeded, threads
 from algorithms.ntm import cooccurrence, topics, vocabulary
 from algorithms.ntm.autoencoder import Autoencoder
 from algorithms.ntm.counts import counts, occupied
@@ -62,9 +61,9 @@ class Learner:
             self.module, optimizer(given.optimizer, parameters, given.learning_rate), setting
         )
         sizes = given.layers
-        within = sum(before * after for before, after in pairwise(sizes)) + 2 * sizes[-1] * given.num_topics
-        # The kernels have threads of their own; torch's would do little and spin in their way.
-        self._alone = setting.device == "cpu" and within < given.feature_dim * given.num_topics
+        # Of the largest product that is torch's: those with the words are kernels, with threads of their own.
+        widest = max(before * after for before, after in pairwise([*sizes, given.num_topics]))
+        self._work = given.mini_batch_size * widest
         self._decayed = [
             parameter for name, parameter in self.module.named_parameters() if not name.endswith("bias")
         ]
@@ -95,8 +94,7 @@ class Learner:
                 self.sample.add(full)
             drawn = self.sub_sample.draw(full, self.epoch, self.batch)
         self.batch += 1
-        with self._threads():
-            self._learn(drawn)
+        self._learn(drawn)
         return ()
 
     def end_round(self) -> Iterable[Metric]:
@@ -135,7 +133,7 @@ class Learner:
         seen = np.zeros(5)  # as `totals`, then documents without words, batches
         random = self.network.random()
         self.module.eval()
-        with torch.no_grad(), self._threads():
+        with torch.no_grad(), threads(self._work):
             for batch in batches:
                 found = counts(batch, self.hyperparameters.feature_dim)
                 full = occupied(found)
@@ -236,18 +234,6 @@ class Learner:
     def _words(self) -> tuple[str, ...] | None:
         return self.vocabulary.words if self.vocabulary else None
 
-    @contextlib.contextmanager
-    def _threads(self) -> Iterator[None]:
-        """torch's threads, as many as do good."""
-        before = torch.get_num_threads()
-        if self._alone and before > 1:
-            torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            if self._alone and before > 1:
-                torch.set_num_threads(before)
-
     def _losses(self, found: csr_array, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         bags = Bags.of(found)
         if self.device != "cpu":
@@ -265,9 +251,12 @@ class Learner:
                 return
         elif not mine:
             return
+        with threads(self._work):
+            self._step(drawn if mine else None)
+
+    def _step(self, drawn: csr_array | None) -> None:
         loss = None
-        if mine:
-            assert drawn is not None
+        if drawn is not None:
             reconstruction, divergence = self._losses(drawn, self.network.random())
             loss = (reconstruction + divergence).sum()
             sums = [part.detach().sum(dtype=torch.float64) for part in (reconstruction, divergence)]

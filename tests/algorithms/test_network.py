@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pytest
 
 from algorithms.base import Cluster, Setting
+from algorithms.forecasting_deepar.data import data
+from algorithms.registry import get
 from container.cluster import Alone
+from tests.algorithms.forecasting_deepar import sample as series
 from tests.algorithms.hosts import on_hosts
 
 torch = pytest.importorskip("torch")
 
-from algorithms.network import Network, seeded  # noqa: E402
+from algorithms.network import PER_THREAD, Network, seeded, threads  # noqa: E402
+from tests.algorithms.ntm import training as topics  # noqa: E402
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(12, 3)).astype(np.float32)
@@ -106,3 +110,45 @@ def test_first_parameters_depend_on_the_seed_alone_and_disturb_nobody() -> None:
     assert torch.equal(torch.rand(1), expected)
     assert equal(one, network(Alone(), 1).arrays())
     assert not equal(one, network(Alone(), 2).arrays())
+
+
+@pytest.fixture
+def three_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_small_products_have_one_thread_and_large_ones_all() -> None:
+    counts = []
+    for size in (1000, 2 * PER_THREAD, 1000 * PER_THREAD):
+        with threads(size):
+            counts.append(torch.get_num_threads())
+    assert counts == [1, 2, 3]
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.usefixtures("three_threads")
+@pytest.mark.parametrize("slug", ["forecasting-deepar", "ntm"])
+def test_small_networks_learn_on_one_thread(slug: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = []
+    gradient = Network.gradient
+
+    def counted(self: Network, loss: object, *numbers: float) -> list[float]:
+        counts.append(torch.get_num_threads())
+        return gradient(self, loss, *numbers)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Network, "gradient", counted)
+    if slug == "ntm":
+        learner = topics.learner(60)
+        topics.absorb(learner, topics.documents()[0])
+    else:
+        made = series.setting()
+        deepar = get(slug).learner
+        assert deepar is not None
+        learner = deepar(made)
+        for draw in data(series.channel(*series.waves()), made).epoch(0):
+            learner.update(draw)
+    assert set(counts) == {1}

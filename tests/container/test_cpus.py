@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,7 +56,7 @@ def test_version_1_without_limit_is_minus_one(tmp_path: Path) -> None:
 
 @pytest.fixture
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in cpus.THREADS:
+    for name in (*cpus.THREADS, *cpus.WAITING):
         monkeypatch.setenv(name, "")  # so that monkeypatch removes what the test sets
         monkeypatch.delenv(name)
 
@@ -69,3 +71,49 @@ def test_threads_follow_omp_num_threads_where_it_is_set(monkeypatch: pytest.Monk
 @pytest.mark.usefixtures("no_variables")
 def test_processes_share_the_cpus() -> None:
     assert cpus.limit_threads(processes=10**6) == 1
+
+
+@pytest.mark.usefixtures("no_variables")
+def test_threads_of_openmp_sleep_while_they_wait() -> None:
+    cpus.limit_threads()
+    assert os.environ["OMP_WAIT_POLICY"] == "passive"
+
+
+@pytest.mark.usefixtures("no_variables")
+@pytest.mark.parametrize("name", cpus.WAITING)
+def test_how_threads_wait_is_left_to_a_user_who_says_so(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "7")
+    cpus.limit_threads()
+    assert {name: os.environ[name] for name in cpus.WAITING if name in os.environ} == {name: "7"}
+
+
+def test_the_program_of_training_loads_no_openmp_before_it_says_how_to_wait() -> None:
+    """Runtimes look at the environment once. `limit_threads` stands here for what follows it."""
+    program = (
+        "import sys, os, container.cpus as cpus\n"
+        "def ended(processes):\n"
+        "    print(sorted({'numpy', 'scipy', 'torch', 'numba'} & set(sys.modules)), flush=True)\n"
+        "    os._exit(0)\n"
+        "cpus.limit_threads = ended\n"
+        "from container.__main__ import train\n"
+        "train()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only GNU's runtime tells how it waits")
+def test_the_runtime_of_torch_is_told() -> None:
+    pytest.importorskip("torch")
+    program = "from container import cpus; cpus.limit_threads(); import torch"
+    environment = {name: value for name, value in os.environ.items() if name not in cpus.WAITING}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment | {"OMP_DISPLAY_ENV": "true"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    policies = [line for line in done.stderr.splitlines() if "OMP_WAIT_POLICY" in line]
+    assert policies
+    assert all("PASSIVE" in line for line in policies)
