@@ -314,6 +314,7 @@ class Setting:
     channels: tuple[str, ...] = ("train",)  # those that the job was given
     tuned: str | None = None  # the metric that a tuning job goes by; None: it is part of none
     auxiliary: Mapping[str, Source] = field(default_factory=dict)  # given channels of that role, by name
+    tests: Mapping[str, Data] = field(default_factory=dict)  # what the final model will be scored on, by name
 
 
 @dataclass(frozen=True, slots=True)

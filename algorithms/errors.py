@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -27,3 +29,13 @@ def shown(value: Any) -> str:
     except (TypeError, ValueError):  # not of JSON: NumPy's numbers, dates of Parquet
         text = str(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def nearest(word: str, among: Iterable[str], otherwise: str = "") -> str:
+    """The end of a message about a word that is none of these: `; did you mean 'x'?`. Where none is near, a
+    list of all behind `otherwise`, or nothing."""
+    names = list(among)
+    near = difflib.get_close_matches(word.lower(), names, n=1)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    return f"; {otherwise}: {', '.join(names)}" if otherwise else ""

@@ -7,7 +7,6 @@ A hyperparameter arrives as a string in any of the encodings that the console, t
 from __future__ import annotations
 
 import ast
-import difflib
 import json
 import logging
 import math
@@ -21,7 +20,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from algorithms.base import Hyperparameters, Wording
-from algorithms.errors import UserError
+from algorithms.errors import UserError, nearest
 
 log = logging.getLogger(__name__)
 
@@ -201,7 +200,7 @@ def parse(
             values[name] = text
             continue
         if spec is None:
-            hint = _nearest(name, known, otherwise="" if listed else "known")
+            hint = nearest(name, known, otherwise="" if listed else "known")
             listed = listed or not hint.endswith("?")
             problems.append(wording.unknown.format(name=name, near=hint))
             continue
@@ -336,17 +335,8 @@ def _complaints(
 def _refusal(wording: str, spec: FieldSpec, text: str) -> str:
     shown = " ".join(text[:100].splitlines()) + "..." * (len(text) > 100)
     words = [str(word) for word in spec.domain.words]
-    near = _nearest(text, words) if spec.type == "enum" else ""
+    near = nearest(text, words) if spec.type == "enum" else ""
     return wording.format(name=spec.name, value=shown, domain=spec.domain, range=spec.domain.range, near=near)
-
-
-def _nearest(word: str, among: Iterable[str], otherwise: str = "") -> str:
-    """`; did you mean 'x'?`, or the list of all where none is near."""
-    names = list(among)
-    near = difflib.get_close_matches(word.lower(), names, n=1)
-    if near:
-        return f"; did you mean '{near[0]}'?"
-    return f"; {otherwise}: {', '.join(names)}" if otherwise else ""
 
 
 def _domain(annotation: Any, metadata: Iterable[Any] = ()) -> Domain:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from algorithms import registry
@@ -186,11 +187,12 @@ class Training:
         assert algorithm.learner is not None
         setting = self._setting(job, device, scratch)
         validation = self._data(job, "validation", setting, scratch)
+        tests = self._data(job, "test", setting, scratch)
         plan = Plan(
             train=next(iter(self._data(job, "train", setting, scratch).values())),
             validation=validation,
             final=validation if algorithm.scored_on_validation else {},
-            test=self._data(job, "test", setting, scratch),
+            test=tests,
             tests=[spec.name for spec in algorithm.channels if spec.role == "test"],
             epochs=getattr(job.hyperparameters, "epochs", 1),
             checkpoint_every=number("OPTML_CHECKPOINT_SECONDS", 60.0),
@@ -203,7 +205,7 @@ class Training:
             processes=cluster.size,
         )
         return Loop(
-            algorithm.learner(setting),
+            algorithm.learner(replace(setting, tests=tests)),
             plan,
             cluster=cluster,
             report=Report(

@@ -12,6 +12,7 @@ import numpy as np
 
 from algorithms.base import Setting, Source, share
 from algorithms.errors import UserError
+from algorithms.forecasting_deepar.facts import Facts
 from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
 from algorithms.forecasting_deepar.reading import describe, read
 from algorithms.forecasting_deepar.series import Series, offender
@@ -29,15 +30,18 @@ def data(source: Source, setting: Setting) -> Any:
     parameters: Hyperparameters = setting.hyperparameters
     series = read(source, parameters)
     if source.stopped():
+        series = series.take(np.arange(0))
         return Training(series, parameters) if source.name == "train" else Scored(series, setting)
     problem = offender(series, parameters.likelihood)
     if problem:
         raise UserError(f"channel '{source.name}': {problem}")
+    # Processes that have the same series draw the same windows, and deal them out.
+    place, sharers = share(source.distribution, setting.cluster)
+    if not len(series) and sharers == setting.cluster.size:  # else other hosts may have some
+        raise UserError(f"channel '{source.name}' is empty: there are no series in its files")
     describe(series, "Training" if source.name == "train" else "Test")
     if source.name == "test":
         return Scored(series, setting)
-    # Processes that have the same series draw the same windows, and deal them out.
-    place, sharers = share(source.distribution, setting.cluster)
     return Training(series, parameters, (setting.seed, setting.cluster.rank // sharers), (place, sharers))
 
 
@@ -128,19 +132,53 @@ def rule(series: int, size: int) -> tuple[int, float]:
 
 
 class Scored:
-    """The series of the test channel that are long enough, in parts; on H hosts host r takes every H-th."""
+    """The series of the test channel that can be scored, in parts; on H hosts host r takes every H-th."""
 
     def __init__(self, series: Series, setting: Setting) -> None:
         self._horizon = setting.hyperparameters.prediction_length
         self._series = series
-        long = np.flatnonzero(series.lengths >= self._horizon)
-        if len(long) < len(series):
-            log.warning(
-                "%d of %d test series are shorter than prediction_length=%d and are not scored",
-                len(series) - len(long), len(series), self._horizon,
-            )  # fmt: skip
-        self._mine = long[setting.cluster.rank :: setting.cluster.size]
+        self._scored = np.arange(len(series))
+        self._cluster = setting.cluster
+        self._facts: Facts | None = None
+
+    def fit_to(self, facts: Facts) -> None:
+        """Leave out the series that a network of these facts is not for, or whose truth is not known, and say
+        so. Raises UserError if none are left: that is better known before training than after."""
+        series = self._series
+        if self._facts == facts or not len(series):
+            return
+        self._facts = facts
+        for field, count, trained in (
+            ("cat", series.cat.shape[1], len(facts.cardinality)),
+            ("dynamic_feat", len(series.dynamic), facts.dynamics),
+        ):
+            if count != trained:
+                raise UserError(
+                    f"channel 'test' cannot be scored: its series have {count or 'no'} {field}, those of "
+                    f"channel 'train' {trained or 'none'}"
+                )
+        long = series.lengths >= self._horizon
+        seen = (series.cat < np.array(facts.cardinality, np.int64)).all(axis=1)
+        last = np.maximum(series.bounds[1:, None] - np.arange(self._horizon, 0, -1), series.bounds[:-1, None])
+        true = long & series.observed[np.minimum(last, len(series.target) - 1)].any(axis=1)
+        reasons = []
+        for left_out, reason in (
+            (~long, f"are shorter than prediction_length={self._horizon}"),
+            (long & ~seen, "have categories that channel 'train' does not"),
+            (seen & long & ~true, f"have no value among the last {self._horizon}"),
+        ):
+            if left_out.any():
+                first = int(np.flatnonzero(left_out)[0])
+                cat = f", cat {series.cat[first].tolist()}" if series.cat.shape[1] else ""
+                place = f"the first is series {first}{cat}"
+                reasons.append(f"{left_out.sum()} of {len(series)} test series {reason} ({place})")
+        self._scored = np.flatnonzero(long & seen & true)
+        if not len(self._scored):
+            raise UserError(f"channel 'test' cannot be scored: {'; '.join(reasons)}")
+        for reason in reasons:
+            log.warning("%s: not scored", reason)
 
     def epoch(self, number: int) -> Iterator[Series]:
-        for start in range(0, len(self._mine), SCORED):
-            yield self._series.take(self._mine[start : start + SCORED])
+        mine = self._scored[self._cluster.rank :: self._cluster.size]
+        for start in range(0, len(mine), SCORED):
+            yield self._series.take(mine[start : start + SCORED])

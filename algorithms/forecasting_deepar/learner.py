@@ -13,7 +13,7 @@ from torch import Tensor
 from algorithms.base import Metric, Setting
 from algorithms.errors import UserError
 from algorithms.forecasting_deepar import autoregression, likelihoods
-from algorithms.forecasting_deepar.data import Draw
+from algorithms.forecasting_deepar.data import Draw, Scored
 from algorithms.forecasting_deepar.facts import Facts
 from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
 from algorithms.forecasting_deepar.model import Model
@@ -245,6 +245,9 @@ class Learner:
         optimizer = torch.optim.Adam(module.parameters(), lr=self.parameters.learning_rate)
         self.facts = facts
         self.network = Network(module, optimizer, self.setting)
+        for test in self.setting.tests.values():
+            if isinstance(test, Scored):
+                test.fit_to(facts)
 
     def _longest_carried(self) -> int:
         return int(self.shape.frequency.lags[self._module().carried()].max(initial=0))
@@ -260,21 +263,15 @@ class Learner:
         return [progress.end_epoch(self.parameters.early_stopping_patience)]
 
     def evaluate(self, channel: str, batches: Iterable[Series]) -> Iterable[Metric]:
-        """Score the final model. Where the channel does not fit it, say so: no reason to lose the model."""
+        """Score the final model; what does not fit it was left out before training (`Scored.fit_to`)."""
         assert self._final is not None
         parameters, host = self.parameters, self.setting.cluster.host
         log.info("Evaluating model accuracy on testset using %d samples", parameters.num_eval_samples)
         total = Total(parameters.test_quantiles)
-        problem = ""
         for series in batches:
-            problem = problem or self._mismatch(series)
-            if not problem:
-                held, truth = series.held_out(parameters.prediction_length)
-                total.add(self._final.paths(held, parameters.num_eval_samples), truth)
+            held, truth = series.held_out(parameters.prediction_length)
+            total.add(self._final.paths(held, parameters.num_eval_samples), truth)
         scores = total.scores(self.setting.cluster)
-        if problem:
-            log.error("Channel '%s' cannot be scored: %s", channel, problem)
-            return ()
         if np.isnan(scores.mean_weighted):
             log.warning("The truth of the test channel is zero everywhere: wQuantileLoss is nan")
         lines = {
@@ -290,18 +287,6 @@ class Learner:
             Metric("test:RMSE", scores.rmse),
             Metric("test:mean_wQuantileLoss", scores.mean_weighted),
         ]
-
-    def _mismatch(self, series: Series) -> str:
-        assert self.facts is not None
-        cats, dynamics = len(self.facts.cardinality), self.facts.dynamics
-        if series.cat.shape[1] != cats or len(series.dynamic) != dynamics:
-            found = f"{series.cat.shape[1]} cat and {len(series.dynamic)} dynamic_feat"
-            return f"its series have {found}, those of channel 'train' {cats} and {dynamics}"
-        for place, size in enumerate(self.facts.cardinality):
-            if series.cat[:, place].max(initial=0) >= size:
-                value = series.cat[:, place].max()
-                return f"cat[{place}] is {value} somewhere, but was at most {size - 1} in training"
-        return ""
 
     def stopping(self) -> tuple[Patience, str] | None:
         patience = self.parameters.early_stopping_patience

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -14,7 +14,7 @@ import orjson
 from algorithms.base import Source
 from algorithms.errors import UserError
 from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
-from algorithms.forecasting_deepar.series import Builder, Series, statistics
+from algorithms.forecasting_deepar.series import FIELDS, ONE_A_LINE, Builder, Series, misnamed, statistics
 
 log = logging.getLogger("optml")
 
@@ -22,7 +22,6 @@ PIECE = 1 << 20  # bytes read at a time
 LONGEST = 1 << 30  # bytes of a line
 ENDINGS = (".json", ".jsonl", ".jsonlines", ".json.gz", ".jsonl.gz", ".gz", ".parquet")
 PARQUET = b"PAR1"
-FIELDS = ("start", "target", "cat", "dynamic_feat")
 
 
 def read(source: Source, parameters: Hyperparameters) -> Series:
@@ -34,14 +33,19 @@ def read(source: Source, parameters: Hyperparameters) -> Series:
         dynamics=_wanted(parameters.num_dynamic_feat),
         cardinality=parameters.cardinality if isinstance(parameters.cardinality, tuple) else None,
         horizon=parameters.prediction_length,
+        ignored=_ignored(parameters),
     )
     skipped = []
     for name, stream in source.streams():
         head = stream.read(PIECE)
-        if not name.lower().endswith(ENDINGS) and head[:4] != PARQUET and head.lstrip()[:1] != b"{":
+        if (
+            not name.lower().endswith(ENDINGS)
+            and head[:4] != PARQUET
+            and head.lstrip()[:1] not in (b"{", b"[")
+        ):
             skipped.append(name)
             continue
-        for record, place in _records(name, _Rejoined(head, stream)):
+        for record, place in _records(name, _Rejoined(head, stream), builder.ignored):
             if source.stopped():
                 return builder.series()
             first = not len(builder)
@@ -78,6 +82,16 @@ def parsed(text: bytes) -> Any:
             raise ValueError(f"this is no JSON: {error}") from None
 
 
+def parsed_line(line: bytes) -> Any:
+    """The record of a line. Raises ValueError, which also tells of one that goes on in the next line."""
+    try:
+        return parsed(line)
+    except ValueError as error:
+        if line.strip()[:1] not in (b"[", b"{"):
+            raise
+        raise ValueError(f"{error}; {ONE_A_LINE}") from None
+
+
 def _wanted(setting: object) -> int | None:
     """How many there must be in each record; None: as the first record has it."""
     if setting == "auto":
@@ -85,6 +99,11 @@ def _wanted(setting: object) -> int | None:
     if isinstance(setting, tuple):
         return len(setting)
     return setting if isinstance(setting, int) else 0
+
+
+def _ignored(parameters: Hyperparameters) -> list[str]:
+    wanted = {"cat": parameters.cardinality, "dynamic_feat": parameters.num_dynamic_feat}
+    return [field for field, setting in wanted.items() if _wanted(setting) == 0]
 
 
 def _announce(builder: Builder, parameters: Hyperparameters, name: str) -> None:
@@ -100,10 +119,10 @@ def _announce(builder: Builder, parameters: Hyperparameters, name: str) -> None:
             )  # fmt: skip
 
 
-def _records(name: str, stream: _Rejoined) -> Iterator[tuple[Any, Any]]:
+def _records(name: str, stream: _Rejoined, ignored: Collection[str]) -> Iterator[tuple[Any, Any]]:
     """Pairs (record, function that says where it stands)."""
     if stream.head[:4] == PARQUET:
-        yield from _rows(name, stream)
+        yield from _rows(name, stream, ignored)
         return
     for number, line in _lines(name, stream):
         if not line.strip():
@@ -113,7 +132,7 @@ def _records(name: str, stream: _Rejoined) -> Iterator[tuple[Any, Any]]:
             return f"line {number} of {name}"
 
         try:
-            record = parsed(line)
+            record = parsed_line(line)
         except ValueError as error:
             raise UserError(f"{where()}: {error}") from None
         yield record, where
@@ -152,7 +171,7 @@ def _lines(name: str, stream: _Rejoined) -> Iterator[tuple[int, bytes]]:
     yield number, b"".join(rest).removeprefix(b"\xef\xbb\xbf" if number == 1 else b"")
 
 
-def _rows(name: str, stream: _Rejoined) -> Iterator[tuple[Any, Any]]:
+def _rows(name: str, stream: _Rejoined, ignored: Collection[str]) -> Iterator[tuple[Any, Any]]:
     """The rows of a Parquet file, which ends with its table of contents: it is read whole."""
     import pyarrow as pa
     from pyarrow import parquet
@@ -160,6 +179,9 @@ def _rows(name: str, stream: _Rejoined) -> Iterator[tuple[Any, Any]]:
     try:
         file = parquet.ParquetFile(io.BytesIO(stream.read()))
         columns = [column for column in file.schema_arrow.names if column in FIELDS]
+        slip = misnamed(file.schema_arrow.names, ignored)
+        if slip:
+            raise UserError(f"{name}: the column {slip}")
         for column in ("start", "target"):
             if column not in columns:
                 raise UserError(

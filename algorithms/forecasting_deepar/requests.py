@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +12,15 @@ import numpy as np
 import orjson
 
 from algorithms.base import Answer, Columns
-from algorithms.errors import PlatformError, UserError, shown
+from algorithms.errors import PlatformError, UserError, nearest, shown
 from algorithms.forecasting_deepar.hyperparameters import DECILES
 from algorithms.forecasting_deepar.model import QUANTILE, Model, Request
-from algorithms.forecasting_deepar.reading import parsed
-from algorithms.forecasting_deepar.series import Builder
+from algorithms.forecasting_deepar.reading import parsed, parsed_line
+from algorithms.forecasting_deepar.series import FIELDS, Builder
 
 JSON = "application/json"
 VARIABLE = "DEEPAR_INFERENCE_CONFIG"
+KEYS = ("num_samples", "output_types", "quantiles")  # of a configuration
 TYPES = ("mean", "quantiles", "samples")
 DIGITS = 10  # behind the point, as AWS prints them
 MOST = 1 << 28  # numbers that the paths of a request may hold
@@ -40,6 +41,7 @@ class Configuration:
             raise UserError(
                 f'"configuration" must be an object such as {{"num_samples": 50}}, not {shown(given)}'
             )
+        _require_known(given, KEYS, "the configuration")
         samples = given.get("num_samples", default.samples)
         if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
             raise UserError(f'"num_samples" is {shown(samples)}; expected a whole number from 1 on')
@@ -72,6 +74,7 @@ def decode(body: bytes, media: str, model: Model) -> Request:
     )
     document = _document(body) if media == JSON else None
     if isinstance(document, Mapping) and "instances" in document:
+        _require_known(document, ("instances", "configuration"), "the request")
         instances = document["instances"]
         if not isinstance(instances, list):
             raise UserError(f'"instances" must be a list of series, not {shown(instances)}')
@@ -79,6 +82,8 @@ def decode(body: bytes, media: str, model: Model) -> Request:
         for number, instance in enumerate(instances):
             builder.add(instance, lambda number=number: f"instances[{number}]")  # type: ignore[misc]
     elif document is not None and not (isinstance(document, Mapping) and "target" in document):
+        if isinstance(document, Mapping):
+            _require_known(document, ("instances", *FIELDS), "the request")
         raise UserError('the request must be an object with a list "instances" of series')
     else:
         configuration = of_environment()
@@ -129,6 +134,13 @@ def encode(columns: Columns, media: str, answer: Answer) -> bytes:
     return b"\n".join(lines) + (b"" if answer.batch or not lines else b"\n")
 
 
+def _require_known(given: Mapping[str, Any], known: Sequence[str], owner: str) -> None:
+    """Raise UserError that names a key which nobody would look at."""
+    for key in given:
+        if key not in known:
+            raise UserError(f"{owner} has an unknown key {shown(key)}{nearest(key, known, 'known are')}")
+
+
 def _document(body: bytes) -> Any:
     try:
         return parsed(body)
@@ -138,7 +150,7 @@ def _document(body: bytes) -> Any:
 
 def _line(line: bytes, number: int) -> Any:
     try:
-        return parsed(line)
+        return parsed_line(line)
     except ValueError as error:
         raise UserError(f"line {number}: {error}") from None
 

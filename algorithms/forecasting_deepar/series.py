@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,9 @@ import numpy as np
 from algorithms.errors import UserError, shown
 from algorithms.forecasting_deepar.frequency import Frequency
 
+FIELDS = ("start", "target", "cat", "dynamic_feat")
+ONE_A_LINE = "one object a line is expected, not an array or an object over several lines"
+ALIKE = 0.75  # share of two names' letters from which one is taken for a slip of the other
 NAN_WORDS = {"nan"}
 _NUMBERS = {int, float, type(None)}
 
@@ -93,7 +97,8 @@ class Series:
 class Builder:
     """Collects records into `Series`.
 
-    cats, dynamics: how many there must be; None: whatever the first record has.
+    cats, dynamics: how many there must be; None: as many in all records as in the first.
+    ignored: fields of these two that may be there and are not looked at.
     future:  slots behind each target. Then dynamic_feat must reach over them; otherwise it may.
     empty:   may a target be empty?
     """
@@ -108,6 +113,7 @@ class Builder:
         horizon: int = 1,
         future: int = 0,
         empty: bool = False,
+        ignored: Collection[str] = (),
     ) -> None:
         self.frequency = frequency
         self.cats = cats
@@ -116,11 +122,16 @@ class Builder:
         self.horizon = horizon
         self.future = future
         self.empty = empty
+        self.ignored = ignored
         self.rounded = 0  # starts that had to be rounded down
         self._starts: list[int] = []
         self._targets: list[np.ndarray] = []
         self._cats: list[list[int]] = []
         self._dynamics: list[np.ndarray] = []
+        self._first: Callable[[], str] | None = (
+            None  # where the first record was, if it decides what all have
+        )
+        self._lacking: set[str] = set()  # and the fields that it lacks
         self._gap = np.full(future, np.nan, np.float32)
 
     def __len__(self) -> int:
@@ -129,14 +140,23 @@ class Builder:
     def add(self, record: Any, where: Callable[[], str]) -> None:
         """One record: an object with start, target, cat, dynamic_feat. Raises UserError, which `where` it was
         begins."""
+        self._first = self._first or where
         try:
             self._add(record)
+        except _LackingError as error:
+            raise UserError(
+                f'{self._first()}: "{error}" is missing, but {where()} has it: every series needs it, or none'
+            ) from None
         except ValueError as error:
             raise UserError(f"{where()}: {error}") from None
 
     def _add(self, record: Any) -> None:
         if not isinstance(record, Mapping):
-            raise ValueError(f'expected an object with "start" and "target", not {shown(record)}')
+            hint = f"; {ONE_A_LINE}" if isinstance(record, list) else ""
+            raise ValueError(f'expected an object with "start" and "target", not {shown(record)}{hint}')
+        slip = misnamed(record, self.ignored)
+        if slip:
+            raise ValueError(slip)
         start = self._start(record.get("start"))
         target = self._target(record.get("target"))
         cat = self._cat(record)
@@ -183,17 +203,20 @@ class Builder:
 
     def _cat(self, record: Mapping[str, Any]) -> list[int]:
         cat = record.get("cat")
-        if self.cats == 0:
-            return []
+        if isinstance(cat, np.ndarray):  # numbers of Parquet that are not stored as whole ones
+            cat = cat.tolist()
         if self.cats is None:
-            self.cats = 0 if cat is None else len(cat) if isinstance(cat, list) else 1
-            return self._cat(record)
+            self.cats = self._decided("cat", cat)
+        if self.cats == 0:
+            self._require_none("cat", cat)
+            return []
         if cat is None:
             raise ValueError(f'"cat" is missing: expected a list of {self.cats} whole numbers')
-        if isinstance(cat, int) and not isinstance(cat, bool):
+        if isinstance(cat, int | float) and not isinstance(cat, bool):
             cat = [cat]
         if not isinstance(cat, list) or len(cat) != self.cats:
             raise ValueError(f'"cat" must be a list of {self.cats} whole numbers, not {shown(cat)}')
+        cat = [int(value) if isinstance(value, float) and value.is_integer() else value for value in cat]
         for place, value in enumerate(cat):
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ValueError(f'"cat"[{place}] is {shown(value)}; expected a whole number from 0 on')
@@ -206,12 +229,28 @@ class Builder:
                 raise ValueError(f'"cat"[{place}] is {value}; a number of a category is below 2^31')
         return cat
 
+    def _decided(self, field: str, value: Any) -> int:
+        """How many of a field the first record has, and thereby all."""
+        count = 0 if value is None else len(value) if isinstance(value, list) else 1
+        if not count:
+            self._lacking.add(field)
+        return count
+
+    def _require_none(self, field: str, value: Any) -> None:
+        """Raise ValueError for a field that nobody would look at."""
+        if value is None or (isinstance(value, list) and not value) or field in self.ignored:
+            return
+        if field in self._lacking:
+            raise _LackingError(field)
+        raise ValueError(f'"{field}" is {shown(value)}, but the model was trained without: leave it out')
+
     def _dynamic(self, record: Mapping[str, Any], length: int) -> np.ndarray:
         """(f, length + future) float32."""
         rows = record.get("dynamic_feat")
         if self.dynamics is None:
-            self.dynamics = 0 if rows is None else len(rows) if isinstance(rows, list) else 1
+            self.dynamics = self._decided("dynamic_feat", rows)
         if self.dynamics == 0:
+            self._require_none("dynamic_feat", rows)
             return np.empty((0, length + self.future), np.float32)
         if rows is None:
             raise ValueError(f'"dynamic_feat" is missing: expected {self.dynamics} lists of numbers')
@@ -239,6 +278,22 @@ class Builder:
                 )
             out[place] = values
         return out
+
+
+class _LackingError(ValueError):
+    """A record has a field that the first one lacks."""
+
+
+def misnamed(names: Iterable[Any], ignored: Collection[str] = ()) -> str:
+    """What to say of a name that looks like a slip of a field that is not there; "" of others, which may be
+    ids or notes of whoever wrote them."""
+    names = [name for name in names if isinstance(name, str)]
+    missing = [field for field in FIELDS if field not in names and field not in ignored]
+    for name in names if missing else ():
+        near = () if name in FIELDS else difflib.get_close_matches(name.lower(), missing, 1, ALIKE)
+        if near:
+            return f'"{name}" is unknown; did you mean "{near[0]}"?'
+    return ""
 
 
 def numbers(values: list[Any] | np.ndarray, name: str) -> np.ndarray:

@@ -193,6 +193,18 @@ def test_what_is_wrong_is_the_failure(
     assert "Traceback" not in ended.log
 
 
+def test_a_test_channel_that_does_not_fit_ends_the_job_before_its_first_epoch(tmp_path: Path) -> None:
+    records = with_features(waves())
+    made = tree(tmp_path, records, epochs=10_000)
+    strange = [record | {"cat": [7, 0]} for record in records]
+    made.write("input/data/test/series.json", lines(strange).decode())
+    ended = made.train(*TRAIN)
+    assert ended.code == 2, ended.log
+    problem = "channel 'test' cannot be scored: 12 of 12 test series have categories"
+    assert problem in made.failure
+    assert "train loss" not in ended.log
+
+
 def test_predict_draws_forecasts(trained: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from container.cli import main

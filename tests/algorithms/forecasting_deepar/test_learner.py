@@ -259,26 +259,84 @@ def test_the_best_epoch_comes_back_with_its_loss(caplog: pytest.LogCaptureFixtur
     assert [(metric.name, metric.value) for metric in metrics] == [("train:final_loss", loss)]
 
 
-def test_the_test_channel_is_scored_or_says_why_not(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_test_channel_is_scored(caplog: pytest.LogCaptureFixture) -> None:
     records = [record | {"cat": [number % 2]} for number, record in enumerate(waves())]
     learner, _ = train(records, test_quantiles=(0.5, 0.9))
     learner.finish()
-
-    def score(given: list[dict[str, Any]]) -> dict[str, float]:
-        batches = data(channel(*given, name="test"), learner.setting).epoch(0)
-        return {metric.name: metric.value for metric in learner.evaluate("test", batches)}
-
     with caplog.at_level(logging.INFO, "optml"):
-        scores = score(records)
-        assert scores.keys() == {"test:RMSE", "test:mean_wQuantileLoss"}
-        assert (
-            f"#test_score (algo-1, mean_wQuantileLoss): {scores['test:mean_wQuantileLoss']!r}" in caplog.text
-        )
-        assert "#test_score (algo-1, wQuantileLoss[0.9]): " in caplog.text
-        assert score([record | {"cat": [5]} for record in records]) == {}
-        assert "cat[0] is 5 somewhere, but was at most 1 in training" in caplog.text
-        assert score(waves()) == {}
-        assert "its series have 0 cat and 0 dynamic_feat, those of channel 'train' 1 and 0" in caplog.text
+        batches = data(channel(*records, name="test"), learner.setting).epoch(0)
+        scores = {metric.name: metric.value for metric in learner.evaluate("test", batches)}
+    assert scores.keys() == {"test:RMSE", "test:mean_wQuantileLoss"}
+    assert f"#test_score (algo-1, mean_wQuantileLoss): {scores['test:mean_wQuantileLoss']!r}" in caplog.text
+    assert "#test_score (algo-1, wQuantileLoss[0.9]): " in caplog.text
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
+
+
+def categories(count: int = 12, length: int = 120, first: int = 0) -> list[dict[str, Any]]:
+    return [record | {"cat": [first + number % 2]} for number, record in enumerate(waves(count, length))]
+
+
+def begun(tests: list[dict[str, Any]], resume: bool = False) -> tuple[Learner, Any]:
+    """A learner that has seen one batch, or goes on from a checkpoint, and its test channel."""
+    made = setting()
+    test = data(channel(*tests, name="test"), made)
+    draw = next(data(channel(*categories()), made).epoch(0))
+    learner = Learner(replace(made, tests={} if resume else {"test": test}))
+    list(learner.update(draw))
+    if resume:
+        state = learner.state_dict()
+        learner = Learner(replace(made, tests={"test": test}))
+        learner.load_state_dict(state)
+    return learner, test
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_test_series_that_cannot_be_scored_are_told_before_training_and_left_out(
+    caplog: pytest.LogCaptureFixture, resume: bool
+) -> None:
+    strange = categories(2, first=5)
+    blank = [{"start": START, "target": [1.0] * 20 + [None] * 4, "cat": [1]}]
+    short = [{"start": START, "target": [1.0, 2.0, 3.0], "cat": [1]}]
+    _, test = begun([*categories(3), *strange, *blank, *short], resume)
+    assert [len(part) for part in test.epoch(0)] == [3]
+    assert [line for line in caplog.messages if "not scored" in line] == [
+        "1 of 7 test series are shorter than prediction_length=4 (the first is series 6, cat [1]): "
+        "not scored",
+        "2 of 7 test series have categories that channel 'train' does not (the first is series 3, cat [5]): "
+        "not scored",
+        "1 of 7 test series have no value among the last 4 (the first is series 5, cat [1]): not scored",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tests", "problem"),
+    [
+        (waves(), "its series have no cat, those of channel 'train' 1"),
+        (
+            [record | {"cat": [0, 1]} for record in waves()],
+            "its series have 2 cat, those of channel 'train' 1",
+        ),
+        (
+            [record | {"dynamic_feat": [[1.0] * 120]} for record in categories()],
+            "its series have 1 dynamic_feat, those of channel 'train' none",
+        ),
+        (categories(4, first=2), "4 of 4 test series have categories that channel 'train' does not"),
+        (categories(4, 3), "4 of 4 test series are shorter than prediction_length=4"),
+    ],
+)
+def test_a_test_channel_that_cannot_be_scored_ends_the_job_before_training(
+    tests: list[dict[str, Any]], problem: str
+) -> None:
+    with pytest.raises(UserError, match="channel 'test' cannot be scored") as error:
+        begun(tests)
+    assert problem in str(error.value)
+
+
+def test_a_test_channel_of_series_shorter_than_a_context_brings_no_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    begun(categories(4, 7))
+    assert not caplog.messages
 
 
 def test_missing_points_are_imputed_by_the_network_itself() -> None:

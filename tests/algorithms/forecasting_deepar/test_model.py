@@ -162,6 +162,7 @@ BAD = [
     ({"start": None}, '"start" is missing'),
     ({"start": "yesterday"}, '"start" is "yesterday": expected YYYY-MM-DD'),
     ({"target": "1,2"}, '"target" must be a list'),
+    ({"targets": [1]} | {"target": None}, '"target" must be a list'),
 ]  # fmt: skip
 
 
@@ -173,6 +174,23 @@ def test_what_is_wrong_with_an_instance_is_told_with_its_place(
         ask(made, instance(), instance(**change))
 
 
+def test_what_a_model_was_not_trained_with_is_refused_and_nothing_of_it_is_let_pass() -> None:
+    plain = model((), 0)
+    request = {"start": START, "target": [1.0, 2.0]}
+    expected = ask(plain, request)
+    assert ask(plain, request | {"cat": [], "dynamic_feat": None, "item_id": 7}) == expected
+    for field, value in (("cat", [1]), ("dynamic_feat", [[1.0] * 6]), ("cat", 0)):
+        wrong = rf'instances\[0\]: "{field}" is .*, but the model was trained without: leave it out'
+        with pytest.raises(UserError, match=wrong):
+            ask(plain, request | {field: value})
+    with pytest.raises(UserError, match='"cats" is unknown; did you mean "cat"'):
+        ask(plain, request | {"cats": [1]})
+
+
+def test_a_category_may_be_written_with_a_point(made: Model) -> None:
+    assert ask(made, instance(cat=[1.0, 2.0])) == ask(made, instance())
+
+
 @pytest.mark.parametrize(
     ("configuration", "problem"),
     [
@@ -182,6 +200,11 @@ def test_what_is_wrong_with_an_instance_is_told_with_its_place(
         ({"quantiles": ["x"]}, '"quantiles" holds "x"'),
         ({"num_samples": 0}, '"num_samples" is 0'),
         ({"num_samples": 10**9}, "ask for fewer samples"),
+        (
+            {"num_sample": 5},
+            "the configuration has an unknown key \"num_sample\"; did you mean 'num_samples'",
+        ),
+        ({"seed": 5}, 'unknown key "seed"; known are: num_samples, output_types, quantiles'),
     ],
 )
 def test_what_is_wrong_with_a_configuration_is_told(
@@ -198,6 +221,9 @@ def test_what_is_wrong_with_a_configuration_is_told(
         (b"[]", JSON, 'an object with a list "instances"'),
         (b'{"instances": 1}', JSON, '"instances" must be a list'),
         (b'{"instances": [], "configuration": 1}', JSON, '"configuration" must be an object'),
+        (b'{"instances": [], "config": {}}', JSON, "an unknown key \"config\"; did you mean 'configuration'"),
+        (b'{"instance": []}', JSON, "the request has an unknown key \"instance\"; did you mean 'instances'"),
+        (b'[\n{"target": [1]}\n]', LINES, "line 1: .*; one object a line is expected"),
         (b'{"target": [1]}\nx', LINES, "line 1"),
         (b"\n\nx", LINES, "line 3: this is no JSON"),
     ],

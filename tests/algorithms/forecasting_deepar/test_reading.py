@@ -114,6 +114,9 @@ def test_other_files_are_passed_over_and_both_formats_go_together() -> None:
 BAD = [
     (b"{", "line 1 of train/a.json: this is no JSON"),
     (b"[1]", 'expected an object with "start" and "target"'),
+    (json.dumps([PLAIN, PLAIN]).encode(), "one object a line is expected"),
+    (json.dumps([PLAIN, PLAIN], indent=1).encode(), "line 1 of train/a.json: .*; one object a line is"),
+    (json.dumps(PLAIN, indent=1).encode(), "line 1 of train/a.json: .*; one object a line is"),
     (lines([PLAIN, {"target": [1]}]), 'line 2 of train/a.json: "start" is missing'),
     (lines([{"start": START + "Z", "target": [1]}]), "time zone"),
     (lines([{"start": 5, "target": [1]}]), '"start" is 5'),
@@ -126,6 +129,15 @@ BAD = [
     (lines([PLAIN | {"cat": [1]}, PLAIN | {"cat": [1, 2]}]), '"cat" must be a list of 1 whole numbers'),
     (lines([PLAIN | {"cat": [-1]}]), r'"cat"\[0\] is -1'),
     (lines([PLAIN | {"cat": [1.5]}]), r'"cat"\[0\] is 1.5'),
+    (lines([PLAIN, PLAIN | {"cat": [1]}]), 'line 1 of train/a.json: "cat" is missing, but line 2 of train'),
+    (
+        lines([*[PLAIN] * 5, PLAIN | {"dynamic_feat": [[1] * 5]}]),
+        'line 1 of train/a.json: "dynamic_feat" is missing, but line 6 of train/a.json has it',
+    ),
+    (lines([PLAIN | {"cat": [0]}, PLAIN | {"cats": [1]}]), 'line 2 .*: "cats" is unknown; did you mean'),
+    (lines([PLAIN | {"dynamic_feats": [[1] * 5]}]), '"dynamic_feats" is unknown; did you mean "dynam'),
+    (lines([{"Start": START, "target": [1]}]), '"Start" is unknown; did you mean "start"'),
+    (lines([PLAIN | {"cat": [True]}]), r'"cat"\[0\] is true'),
     (lines([PLAIN | {"dynamic_feat": [[1, 2]]}]), r"expected len\(target\) = 5 values .*, got 2"),
     (lines([PLAIN | {"dynamic_feat": [[1, 2, 3, None, 5]]}]), r'"dynamic_feat"\[0\]\[3\] is missing'),
     (lines([PLAIN | {"dynamic_feat": [[1] * 5]}, PLAIN]), '"dynamic_feat" is missing: expected 1 lists'),
@@ -136,6 +148,23 @@ BAD = [
 def test_what_is_wrong_is_named_with_its_line(text: bytes, problem: str) -> None:
     with pytest.raises(UserError, match=problem):
         read(Channel({"a.json": text}), parameters())
+
+
+def test_whole_numbers_may_be_written_with_a_point_and_other_fields_are_let_pass() -> None:
+    records = [
+        PLAIN | {"cat": [0.0, 2], "item_id": "a", "start_time": 5},
+        PLAIN | {"cat": [1, 3.0], "dog": 1},
+    ]
+    assert read(channel(*records), parameters()).cat.tolist() == [[0, 2], [1, 3]]
+    assert read(channel(PLAIN | {"cat": 4.0}), parameters()).cat.tolist() == [[4]]
+    columns = {"start": ["2016-01-01"], "target": [[1.0]], "cat": [[0.0, 5.0]]}
+    assert read(Channel({"a.parquet": parquet(columns)}), parameters()).cat.tolist() == [[0, 5]]
+
+
+def test_fields_that_are_to_be_ignored_may_stand_in_some_records_only() -> None:
+    records = [PLAIN, PLAIN | {"cat": [1], "dynamic_feat": [[1] * 5]}, PLAIN | {"cats": "of no use"}]
+    found = read(channel(*records), parameters(cardinality="ignore", num_dynamic_feat=""))
+    assert (found.cat.shape, found.dynamic.shape) == ((3, 0), (0, 15))
 
 
 def test_a_category_beyond_its_cardinality_names_line_place_value_and_size() -> None:
@@ -151,6 +180,10 @@ def test_a_category_beyond_its_cardinality_names_line_place_value_and_size() -> 
     [
         ({"a.parquet": b"PAR1 and no more"}, "cannot be read as Parquet"),
         ({"a.parquet": parquet({"start": ["2016-01-01"]})}, "has no column 'target'; it has start"),
+        (
+            {"a.parquet": parquet({"start": ["2016-01-01"], "target": [[1.0]], "cats": [[1]]})},
+            'the column "cats" is unknown; did you mean "cat"',
+        ),
         ({"a.parquet": parquet({"start": ["x"], "target": [[1.0]]})}, "row 1 of train/a.parquet"),
         ({"a.parquet": parquet({"start": ["2016-01-01"], "target": [1.0]})}, '"target" must be a list'),
     ],

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from algorithms.base import Cluster
 from algorithms.forecasting_deepar.data import Training, data, rule
+from algorithms.forecasting_deepar.facts import Facts
+from algorithms.forecasting_deepar.series import Series
 from algorithms.forecasting_deepar.windows import Shape, gather
 from container.cluster import Alone
 from tests.algorithms.forecasting_deepar.sample import START, channel, parameters, series, setting, waves
@@ -120,6 +123,11 @@ def test_a_request_knows_neither_its_future_nor_its_gaps() -> None:
 
 def test_test_series_are_dealt_out_and_short_ones_left_out(caplog: pytest.LogCaptureFixture) -> None:
     records = [*waves(5, 20), {"start": START, "target": [1, 2, 3]}]
-    made = on_hosts(2, lambda cluster: list(data(channel(*records, name="test"), setting(cluster)).epoch(0)))
-    assert [len(parts[0]) for parts in made] == [3, 2]
-    assert "1 of 6 test series are shorter than prediction_length=4 and are not scored" in caplog.text
+
+    def work(cluster: Cluster) -> list[Series]:
+        test = data(channel(*records, name="test"), setting(cluster))
+        test.fit_to(Facts((), 0, 1.0))
+        return list(test.epoch(0))
+
+    assert [len(parts[0]) for parts in on_hosts(2, work)] == [3, 2]
+    assert "1 of 6 test series are shorter than prediction_length=4" in caplog.text
