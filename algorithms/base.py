@@ -247,6 +247,10 @@ class Table(Data, Protocol):
     def distribution(self) -> str:
         """FullyReplicated (the rows are dealt out among the hosts) or ShardedByS3Key."""
 
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The names of its columns, labels first, once it has been read; None: it has none."""
+
 
 class Stopping(Protocol):
     """An early-stopping rule, fed with one value a round; part of the checkpoint."""
@@ -363,6 +367,7 @@ class Algorithm:
     decode: Callable[[bytes, str, Any], Any] | None = None  # (body, media, model) -> batch; None: of a table
     follows_request: bool = False  # answers come in the request's content type, whatever Accept says
     encode: Callable[[Columns, str, Answer], bytes | None] | None = None  # (.., media, ..) None: as others do
+    feature_names: Callable[[Any], Sequence[str] | None] | None = None  # of a model that goes by names
     answer_of_many: str | None = None  # what a server of many models answers to no Accept; None: as of one
     printed: tuple[MetricSpec, ...] = ()  # further metrics in the log's lines, for people
     logged_as: str = ""  # the name of AWS's implementation in `#metrics` lines; "": the title

@@ -18,6 +18,7 @@ from container.channels import Channel
 from container.formats import tabular
 from container.formats.blocks import BLOCK_BYTES
 from container.formats.checks import check_finite
+from container.formats.column_order import ColumnOrder
 from container.formats.content_type import LIBSVM
 from container.formats.layout import Layout
 from container.readahead import read_ahead
@@ -37,6 +38,7 @@ class Rows:
     sparse:     hand `csr_array` over as it comes; else every batch is dense.
     label_size: leading label columns of a table whose content type names none; None: told by the width.
     stopped:    asked while waiting for data; once true, the epoch ends early.
+    columns:    the names of the columns, shared by the channels of a job: the first read settles the order.
     missing:    let NaN pass among the features: a value that is missing.
     ragged:     sparse blocks may differ in width, each file of LIBSVM as wide as its own largest index.
     spill:      where the first epoch of a channel of files keeps what it decoded for those that follow; None:
@@ -58,6 +60,7 @@ class Rows:
         cluster: Cluster,
         sparse: bool,
         label_size: int | None,
+        columns: ColumnOrder | None = None,
         missing: bool = False,
         ragged: bool = False,
         stopped: Callable[[], bool] = lambda: False,
@@ -70,6 +73,7 @@ class Rows:
         self._run = run or batch_size or RUN
         self._sparse = sparse
         self._label_size = label_size
+        self._columns = ColumnOrder() if columns is None else columns
         self._missing = missing
         self._ragged = ragged
         self._stopped = stopped
@@ -88,6 +92,10 @@ class Rows:
     @property
     def distribution(self) -> str:
         return self.channel.distribution
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        return self._columns.names
 
     def epoch(self, number: int) -> Iterator[Records]:
         """One pass over the channel. Raises UserError, naming the row, for what can't be read or used."""
@@ -115,7 +123,7 @@ class Rows:
             if content_type is None:  # nothing but empty objects so far
                 continue
             ragged = self._ragged and content_type.media == LIBSVM
-            layout = Layout(None if ragged else self.width, self._label_size)
+            layout = Layout(None if ragged else self.width, self._label_size, columns=self._columns)
             for block in tabular.read(
                 stream, content_type, layout, source=source, block_bytes=self._block_bytes
             ):

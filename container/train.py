@@ -19,6 +19,7 @@ from container.channels import Channel
 from container.checkpoint import Checkpoints, fingerprint
 from container.cluster import Alone, Group, connect
 from container.errors import Failure
+from container.formats.column_order import ColumnOrder
 from container.hyperparameters import fields
 from container.job import Hosts, Job
 from container.loop import Loop, Plan
@@ -56,6 +57,7 @@ class Training:
         self.out = reporting.start_logging(sys.stdout)
         self.cluster: Group = Alone()
         self.algorithm: Algorithm | None = None
+        self.columns = ColumnOrder()  # of tables, in the order in which the first of them, train's, has them
         self.local = int(os.environ.get(LOCAL_RANK) or 0)
         self.others: list[subprocess.Popen[bytes]] = []  # this host's processes for its other GPUs
 
@@ -174,6 +176,7 @@ class Training:
             cluster=self.cluster,
             sparse=True,
             label_size=channel.spec.label_size,
+            columns=self.columns,
             missing=algorithm.missing,
             ragged=True,
             stopped=lambda: self.stop.requested,
@@ -251,6 +254,7 @@ class Training:
                 cluster=self.cluster,
                 sparse=job.algorithm.sparse,
                 label_size=channel.spec.label_size,
+                columns=self.columns,
                 missing=job.algorithm.missing,
                 stopped=lambda: self.stop.requested,
                 spill=Spill(scratch) if repeated else None,

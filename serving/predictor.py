@@ -13,6 +13,7 @@ from algorithms.errors import UserError
 from algorithms.records import Records, concatenate
 from container.formats import tabular
 from container.formats.checks import check_finite
+from container.formats.column_order import ColumnOrder
 from container.formats.content_type import ContentType
 from container.formats.encoding import as_utf8, is_text
 from container.formats.layout import Layout
@@ -32,7 +33,9 @@ class Predictor:
         self._queue = queue
         self._settings = settings
         width = None if served.algorithm.judges_width else served.model.width
-        self._layout = Layout(width, served.algorithm.label_size or 0, trained=True)
+        names = served.algorithm.feature_names and served.algorithm.feature_names(served.model)
+        columns = ColumnOrder(names, "the model") if names else None
+        self._layout = Layout(width, served.algorithm.label_size or 0, trained=True, columns=columns)
         self._accepts = negotiation.writable(served.algorithm, settings.multi_model)
         self._part = Answer(settings.batch, settings.multi_model)
 

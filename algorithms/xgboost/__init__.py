@@ -139,4 +139,5 @@ ALGORITHM = Algorithm(
     encode=_encode,
     label_size=None,
     answer_of_many="application/json",
+    feature_names=lambda model: model.feature_names,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +17,8 @@ from algorithms.errors import UserError
 from algorithms.records import Features
 from algorithms.xgboost import native
 from algorithms.xgboost.legacy import FEW, Forest, is_pickle, unpickled
+
+_NAMES = "optml_feature_names"  # an attribute of ours
 
 
 class Predictor(Protocol):
@@ -88,6 +91,25 @@ def parsed(content: bytes) -> xgboost.Booster:
         warnings.simplefilter("ignore")  # that an older version wrote it
         booster.load_model(bytearray(native.checked(content)))
     return booster
+
+
+def feature_names(booster: xgboost.Booster) -> tuple[str, ...]:
+    """The names of a model's features, as many as these; empty where it has none."""
+    names: object = booster.feature_names
+    if not names:
+        try:
+            names = json.loads(booster.attr(_NAMES) or "[]")
+        except ValueError:  # an attribute of somebody else's
+            return ()
+    if not isinstance(names, list) or len(names) != booster.num_features():
+        return ()
+    return tuple(map(str, names))
+
+
+def set_feature_names(booster: xgboost.Booster, names: Sequence[str]) -> None:
+    """Write names beside the trees. As an attribute: with `feature_names` the library would refuse the bare
+    arrays of those who load the model themselves, which it takes of AWS's models."""
+    booster.set_attr(**{_NAMES: json.dumps(list(names)) if names else None})
 
 
 def said(error: Exception) -> str:

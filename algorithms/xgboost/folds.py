@@ -58,7 +58,7 @@ def cross_validate(plan: Plan, channels: dict[str, Channel], width: int) -> Mode
     table = np.concatenate(run.setting.cluster.gather(recorder.table()))
     if run.setting.cluster.rank == 0:
         _save(table, run.output)
-    return Model(members)
+    return Model(members, feature_names=plan.names)
 
 
 def _splits(plan: Plan, rows: Rows, classes: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -31,10 +31,14 @@ VOTING = ("multi:softmax", "binary:hinge")  # answer with a class: the one that 
 
 class Model:
     """members: the boosters; the answer is the mean of theirs, or the class that most of them say.
-    selected: the keys of selectable inference; none: the plain score."""
+    selected: the keys of selectable inference; none: the plain score. feature_names: none where the data had
+    none."""
 
-    def __init__(self, members: Sequence[Predictor], selected: Sequence[str] = ()) -> None:
+    def __init__(
+        self, members: Sequence[Predictor], selected: Sequence[str] = (), feature_names: Sequence[str] = ()
+    ) -> None:
         self.members = list(members)
+        self.feature_names = tuple(feature_names)
         self.width = members[0].width
         self._selected = tuple(selected)
 
@@ -71,6 +75,7 @@ class Model:
         for number, member in enumerate(self.members):
             if not isinstance(member, Native):
                 raise TypeError("only boosters of the library are written")
+            boosters.set_feature_names(member.booster, self.feature_names)
             name = NAME if len(self.members) == 1 else f"{NAME}-{number}"
             (folder / name).write_bytes(boosters.raw(member.booster))
 
@@ -97,4 +102,6 @@ def load(folder: Path, device: str) -> Model:
                 f"{first.width} features) cannot answer together; remove one, or set "
                 "SAGEMAKER_INFERENCE_ENSEMBLE=false"
             )
-    return Model(members, selection.wanted(os.environ))
+    first = members[0]
+    names = boosters.feature_names(first.booster) if isinstance(first, Native) else ()
+    return Model(members, selection.wanted(os.environ), names)

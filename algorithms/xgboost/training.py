@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,7 @@ class Plan:
     driver: str | None  # the metric of early stopping
     wanted: str | None  # the metric of a tuning job, without its channel
     run: Run
+    names: tuple[str, ...] = ()  # of the features, where the data tell any
 
     @classmethod
     def of(cls, run: Run) -> Plan:
@@ -101,6 +102,7 @@ def fit(run: Run) -> Model | None:
         log.info("Single node training.")
     else:
         log.info("Distributed node training with %d processes", cluster.size)
+    plan = replace(plan, names=agreement.names(run, h, width))
     log.info("Train matrix has %d rows and %d columns", channels["train"].rows, width)
     entries = channels["train"].entries
     if entries is not None and entries < channels["train"].rows * width:
@@ -126,7 +128,7 @@ def fit(run: Run) -> Model | None:
 def _one(plan: Plan, channels: dict[str, Channel], width: int) -> Model | None:
     """The usual job: one booster."""
     run, h = plan.run, plan.h
-    start = _warm_start(run)
+    start = _warm_start(plan)
     bins = engine.histogram(h) and start is None
 
     def matrix(name: str, ref: xgboost.DMatrix | None = None) -> xgboost.DMatrix:
@@ -145,7 +147,11 @@ def _one(plan: Plan, channels: dict[str, Channel], width: int) -> Model | None:
         log.info("Stopped; with save_model_on_termination=true there would be a model")
         return None
     _require_objective(plan, outcome.values)
-    return Model([Native(outcome.booster, run.setting.device)])
+    return _model(outcome.booster, plan)
+
+
+def _model(booster: xgboost.Booster, plan: Plan) -> Model:
+    return Model([Native(booster, plan.run.setting.device)], feature_names=plan.names)
 
 
 def boost(
@@ -179,7 +185,7 @@ def boost(
     if checkpoints is not None and leader:
         callbacks.append(Save(lambda number, booster: checkpoints.save(number, content(booster)), first))
     if last and leader:
-        callbacks.append(Save(lambda _, booster: run.publish(Model([Native(booster)])), first))
+        callbacks.append(Save(lambda _, booster: run.publish(_model(booster, plan)), first))
     left = h.num_round - first
     history: History = {}
     booster = start
@@ -213,10 +219,10 @@ def _resume(run: Run, checkpoints: Checkpoints | None) -> tuple[xgboost.Booster,
     return booster, number + 1
 
 
-def _warm_start(run: Run) -> xgboost.Booster | None:
+def _warm_start(plan: Plan) -> xgboost.Booster | None:
     """The model of the channel 'model'. Raises UserError where nothing can go on from it."""
-    h: Hyperparameters = run.setting.hyperparameters
-    folder = run.setting.warm_start
+    h = plan.h
+    folder = plan.run.setting.warm_start
     if folder is None:
         if h.process_type == "update":
             raise UserError("process_type=update revises a model: give it in the channel 'model'")
@@ -230,7 +236,15 @@ def _warm_start(run: Run) -> xgboost.Booster | None:
             f"{found[0].name} in channel 'model' was written by an XGBoost before 3.0, from which none can "
             "go on; save it as JSON with the version that trained it"
         )
+    names = boosters.feature_names(member.booster)
+    if names and plan.names and names != plan.names:
+        place, name, other = agreement.difference(names, plan.names)
+        raise UserError(
+            f"feature {place + 1} is '{name}' in the model of channel 'model', but '{other}' in channel "
+            "'train': put the columns in the order of the earlier job"
+        )
     member.booster.set_attr(best_iteration=None, best_score=None, **{CHECKSUM: None})
+    member.booster.feature_names = None  # the library would want them of the matrices too
     return member.booster
 
 

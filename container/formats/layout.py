@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from algorithms.errors import UserError
+from container.formats.column_order import ColumnOrder
 from container.formats.content_type import ContentType
 
 log = logging.getLogger(__name__)
@@ -21,11 +23,17 @@ class Layout:
                 columns with `width` (equal: none; one more: one, with a warning). RecordIO and JSON name
                 their labels, so there it counts only as 0: leave labels out.
     trained:    `width` is that of a trained model, not of data to come.
+    columns:    their names, by which a table that names its own is put in order; None: each as it stands.
     """
 
     width: int | None = None
     label_size: int | None = None
     trained: bool = False
+    columns: ColumnOrder | None = None
+
+    def order(self, names: Sequence[str], source: str) -> list[int] | None:
+        """The places of the columns in a table that names them so; None: as they stand."""
+        return None if self.columns is None else self.columns.order(names, source)
 
     def of(self, content_type: ContentType) -> Layout:
         """This layout where the content type does not say otherwise by its own `label_size`."""

@@ -36,8 +36,11 @@ def read(
     try:
         file = parquet.ParquetFile(whole)
         rows = max(1024, block_bytes // (4 * max(1, file.metadata.num_columns)))
-        for batch in file.iter_batches(batch_size=rows, columns=_columns(file.schema_arrow)):
+        names = _columns(file.schema_arrow)
+        order = layout.order(names, source)
+        for batch in file.iter_batches(batch_size=rows, columns=names):
             if batch.num_rows:
+                batch = batch if order is None else batch.select(order)
                 block = _records(batch, layout, Origin(source, record))
                 record += len(block)
                 layout = replace(layout, width=block.width)

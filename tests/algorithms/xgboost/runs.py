@@ -30,6 +30,7 @@ class Held:
     media: str | None = "text/csv"
     mode: str = "File"
     distribution: str = "FullyReplicated"
+    columns: tuple[str, ...] | None = None
 
     def epoch(self, number: int) -> Iterator[Records]:
         return iter(self.blocks)

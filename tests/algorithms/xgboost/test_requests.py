@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+import xgboost
 
+from algorithms.errors import UserError
 from algorithms.records import Records
 from algorithms.xgboost import ALGORITHM
-from algorithms.xgboost.model import Model
+from algorithms.xgboost.model import Model, load
 from serving.batching import Gate
 from serving.errors import RequestError
 from serving.models import Served
@@ -54,3 +57,49 @@ def test_a_server_of_many_models_answers_json_unless_asked_otherwise(model: Mode
     default = {"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "text/csv"}
     assert answer(model, accept="", **many, **default)[1] == "text/csv"
     assert answer(model, accept=accept)[1] == "text/csv"
+
+
+@pytest.mark.parametrize("library", [False, True])
+def test_a_request_that_names_its_columns_is_put_in_the_order_of_training(
+    tmp_path: Path, library: bool
+) -> None:
+    """library: the names are those that the library keeps, as of a model trained elsewhere."""
+    data = both()
+    data["train"].columns = None if library else ("y", "a", "b", "c", "d", "e")
+    trained = train(data, tmp_path).model
+    if library:
+        trained.members[0].booster.feature_names = list("abcde")
+    trained.save(tmp_path / "model")
+    loaded = load(tmp_path / "model", "cpu")
+    assert loaded.feature_names == tuple("abcde")
+    plain = answer(loaded)
+    turned = parquet(FEATURES[:3, ::-1], "edcba")
+    assert answer(loaded, "application/x-parquet", body=turned) == plain
+    with pytest.raises(RequestError, match="the request has no column 'e', which the model has"):
+        answer(loaded, "application/x-parquet", body=parquet(FEATURES[:3], "abcdf"))
+
+
+def test_names_do_not_keep_the_library_from_bare_arrays_nor_training_from_going_on(tmp_path: Path) -> None:
+    data = both()
+    data["train"].columns = ("y", "a", "b", "c", "d", "e")
+    train(data, tmp_path).model.save(tmp_path / "model")
+    file = tmp_path / "model/xgboost-model"
+    booster = xgboost.Booster()
+    booster.load_model(bytearray(file.read_bytes()))
+    booster.predict(xgboost.DMatrix(FEATURES))
+    booster.feature_names = list("abcde")
+    file.write_bytes(bytes(booster.save_raw("ubj")))
+    more = train(data, tmp_path, warm_start=tmp_path / "model").model
+    assert more.feature_names == tuple("abcde")
+    data["train"].columns = ("y", "b", "a", "c", "d", "e")
+    with pytest.raises(UserError, match="feature 1 is 'a' in the model of channel 'model', but 'b' in"):
+        train(data, tmp_path, warm_start=tmp_path / "model")
+
+
+def parquet(features: np.ndarray, names: str) -> bytes:
+    import pyarrow as pa
+    from pyarrow import parquet as file
+
+    out = pa.BufferOutputStream()
+    file.write_table(pa.table(dict(zip(names, features.T, strict=True))), out)
+    return bytes(out.getvalue())
