@@ -1,8 +1,9 @@
 """The processes of one job: one on each host, or one for each GPU of a host.
 
 They meet at a store that the first of them serves on port `OPTML_PORT` (7777). The store carries what is
-said once: who is there, and that somebody failed. What is said often goes through torch.distributed: gloo,
-or NCCL where the learners run on GPUs. torch is imported only here, and only for two processes or more.
+said seldom: who is there and alive (`heartbeat.py`), and that somebody failed. What is said often goes
+through torch.distributed: gloo, or NCCL where the learners run on GPUs. torch is imported only here, and only
+for two processes or more.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import timedelta
 from importlib import import_module
@@ -25,9 +27,11 @@ import numpy as np
 from algorithms.base import Cluster
 from algorithms.errors import PlatformError
 from container.errors import Failure, JobFailedError, explain
+from container.heartbeat import Heartbeat
 from container.rendezvous import Place, number, serve_or_find
 
-PATIENCE = timedelta(hours=2)  # that one process may be ahead of another in a collective
+PATIENCE = timedelta(hours=2)  # that one process may be ahead of another, both alive, in a collective
+LIBRARY = 5.0  # seconds that a library's own collective gets to say itself what went wrong
 LINGER = 60.0  # seconds that the store outlives a failure, so that hosts busy computing hear of it
 HEADER = 96  # bytes that describe an array: dtype and shape
 
@@ -41,6 +45,10 @@ class Group(Cluster, Protocol):
     def tell(self, failure: Failure) -> Failure:
         """Tell every process that the job has failed; returns the failure that was told first, with which
         all of them end."""
+
+    def watched(self, alarm: Callable[[Exception], None]) -> AbstractContextManager[None]:
+        """Within, for work whose collectives are a library's and can't be left: `alarm` is called, on a
+        thread of its own, with the JobFailedError or PlatformError that a collective of ours would raise."""
 
     def close(self) -> None:
         """Come to a good end together; raises JobFailedError if another process did not."""
@@ -70,6 +78,9 @@ class Alone(Group):
     def tell(self, failure: Failure) -> Failure:
         return failure
 
+    def watched(self, alarm: Callable[[Exception], None]) -> AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
     def close(self) -> None:
         pass
 
@@ -79,14 +90,16 @@ def connect(place: Place, *, problem: Failure | None = None, device: str = "cpu"
 
     `problem` is what is wrong on this host so far (its configuration, say): it is told to all the others, and
     all raise JobFailedError. Raises PlatformError naming the hosts that did not come within
-    `OPTML_RENDEZVOUS_TIMEOUT_S` (300) seconds.
+    `OPTML_RENDEZVOUS_TIMEOUT_S` (300) seconds. Later, a process that gives no sign of life for
+    `OPTML_PEER_TIMEOUT_S` (300) seconds ends the job.
     """
     if place.size == 1:
         if problem:
             raise JobFailedError(problem)
         return Alone(place.label)
     limit = number("OPTML_RENDEZVOUS_TIMEOUT_S", 300)
-    group = Processes(place, serve_or_find(place, time.monotonic() + limit), device)
+    silence = number("OPTML_PEER_TIMEOUT_S", 300)
+    group = Processes(place, serve_or_find(place, time.monotonic() + limit), device, silence)
     try:
         group.meet(problem, limit)
     except (JobFailedError, PlatformError) as error:
@@ -100,7 +113,7 @@ class Processes(Group):
     Sums are deterministic: the same inputs give the same bits on every rank and in every run.
     """
 
-    def __init__(self, place: Place, store: Any, device: str) -> None:
+    def __init__(self, place: Place, store: Any, device: str, silence: float) -> None:
         self.rank = place.rank
         self.size = place.size
         self.local = place.local
@@ -110,7 +123,10 @@ class Processes(Group):
         self._place = place
         self._store = store
         self._device = device
+        self._silence = silence
         self._lost = False  # another process is gone, or never came
+        own = type(store)(store.host, store.port, is_master=False, wait_for_workers=False)
+        self._heartbeat = Heartbeat(own, self.rank, self.size, silence)
 
     def meet(self, problem: Failure | None, limit: float) -> None:
         """Wait for all, then build the process group; raises JobFailedError if any of them has a problem."""
@@ -118,20 +134,17 @@ class Processes(Group):
             raise JobFailedError(problem)
         self._torch: Any = import_module("torch")
         self._dist: Any = import_module("torch.distributed")
-        self._store.set(f"ready/{self.rank}", "")
-        missing = list(range(self.size))
         deadline = time.monotonic() + limit
-        while missing:
+        while missing := self._heartbeat.missing():
             self._listen()
-            missing = [rank for rank in missing if not self._store.check([f"ready/{rank}"])]
-            if missing and time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 self._lost = True
-                names = {self._place.hosts[rank // self._place.processes] for rank in missing}
                 raise PlatformError(
-                    f"{', '.join(sorted(names))} did not come within {limit:g} s; "
+                    f"{self._names(missing)} did not come within {limit:g} s; "
                     "are all hosts of resourceconfig.json running, and does their network let them through?"
                 )
-            time.sleep(0.02 if missing else 0)
+            time.sleep(0.02)
+        self._listen()
         self._choose_interface()
         if self._device != "cpu":
             self._torch.cuda.set_device(self._device)
@@ -185,6 +198,8 @@ class Processes(Group):
         return blank
 
     def tell(self, failure: Failure) -> Failure:
+        if 0 in self._heartbeat.frozen():  # the store would not answer
+            return failure
         text = json.dumps({**asdict(failure), "traceback": ""})
         try:
             first: bytes = self._store.compare_set("failure", "", text)
@@ -196,8 +211,28 @@ class Processes(Group):
             self._linger("told", 5.0 if self._lost else LINGER)
         return told
 
+    @contextlib.contextmanager
+    def watched(self, alarm: Callable[[Exception], None]) -> Iterator[None]:
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(1.0):
+                try:
+                    self._listen()
+                except (JobFailedError, PlatformError) as error:
+                    if not over.wait(LIBRARY):
+                        alarm(error)
+                    return
+
+        threading.Thread(target=watch, name="watch", daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
+
     def close(self) -> None:
         self.all_sum(np.zeros(1))
+        self._heartbeat.end()
         with contextlib.suppress(RuntimeError):
             self._store.add("done", 1)
             if self.rank == 0:
@@ -211,14 +246,23 @@ class Processes(Group):
             time.sleep(0.02)
 
     def _listen(self) -> None:
-        """Raise JobFailedError if another process has told of one."""
-        try:
-            told = self._store.check(["failure"])
-            text = self._store.get("failure") if told else b""
-        except RuntimeError as error:
-            raise PlatformError(f"lost the connection to {self._place.hosts[0]}, the first host") from error
-        if told:
-            raise JobFailedError(Failure(**json.loads(text)))
+        """Raise JobFailedError if another process has told of one, PlatformError if one is gone or frozen."""
+        heard = self._heartbeat
+        if heard.failure is not None:
+            raise JobFailedError(Failure(**json.loads(heard.failure)))
+        if heard.lost:
+            raise PlatformError(f"lost the connection to {self._place.hosts[0]}, the first host")
+        frozen = heard.frozen()
+        if frozen:
+            self._lost = True
+            raise PlatformError(
+                f"{self._names(frozen)} has given no sign of life for {self._silence:g} s: its machine "
+                "hangs, or its container is paused or cut off from the network"
+            )
+
+    def _names(self, ranks: list[int]) -> str:
+        """The hosts of these processes."""
+        return ", ".join(sorted({self._place.hosts[rank // self._place.processes] for rank in ranks}))
 
     def _wait(self, start: Callable[[], Any]) -> None:
         """Run a collective, listening meanwhile. A lost connection is most often another process that has

@@ -158,7 +158,8 @@ class Training:
             report=self.out.plain if self.cluster.rank == 0 else lambda line: None,
             publish=publish,
         )
-        model = job.algorithm.fit(run)
+        with self.cluster.watched(self._give_up):
+            model = job.algorithm.fit(run)
         if model is None:
             log.info("There is no model: the model folder stays empty")
         else:
@@ -280,6 +281,12 @@ class Training:
         self.out.last(failure.line)
         errors.write(failure, self.paths.failure)
         return failure.exit_code
+
+    def _give_up(self, error: Exception) -> None:
+        """End the process, whose main thread waits for another one in a library's collective."""
+        code = self._fail(error)
+        sys.stdout.flush()
+        os._exit(code)
 
     def _start_others(self, size: int) -> None:
         """Start this host's processes for its other GPUs; they find the first one by `cluster.connect`."""

@@ -13,6 +13,8 @@ from xgboost.tracker import RabitTracker
 
 from algorithms.base import Cluster
 
+PATIENCE = 7200  # seconds that one process may be ahead of another; a frozen one is noticed by the cluster
+
 
 @contextmanager
 def joined(cluster: Cluster) -> Iterator[None]:
@@ -29,7 +31,7 @@ def joined(cluster: Cluster) -> Iterator[None]:
         said = json.dumps(tracker.worker_args()).encode()
     told = json.loads(cluster.broadcast(np.frombuffer(said, np.uint8)).tobytes())
     try:
-        with collective.CommunicatorContext(**told, dmlc_task_id=f"{cluster.rank:06}"):
+        with collective.CommunicatorContext(**told, dmlc_task_id=f"{cluster.rank:06}", dmlc_timeout=PATIENCE):
             yield
         if tracker is not None:
             tracker.wait_for(60)

@@ -139,3 +139,17 @@ def test_a_first_host_that_never_comes_is_named(pair: Pair) -> None:
     ended = pair.trees[1].train(OPTML_PORT=pair.port, OPTML_RENDEZVOUS_TIMEOUT_S="0.5")
     assert ended.code == 3
     assert pair.trees[1].failure.startswith("PlatformError: 127.0.0.1, the first host of the job, cannot")
+
+
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_a_host_that_is_frozen_ends_the_other(pair: Pair, frozen: int) -> None:
+    pair.hyperparameters(pause=0.05, epochs=100)
+    folder = pair.trees[0].checkpoints()
+    processes = pair.start(OPTML_CHECKPOINT_SECONDS="0", OPTML_PEER_TIMEOUT_S="2")
+    wait_for(folder, "*.ckpt")
+    processes[frozen].send_signal(signal.SIGSTOP)
+    assert end(processes[1 - frozen]).code == 3
+    reason = f"PlatformError: {NAMES[frozen]} has given no sign of life for 2 s"
+    assert pair.trees[1 - frozen].failure.startswith(reason)
+    processes[frozen].kill()
+    end(processes[frozen])

@@ -171,6 +171,19 @@ def test_sigterm_on_two_hosts_leaves_one_model(tmp_path: Path) -> None:
     assert left == [["xgboost-model"], []]
 
 
+def test_a_host_that_is_frozen_ends_the_other(tmp_path: Path) -> None:
+    trees = hosts(tmp_path, num_round=100000)
+    folder = trees[0].checkpoints()
+    port = str(free_port())
+    processes = [tree.start(*XGBOOST, OPTML_PORT=port, OPTML_PEER_TIMEOUT_S="2") for tree in trees]
+    wait_for(folder, "xgboost-checkpoint.*")
+    processes[1].send_signal(signal.SIGSTOP)
+    assert end(processes[0]).code == 3
+    assert trees[0].failure.startswith("PlatformError: localhost has given no sign of life for 2 s")
+    processes[1].kill()
+    end(processes[1])
+
+
 @pytest.mark.parametrize("media", ["text/csv", "application/x-recordio-protobuf"])
 def test_a_pipe_trains_what_files_do(tmp_path: Path, media: str) -> None:
     table = np.column_stack([LABELS, ROWS])[:2400]
