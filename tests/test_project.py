@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -14,9 +15,12 @@ from pathlib import Path
 import pytest
 
 from algorithms import registry
+from container import environment
 from container.describe import metric_definitions
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+INTERNAL = {"OPTML_LOCAL_RANK", "OPTML_LOCAL_SIZE"}  # what the processes of one host tell each other
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -52,13 +56,15 @@ def test_dockerfiles_differ_only_where_they_say_so() -> None:
 
 
 def test_readme_states_what_every_algorithm_is() -> None:
-    rows = dict(re.findall(r"^\| [^|]+ \| `([^`]+)` \| ([^|]+) \|$", (ROOT / "README.md").read_text(), re.M))
+    rows = dict(
+        re.findall(r"^\| [^|]+ \| `([^`]+)` \| ([^|]+) \| [^|]* \|$", (ROOT / "README.md").read_text(), re.M)
+    )
     assert rows.keys() == registry.MODULES.keys()
     assert sorted(slug for slug, state in rows.items() if state != "to come") == registry.available()
 
 
-def test_readme_holds_the_metric_definitions_that_are_published() -> None:
-    found = re.search(r"^METRICS = (\[.*?^\])", (ROOT / "README.md").read_text(), re.M | re.S)
+def test_the_page_of_sagemaker_holds_the_metric_definitions_that_are_published() -> None:
+    found = re.search(r"^METRICS = (\[.*?^\])", (ROOT / "docs/sagemaker.md").read_text(), re.M | re.S)
     assert found is not None
     assert ast.literal_eval(found[1]) == metric_definitions(registry.get("kmeans"))
 
@@ -70,19 +76,46 @@ def test_readme_names_only_targets_that_make_knows() -> None:
     assert named <= targets | {"help"}
 
 
-def test_readme_commands_work_as_they_stand(tmp_path: Path) -> None:
-    block = re.search(r"^## Without Docker.*?```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.M | re.S)
-    assert block is not None
-    commands = [line for line in block[1].splitlines() if line.startswith("optml") and "serve" not in line]
-    assert len(commands) == 5
+def test_readme_names_only_pages_and_pictures_that_are_there() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} names {target}"
+
+
+def test_the_page_of_the_environment_is_made_from_the_table() -> None:
+    assert (ROOT / "docs/environment.md").read_text() == environment.page()
+
+
+def test_every_environment_variable_is_in_the_table() -> None:
+    named = r"[\"' ]((?:OPTML|SAGEMAKER)_[A-Z_]*[A-Z]|MAX_CONTENT_LENGTH|DEEPAR_INFERENCE_CONFIG)[\"' ]"
+    read = set()
+    for folder in ("algorithms", "container", "serving"):
+        for path in (ROOT / folder).rglob("*.py"):
+            if path.name != "environment.py":
+                read |= set(re.findall(named, path.read_text()))
+    groups = (environment.TRAINING, environment.SERVING, environment.TRANSFORM)
+    table = {name for group in groups for variable in group for name in variable.names}
+    assert read - INTERNAL <= table
+    assert {name for name in table if name.startswith(("OPTML", "SAGEMAKER"))} <= read
+
+
+def test_commands_of_readme_and_docs_work_as_they_stand(tmp_path: Path) -> None:
+    text = "\n".join(page.read_text() for page in PAGES)
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.S)
+    script = "".join(blocks).replace("\\\n", "")  # a line that goes on is one
+    lines = [line for line in script.splitlines() if line.startswith("optml")]
+    commands = [line for line in lines if "optml serve" not in line and "--docker" not in line.split("#")[0]]
+    assert len(commands) >= 8
     rows = [",".join(str((3 * row + column) % 7) for column in range(4)) for row in range(100)]
-    (tmp_path / "data.csv").write_text("\n".join(rows) + "\n")
+    for name in ("data.csv", "train.csv", "rest.csv", "series.csv"):
+        (tmp_path / name).write_text("\n".join(rows) + "\n")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "part-0.csv").write_text("1,2,3,4\n")
+    target = [float(hour % 24) for hour in range(400)]
+    (tmp_path / "series.jsonl").write_text(json.dumps({"start": "2026-01-01 00:00:00", "target": target}))
     programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    script = "\n".join(["set -e", *commands])
     done = subprocess.run(
-        ["sh", "-c", script],
+        ["sh", "-c", "\n".join(["set -e", *commands])],
         cwd=tmp_path,
         env=os.environ | {"PATH": programs},
         capture_output=True,
