@@ -28,11 +28,15 @@ TRAINING = (
     Variable(("OPTML_PIPE_TIMEOUT_S",), "1200", "seconds to wait for the writer of a FIFO"),
     Variable(("OPTML_PORT",), "7777", "the port at which the hosts of a job meet, on the first of them"),
     Variable(("OPTML_RENDEZVOUS_TIMEOUT_S",), "300", "seconds to wait for the other hosts"),
+    Variable(
+        ("OPTML_PEER_TIMEOUT_S",), "300", "seconds without a sign of life after which a host is given up"
+    ),
     Variable(("OPTML_RCF_SHUFFLE",), "", "Random Cut Forest: 1 deals rows out to trees at random"),
     Variable(("TRAINING_JOB_NAME",), "", "the name of the job, set by SageMaker"),
     Variable(
         ("OMP_NUM_THREADS",), "the CPUs at hand", "threads of a process, in every library that has some"
     ),
+    Variable(("OMP_WAIT_POLICY",), "passive", "how OpenMP's threads wait; a value that is there stays"),
     Variable(("CUDA_VISIBLE_DEVICES",), "all", "the GPUs to use, as everywhere"),
 )
 
