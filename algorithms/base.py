@@ -9,7 +9,7 @@ and nothing of any one algorithm; an algorithm knows these protocols and nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Literal, Protocol
 
@@ -150,6 +150,31 @@ class Answer:
 
     batch: bool = False  # a batch transform job, which joins answers
     many: bool = False  # a server of many models
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An answer as an algorithm writes it, by records, so that a record without an answer can have its place.
+
+    rows: one a record.   opening, between, closing: what stands around them; closing only where there is
+    something before it.
+    """
+
+    rows: Sequence[bytes]
+    opening: bytes = b""
+    between: bytes = b"\n"
+    closing: bytes = b""
+
+    def __bytes__(self) -> bytes:
+        return (
+            self.opening + self.between.join(self.rows) + (self.closing if self.rows or self.opening else b"")
+        )
+
+    def with_others(self, others: Mapping[int, bytes]) -> Written:
+        """The same with other rows in between, by their places in the result."""
+        rows = iter(self.rows)
+        total = range(len(self.rows) + len(others))
+        return replace(self, rows=[others[place] if place in others else next(rows) for place in total])
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,7 +391,7 @@ class Algorithm:
     refusals: tuple[int, int] = (400, 400)  # HTTP status of a body that does not parse, and of an empty one
     decode: Callable[[bytes, str, Any], Any] | None = None  # (body, media, model) -> batch; None: of a table
     follows_request: bool = False  # answers come in the request's content type, whatever Accept says
-    encode: Callable[[Columns, str, Answer], bytes | None] | None = None  # (.., media, ..) None: as others do
+    encode: Callable[[Columns, str, Answer], Written | None] | None = None  # (.., media, ..) None: as others
     feature_names: Callable[[Any], Sequence[str] | None] | None = None  # of a model that goes by names
     answer_of_many: str | None = None  # what a server of many models answers to no Accept; None: as of one
     printed: tuple[MetricSpec, ...] = ()  # further metrics in the log's lines, for people

@@ -45,18 +45,22 @@ def encode(
         return _recordio(columns, uids, metadata, failed)
     if media == CSV:
         rows = _csv_rows(columns)
-        broken = {place: '"' + why.replace('"', '""') + '"' for place, why in failed.items()}
     else:
         compact = response.compact_lines and media != JSON
         rows = _compact_rows(columns) if compact else _json_rows(columns)
-        broken = {place: f'{{"error": {_string(why)}}}' for place, why in failed.items()}
-    if broken:
+    if failed:
         good = iter(rows)
-        rows = [broken[place] if place in broken else next(good) for place in range(len(rows) + len(broken))]
+        places = range(len(rows) + len(failed))
+        rows = [unanswered(failed[place], media) if place in failed else next(good) for place in places]
     if media == JSON:
         return f'{{"{response.wrapper}": [{", ".join(rows)}]}}'.encode()
     text = "\n".join(rows)
     return (text + "\n" if final_newline and rows else text).encode()
+
+
+def unanswered(why: str, media: str) -> str:
+    """What stands in the place of a record that has no prediction: `{"error": "..."}`, in CSV a cell."""
+    return '"' + why.replace('"', '""') + '"' if media == CSV else f'{{"error": {_string(why)}}}'
 
 
 def lines(body: bytes, size: int = 1 << 16) -> list[bytes]:
@@ -188,12 +192,16 @@ def _recordio(
     if not failed:
         return encode_columns(columns, uids, metadata)
     rows = len(next(iter(columns.values()), np.empty(0))) + len(failed)
-    good = np.array([place for place in range(rows) if place not in failed], dtype=np.intp)
+    good = [place for place in range(rows) if place not in failed]
     spread = {}
     for name, column in columns.items():
         spread[name] = np.full((rows, *column.shape[1:]), np.nan, dtype=np.float32)
         if np.ma.isMaskedArray(column):
             spread[name] = np.ma.array(spread[name])
         spread[name][good] = column
-    reasons = [f'{{"error": {_string(failed[place])}}}' if place in failed else "" for place in range(rows)]
-    return encode_columns(spread, None, reasons)
+    names, notes = [""] * rows, [""] * rows
+    for place, uid, note in zip(good, uids or [""] * rows, metadata or [""] * rows, strict=False):
+        names[place], notes[place] = uid, note
+    for place, why in failed.items():
+        notes[place] = unanswered(why, JSON)
+    return encode_columns(spread, names if uids else None, notes)

@@ -33,6 +33,15 @@ def has_header(content: ContentType) -> bool:
     return content.media == CSV and content.parameters.get("header", "").lower() == "present"
 
 
+def in_utf8(content: ContentType) -> ContentType:
+    """The content type of a text that was in another encoding and is in UTF-8 now: in many encodings a line
+    cannot be told from the bytes."""
+    if content.media != CSV:
+        return content
+    kept = {name: value for name, value in content.parameters.items() if name not in ("encoding", "charset")}
+    return ContentType(content.media, kept)
+
+
 def records(stream: BinaryIO, media: str, *, longest: int | None = None) -> Iterator[bytes]:
     """The records of a text with their line ends (LF, CRLF or CR; the last may have none), in order.
 

@@ -1,41 +1,81 @@
-"""A request cut into its single records, each a body of its own: for `OPTML_BAD_RECORD=null`."""
+"""A request cut into its records, of which any can be put together again: for `OPTML_BAD_RECORD=null`."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
 from algorithms.errors import UserError
-from container.formats.content_type import CSV, JSON, PARQUET, RECORDIO_PROTOBUF, ContentType
+from container.formats.content_type import CSV, JSON, JSON_LINES, LIBSVM, RECORDIO_PROTOBUF, ContentType
+from container.formats.encoding import as_utf8
+from container.formats.json import loads
 from container.formats.recordio import MAGIC_BYTES, frame, payloads
+from serving import lines
+
+_TEXTS = (CSV, JSON_LINES, LIBSVM)
+_WRAPPERS = ("instances", "predictions", "projections")  # of the records of a JSON document
+_SINGLE = ("features", "data", "target")  # keys of one record that is the document
+_PLACE = re.compile(r"\b(?:row|line|record|instance) \d+(?: of the request)?(?!\w)|instances\[\d+\]", re.I)
 
 
-def pieces(body: bytes, form: ContentType) -> list[bytes]:
-    """The records of a body in order. Raises UserError where its outer form is broken, so that nothing can be
-    told apart: JSON that does not parse, a damaged frame, Parquet."""
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """records: of the request, in order.   form: its content type, and that of `body(some of them)`.
+    bare:    the request without a record, where it says more than its records do; None where it does not.
+    """
+
+    records: Sequence[Any]
+    form: ContentType
+    body: Callable[[Sequence[Any]], bytes]
+    bare: bytes | None = None
+
+
+def pieces(body: bytes, form: ContentType) -> Pieces:
+    """Raises UserError where the outer form is broken, so that no records can be told apart (JSON that does
+    not parse, a damaged frame), and for formats that are good or bad as a whole (Parquet, images)."""
     if form.media == JSON:
-        return _instances(body)
+        return _document(body, form)
     if form.media == RECORDIO_PROTOBUF:
         if body[:4] != MAGIC_BYTES:
-            return [body]
-        return [frame(payload) for payload in payloads(BytesIO(body), source="the request")]
-    if form.media == PARQUET:
-        raise UserError("a Parquet request is good or bad as a whole")
-    lines = [line for line in body.removeprefix(b"\xef\xbb\xbf").splitlines() if line.strip()]
-    if form.media == CSV and form.parameters.get("header", "").lower() == "present":
-        header, *rows = lines or [b""]
-        return [header + b"\n" + row for row in rows]
-    return lines
+            return Pieces([body], form, b"".join)
+        frames = [frame(payload) for payload in payloads(BytesIO(body), source="the request")]
+        return Pieces(frames, form, b"".join)
+    if form.media not in _TEXTS:
+        raise UserError(f"a request in {form.media} is good or bad as a whole")
+    text = as_utf8(body, form, "the request") if form.media == CSV else body
+    found = [line.rstrip(b"\r\n") + b"\n" for line in lines.records(BytesIO(text), form.media)]
+    head = b"".join(found[:1]) if lines.has_header(form) else b""
+    return Pieces(found[1 if head else 0 :], lines.in_utf8(form), lambda some: head + b"".join(some))
 
 
-def _instances(body: bytes) -> list[bytes]:
+def said_of_one(cause: str) -> str:
+    """What is wrong with a record that stood alone, in one line: its place among others is not told."""
+    return _PLACE.sub("the record", " ".join(cause.split()))
+
+
+def _document(body: bytes, form: ContentType) -> Pieces:
+    document = loads(body, "the request")
+    if isinstance(document, list) and document and isinstance(document[0], list | dict):
+        return Pieces(document, form, _dumped)
+    if isinstance(document, list) or (isinstance(document, dict) and any(key in document for key in _SINGLE)):
+        return Pieces([document], form, lambda some: _dumped(some[0]))
+    for wrapper in _WRAPPERS:
+        if isinstance(document, dict) and isinstance(document.get(wrapper), list):
+            return Pieces(
+                document[wrapper],
+                form,
+                lambda some: _dumped({**document, wrapper: some}),  # noqa: B023 - it returns at once
+                _dumped({**document, wrapper: []}) if "configuration" in document else None,
+            )
+    raise UserError("the request holds no list of records")
+
+
+def _dumped(value: Any) -> bytes:
     try:
-        document: Any = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"the request is no JSON: {error}") from None
-    if isinstance(document, dict) and isinstance(document.get("instances"), list):
-        return [json.dumps({**document, "instances": [one]}).encode() for one in document["instances"]]
-    if isinstance(document, list) and document and isinstance(document[0], (list, dict)):
-        return [json.dumps([one]).encode() for one in document]
-    return [body]
+        return json.dumps(value).encode()
+    except RecursionError:
+        raise UserError("the record is nested too deeply") from None

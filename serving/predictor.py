@@ -10,7 +10,6 @@ import numpy as np
 
 from algorithms.base import Answer, Columns
 from algorithms.errors import UserError
-from algorithms.records import Records, concatenate
 from container.formats import tabular
 from container.formats.checks import check_finite
 from container.formats.column_order import ColumnOrder
@@ -18,11 +17,14 @@ from container.formats.content_type import ContentType
 from container.formats.encoding import as_utf8, is_text
 from container.formats.layout import Layout
 from serving import codecs, metrics, negotiation
-from serving.batching import Queue
-from serving.errors import empty, unreadable
+from serving.batching import Queue, overtaken
+from serving.errors import RequestError, empty, unreadable
 from serving.models import Served
-from serving.pieces import pieces
+from serving.pieces import pieces, said_of_one
 from serving.settings import Settings
+
+TOGETHER = 512  # records tried at a time: what is not sound is read slowly, for its message
+MOST_BAD = 10_000  # records of a request that may lack an answer: each takes some tries to be found
 
 
 class Predictor:
@@ -42,8 +44,8 @@ class Predictor:
     def answer(self, body: bytes, content_type: str, accept: str, deadline: float) -> tuple[bytes, str]:
         """The body of the answer and its content type.
 
-        content_type, accept: the headers, "" where there is none. Raises RequestError, also for records that
-        do not parse or that the model cannot take.
+        content_type, accept: the headers, "" where there is none. deadline: in `time.monotonic()`'s seconds.
+        Raises RequestError, also for records that do not parse or that the model cannot take.
         """
         algorithm = self.served.algorithm
         unparsable, bare = algorithm.refusals
@@ -52,40 +54,29 @@ class Predictor:
         form = negotiation.of_request(content_type, body, algorithm)
         start = time.perf_counter()
         failed: dict[int, str] = {}
-        records: Any
         try:
-            records = self._decode(body, form)
+            records = self.decode(body, form)
         except UserError as error:
-            if self._settings.bad_record == "error" or algorithm.decode is not None:
-                raise unreadable(str(error), unparsable) from None
-            records, failed = self._decode_apart(body, form)
-        decoded = time.perf_counter()
-        metrics.DECODED.observe(decoded - start)
+            records, failed = self._sound(body, form, unreadable(str(error), unparsable), deadline)
+        metrics.DECODED.observe(time.perf_counter() - start)
         wanted = form.media if algorithm.follows_request else accept or self._settings.accept or ""
         media, options = negotiation.of_answer(wanted, self._accepts)
         try:
             columns = self._predict(records, options, deadline)
         except UserError as error:  # the model's own opinion of a record
-            raise unreadable(str(error)) from None
+            refusal = unreadable(str(error))
+            records, failed = self._sound(body, form, refusal, deadline)
+            try:
+                columns = self._predict(records, options, deadline)
+            except UserError:
+                raise refusal from None
         start = time.perf_counter()
-        answer = None
-        if algorithm.encode is not None and not failed:
-            answer = algorithm.encode(columns, media, self._part)
-        if answer is None:
-            answer = codecs.encode(
-                columns,
-                media,
-                algorithm.response,
-                uids=getattr(records, "uids", None),
-                metadata=getattr(records, "metadata", None),
-                failed=failed,
-                final_newline=not self._settings.batch,
-            )
+        answer = self._encode(columns, media, records, failed)
         metrics.ENCODED.observe(time.perf_counter() - start)
         return answer, media
 
-    def _decode(self, body: bytes, form: ContentType) -> Any:
-        """The records of a table, or what the algorithm makes of a body."""
+    def decode(self, body: bytes, form: ContentType) -> Any:
+        """The records of a table, or what the algorithm makes of a body. Raises UserError."""
         if self.served.algorithm.decode is not None:
             body = as_utf8(body, form, "the request") if is_text(form) else body
             return self.served.algorithm.decode(body, form.media, self.served.model)
@@ -93,22 +84,66 @@ class Predictor:
         check_finite(records, missing=self.served.algorithm.missing)
         return records
 
-    def _decode_apart(self, body: bytes, form: ContentType) -> tuple[Records | None, dict[int, str]]:
-        """The records of a body that decode, and what is wrong with the others, by their place."""
-        good = []
-        failed = {}
+    def _sound(
+        self, body: bytes, form: ContentType, refusal: RequestError, deadline: float
+    ) -> tuple[Any, dict[int, str]]:
+        """The records of a body that have answers, and what is wrong with the others, by their places.
+
+        TOGETHER records are tried at once, then the halves of what is not sound, until each bad record stands
+        alone. Raises `refusal`, of the whole body, where bad records are not to be left out, where records
+        cannot be told apart, and where more than MOST_BAD are bad; RequestError (503) at the deadline.
+        """
+        if self._settings.bad_record == "error":
+            raise refusal
+        failed: dict[int, str] = {}
         try:
             apart = pieces(body, form)
-        except UserError as error:
-            raise unreadable(str(error)) from None
-        for place, piece in enumerate(apart):
+            if apart.bare is not None and self.served.algorithm.decode is not None:
+                self.decode(apart.bare, apart.form)  # what is asked of every record must be sound itself
+        except UserError:
+            raise refusal from None
+        count = len(apart.records)
+        untried = [range(at, min(at + TOGETHER, count)) for at in range(0, count, TOGETHER)][::-1]
+        while untried:
+            if time.monotonic() > deadline:
+                raise overtaken()
+            places = untried.pop()
             try:
-                good.append(self._decode(piece, form))
+                some = apart.body(apart.records[places.start : places.stop])
+                self._predict(self.decode(some, apart.form), {}, deadline)
             except UserError as error:
-                failed[place] = str(error)
-        return (concatenate(good) if good else None), failed
+                if len(places) > 1:
+                    middle = len(places) // 2
+                    untried += [places[middle:], places[:middle]]
+                    continue
+                failed[places.start] = said_of_one(str(error))
+                if len(failed) > MOST_BAD:
+                    raise refusal from None
+        if not failed:
+            raise refusal
+        good = [record for place, record in enumerate(apart.records) if place not in failed]
+        try:
+            return (self.decode(apart.body(good), apart.form) if good else None), failed
+        except UserError:  # each is sound, but they do not go together
+            raise refusal from None
 
     def _predict(self, records: Any, options: Mapping[str, str], deadline: float) -> Columns:
         if records is None or not len(records):
             return {name: np.empty(0, np.float32) for name in self.served.algorithm.response.fields}
         return self._queue.predict(self.served, records, options, deadline)
+
+    def _encode(self, columns: Columns, media: str, records: Any, failed: Mapping[int, str]) -> bytes:
+        algorithm = self.served.algorithm
+        written = algorithm.encode(columns, media, self._part) if algorithm.encode else None
+        if written is not None:
+            others = {place: codecs.unanswered(why, media).encode() for place, why in failed.items()}
+            return bytes(written.with_others(others) if others else written)
+        return codecs.encode(
+            columns,
+            media,
+            algorithm.response,
+            uids=getattr(records, "uids", None),
+            metadata=getattr(records, "metadata", None),
+            failed=failed,
+            final_newline=not self._settings.batch,
+        )

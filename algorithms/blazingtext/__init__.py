@@ -16,6 +16,7 @@ from algorithms.base import (
     Model,
     Response,
     Setting,
+    Written,
 )
 from algorithms.blazingtext.hyperparameters import Hyperparameters
 
@@ -61,7 +62,7 @@ def _decode(body: bytes, media: str, model: Any) -> Any:
     return decode(body, media, model)
 
 
-def _encode(columns: Columns, media: str, answer: Answer) -> bytes:
+def _encode(columns: Columns, media: str, answer: Answer) -> Written:
     from algorithms.blazingtext.requests import encode
 
     return encode(columns, media, answer)

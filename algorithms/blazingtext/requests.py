@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from algorithms.base import Answer, Columns
+from algorithms.base import Answer, Columns, Written
 from algorithms.blazingtext.classifier import Classifier, Texts
 from algorithms.blazingtext.vectors import Lookup
 from algorithms.errors import UserError, shown
@@ -24,7 +24,7 @@ def decode(body: bytes, media: str, model: Any) -> Texts | Lookup:
     return Texts(lines, wanted) if isinstance(model, Classifier) else Lookup(lines)
 
 
-def encode(columns: Columns, media: str, answer: Answer) -> bytes:
+def encode(columns: Columns, media: str, answer: Answer) -> Written:
     """A bare list of objects, or one a line."""
     names = list(columns)
     rows = zip(*(_values(column) for column in columns.values()), strict=True)
@@ -33,8 +33,8 @@ def encode(columns: Columns, media: str, answer: Answer) -> bytes:
         for row in rows
     ]
     if media == JSON:
-        return b"[" + b", ".join(texts) + b"]"
-    return b"\n".join(texts) + (b"" if answer.batch or not texts else b"\n")
+        return Written(texts, b"[", b", ", b"]")
+    return Written(texts, closing=b"" if answer.batch else b"\n")
 
 
 def _values(column: np.ndarray) -> list[bytes]:

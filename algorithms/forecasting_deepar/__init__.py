@@ -18,6 +18,7 @@ from algorithms.base import (
     Model,
     Response,
     Setting,
+    Written,
 )
 from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
 
@@ -59,7 +60,7 @@ def _decode(body: bytes, media: str, model: Any) -> Any:
     return decode(body, media, model)
 
 
-def _encode(columns: Columns, media: str, answer: Answer) -> bytes:
+def _encode(columns: Columns, media: str, answer: Answer) -> Written:
     from algorithms.forecasting_deepar.requests import encode
 
     return encode(columns, media, answer)

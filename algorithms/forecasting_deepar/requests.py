@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from algorithms.base import Answer, Columns
+from algorithms.base import Answer, Columns, Written
 from algorithms.errors import PlatformError, UserError, nearest, shown
 from algorithms.forecasting_deepar.hyperparameters import DECILES
 from algorithms.forecasting_deepar.model import QUANTILE, Model, Request
@@ -115,7 +115,7 @@ def of_environment() -> Configuration:
         raise PlatformError(f"environment variable {VARIABLE}: {error}") from None
 
 
-def encode(columns: Columns, media: str, answer: Answer) -> bytes:
+def encode(columns: Columns, media: str, answer: Answer) -> Written:
     """`{"predictions": [{"quantiles": {...}, "samples": [...], "mean": [...]}]}`, or one object a line."""
     rounded = {
         name: np.round(np.ascontiguousarray(values, np.float64), DIGITS) for name, values in columns.items()
@@ -130,8 +130,8 @@ def encode(columns: Columns, media: str, answer: Answer) -> bytes:
                 one[name] = values[row]
         lines.append(orjson.dumps(one, option=orjson.OPT_SERIALIZE_NUMPY))
     if media == JSON:
-        return b'{"predictions":[' + b",".join(lines) + b"]}"
-    return b"\n".join(lines) + (b"" if answer.batch or not lines else b"\n")
+        return Written(lines, b'{"predictions":[', b",", b"]}")
+    return Written(lines, closing=b"" if answer.batch else b"\n")
 
 
 def _require_known(given: Mapping[str, Any], known: Sequence[str], owner: str) -> None:

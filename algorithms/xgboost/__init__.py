@@ -6,7 +6,18 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from algorithms.base import Algorithm, Answer, ChannelSpec, Columns, Compute, MetricSpec, Model, Response, Run
+from algorithms.base import (
+    Algorithm,
+    Answer,
+    ChannelSpec,
+    Columns,
+    Compute,
+    MetricSpec,
+    Model,
+    Response,
+    Run,
+    Written,
+)
 from algorithms.xgboost.hyperparameters import Hyperparameters
 from algorithms.xgboost.names import MAXIMIZED, MINIMIZED
 
@@ -91,7 +102,7 @@ def _load(folder: Path, device: str) -> Model:
     return load(folder, device)
 
 
-def _encode(columns: Columns, media: str, part: Answer) -> bytes | None:
+def _encode(columns: Columns, media: str, part: Answer) -> Written | None:
     from algorithms.xgboost.answer import encode
 
     return encode(columns, media, part)

@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from algorithms.base import Answer, Columns
+from algorithms.base import Answer, Columns, Written
 
 
-def encode(columns: Columns, media: str, part: Answer) -> bytes | None:
+def encode(columns: Columns, media: str, part: Answer) -> Written | None:
     """What AWS's container writes in its own way: CSV, and JSON of a server of many models.
 
     CSV: a row a line; of a batch job several numbers of a row as a list; of a server of many models, and with
     OPTML_XGB_CSV_JOIN=comma, single numbers on one line. Selected keys: a row a line, lists in quotes.
     """
-    if media == "application/json" and part.many and tuple(columns) == ("score",):
-        return repr(_values(columns["score"])).encode()
+    plain = tuple(columns) == ("score",)
+    if media == "application/json" and part.many and plain:
+        return Written(_bytes(map(repr, _values(columns["score"]))), b"[", b", ", b"]")
     if media != "text/csv":
         return None
-    if tuple(columns) != ("score",):
+    if not plain:
         cells = [_cells(column) for column in columns.values()]
-        text = "\n".join(map(",".join, zip(*cells, strict=True)))
-        return (text + "\n" if part.batch else text).encode()
+        rows = _bytes(map(",".join, zip(*cells, strict=True)))
+        return Written(rows, closing=b"\n" if part.batch else b"")
     score = columns["score"]
     values = _values(score)
     if score.ndim > 1:
-        rows = [str(row) if part.batch else ",".join(map(repr, row)) for row in values]
+        rows = _bytes(str(row) if part.batch else ",".join(map(repr, row)) for row in values)
     else:
-        rows = list(map(repr, values))
+        rows = _bytes(map(repr, values))
         if not part.batch and (part.many or os.environ.get("OPTML_XGB_CSV_JOIN", "").lower() == "comma"):
-            return ",".join(rows).encode()
-    return "".join(row + "\n" for row in rows).encode()
+            return Written(rows, between=b",")
+    return Written(rows, closing=b"\n")
+
+
+def _bytes(texts: Iterable[str]) -> list[bytes]:
+    return [text.encode() for text in texts]
 
 
 def _values(column: np.ndarray) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from algorithms.errors import UserError
 
 if TYPE_CHECKING:
+    from container.formats.content_type import ContentType
     from serving.transform.job import Settings
     from serving.transform.payloads import SplitType
 
@@ -19,7 +21,8 @@ EPILOG = """\
 Each file of the input becomes FILE.out in the same place of the output, its records in order. If a request
 fails, its file gets no output, the others go on, and the exit code is 1. What is not said is as a transform
 job would do best: records are split and assembled as the content type has them, answers come in the format
-of the input.
+of the input. With OPTML_BAD_RECORD=null in the environment a record that cannot be answered costs no file: in
+the place of its answer stands what is wrong with it.
 
 examples:
   optml transform out/ --input data/ --output predictions/
@@ -64,7 +67,10 @@ def run(args: argparse.Namespace) -> int:
     names = objects(args.input)
     settings = _settings(args, (args.input if args.input.is_file() else args.input / names[0]))
     log = sys.stderr.buffer if args.verbose else None
-    with Endpoint(args.model, docker=args.docker, environment=settings.environment(), log=log) as endpoint:
+    environment = settings.environment()
+    if bad_record := os.environ.get("OPTML_BAD_RECORD"):  # a container gets no other of our variables
+        environment["OPTML_BAD_RECORD"] = bad_record
+    with Endpoint(args.model, docker=args.docker, environment=environment, log=log) as endpoint:
         report = transform(args.input, args.output, endpoint.url, settings)
     for name, reason in report.failed.items():
         print(f"{name}: {reason}\n", file=sys.stderr)
@@ -73,6 +79,13 @@ def run(args: argparse.Namespace) -> int:
     if failed:
         print(f"optml: {failed} failed: {', '.join(report.failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def accept_for(content_type: ContentType) -> ContentType:
+    """What answers come in, where nobody says: the format of the input, CSV for those that none comes in."""
+    from container.formats.content_type import CSV, LIBSVM, PARQUET, ContentType
+
+    return ContentType(CSV if content_type.media in (LIBSVM, PARQUET) else content_type.media)
 
 
 def _settings(args: argparse.Namespace, first: Path) -> Settings:
@@ -84,9 +97,7 @@ def _settings(args: argparse.Namespace, first: Path) -> Settings:
     else:
         with first.open("rb") as file:
             content_type = sniff(file.read(8192))
-    accept = ContentType.parse(args.accept) if args.accept else content_type
-    if not args.accept and content_type.media in (LIBSVM, "application/x-parquet"):
-        accept = ContentType(CSV)  # no answer comes in these
+    accept = ContentType.parse(args.accept) if args.accept else accept_for(content_type)
     lines = (CSV, JSON_LINES, LIBSVM)
     split: SplitType = "Line" if content_type.media in lines else "None"
     if content_type.media == RECORDIO_PROTOBUF:
@@ -96,7 +107,7 @@ def _settings(args: argparse.Namespace, first: Path) -> Settings:
         raise UserError(f"--max-concurrent {args.max_concurrent}: expected a whole number from 1 on")
     return Settings(
         content_type=str(content_type),
-        accept=accept.media if accept is content_type else str(accept),
+        accept=str(accept),
         split_type=args.split_type or split,
         assemble_with=assemble,
         batch_strategy=args.strategy,

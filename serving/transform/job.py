@@ -22,7 +22,7 @@ from container.formats.content_type import RECORDIO_PROTOBUF, ContentType
 from serving import lines
 from serving.client import Client
 from serving.transform.jsonpath import JSONPath
-from serving.transform.payloads import MEGABYTE, Payload, SplitType, Strategy, payloads, sent_as
+from serving.transform.payloads import MEGABYTE, Payload, SplitType, Strategy, payloads
 from serving.transform.processing import MEDIA, Processing
 
 log = logging.getLogger(__name__)
@@ -282,7 +282,7 @@ class _Job:
         )
         self._headers = {}
         if settings.content_type:
-            self._headers["Content-Type"] = str(sent_as(settings.content))
+            self._headers["Content-Type"] = str(lines.in_utf8(settings.content))
         if settings.accept:
             self._headers["Accept"] = settings.accept
 

@@ -48,15 +48,6 @@ class Payload:
         return f"record {self.first}" if self.first == self.last else f"records {self.first}-{self.last}"
 
 
-def sent_as(content: ContentType) -> ContentType:
-    """The content type of the payloads: text in another encoding is sent as UTF-8, for in many encodings a
-    line cannot be told from the bytes."""
-    if content.media != CSV:
-        return content
-    kept = {name: value for name, value in content.parameters.items() if name not in ("encoding", "charset")}
-    return ContentType(content.media, kept)
-
-
 def payloads(
     path: Path,
     *,

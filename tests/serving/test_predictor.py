@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from algorithms.base import Written
 from algorithms.errors import UserError
 from algorithms.kmeans import ALGORITHM
 from serving.batching import Batcher, Gate, Queue
@@ -37,7 +38,7 @@ ALGORITHM_OF_TEXT = replace(
     ALGORITHM,
     content_types=("text/csv", "application/jsonlines"),
     decode=decode,
-    encode=lambda columns, media, answer: f"{media} {columns['text'].tolist()}".encode(),
+    encode=lambda columns, media, answer: Written([f"{media} {columns['text'].tolist()}".encode()]),
 )
 
 

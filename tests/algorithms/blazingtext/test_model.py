@@ -194,5 +194,5 @@ def test_a_line_without_a_known_feature_has_no_label() -> None:
     model = Classifier(settings, Vocabulary(words, 1, 1, 2), ones, ones)
     answer = model.predict(Texts([b"unheard", b"a"], [1, 1]), {})
     assert [list(labels) for labels in answer["label"]] == [[], ["__label__x"]]
-    body = ALGORITHM.encode(answer, "application/json", Answer())  # type: ignore[misc]
+    body = bytes(ALGORITHM.encode(answer, "application/json", Answer()))  # type: ignore[misc]
     assert body == b'[{"prob": [], "label": []}, {"prob": [1.0], "label": ["__label__x"]}]'

@@ -53,7 +53,7 @@ def test_answers_are_a_bare_list_or_lines() -> None:
     columns = {"vector": np.array([[0.5, -1], [0, 0]], np.float32), "word": words}
     first = b'{"vector": [0.5, -1.0], "word": "awesome"}'
     second = b'{"vector": [0.0, 0.0], "word": "qu\\"ote"}'
-    assert encode(columns, JSON, Answer()) == b"[" + first + b", " + second + b"]"
-    assert encode(columns, LINES, Answer()) == first + b"\n" + second + b"\n"
-    assert encode(columns, LINES, Answer(batch=True)) == first + b"\n" + second
-    assert encode({"vector": np.empty(0), "word": np.empty(0)}, JSON, Answer()) == b"[]"
+    assert bytes(encode(columns, JSON, Answer())) == b"[" + first + b", " + second + b"]"
+    assert bytes(encode(columns, LINES, Answer())) == first + b"\n" + second + b"\n"
+    assert bytes(encode(columns, LINES, Answer(batch=True))) == first + b"\n" + second
+    assert bytes(encode({"vector": np.empty(0), "word": np.empty(0)}, JSON, Answer())) == b"[]"

@@ -59,7 +59,7 @@ def ask(of: Model, *instances: Any, media: str = JSON, batch: bool = False, **co
     else:
         body = b"\n".join(json.dumps(one).encode() for one in instances)
     request = decode(body, media, of)
-    answer = encode(of.predict(request, {}), media, Answer(batch=batch))
+    answer = bytes(encode(of.predict(request, {}), media, Answer(batch=batch)))
     return json.loads(answer) if media == JSON else answer
 
 

@@ -1,0 +1,256 @@
+"""A small model of every algorithm, and requests to it in each content type that it reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from algorithms import registry
+from algorithms.base import Model
+from algorithms.records import Records
+from container.formats import tabular
+from container.formats.content_type import (
+    CSV,
+    JSON,
+    LIBSVM,
+    PARQUET,
+    RECORDIO_PROTOBUF,
+    ContentType,
+)
+from serving.models import Served
+from serving.negotiation import readable
+
+ROWS = np.random.default_rng(0).integers(0, 9, (40, 3)).astype(np.float32)
+
+
+def _kmeans() -> Model:
+    from algorithms.kmeans.model import Model
+
+    return Model(ROWS[:3], np.ones(3), {"k": 3})
+
+
+def _knn() -> Model:
+    from algorithms.knn.flat import Flat
+    from algorithms.knn.model import Model
+    from algorithms.knn.settings import Settings
+
+    return Model(Flat(ROWS, inner=False), ROWS[:, 0] // 3, Settings(3, "classifier"))
+
+
+def _pca() -> Model:
+    from algorithms.pca.model import Model
+
+    v = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 2)))[0].astype(np.float32)
+    return Model(np.ones(2, np.float32), v, ROWS.mean(axis=0, keepdims=True))
+
+
+def _linear_learner() -> Model:
+    from tests.algorithms.linear_learner.test_model import model
+
+    return model("multiclass_classifier", 3)
+
+
+def _factorization_machines() -> Model:
+    from algorithms.factorization_machines.model import Model
+
+    rng = np.random.default_rng(0)
+    factors, weights = rng.normal(size=(3, 2)).astype(np.float32), rng.normal(size=3).astype(np.float32)
+    kind = "binary_classifier"
+    settings = {"predictor_type": kind, "feature_dim": 3}
+    return Model(factors, weights, 0.25, predictor_type=kind, width=3, hyperparameters=settings)
+
+
+def _ntm() -> Model:
+    from algorithms.ntm import topics
+    from algorithms.ntm.model import Model
+    from algorithms.ntm.parameters import Parameters
+    from algorithms.ntm.topics import Topics
+
+    rng = np.random.default_rng(0)
+
+    def layer(after: int, before: int) -> tuple[np.ndarray, np.ndarray]:
+        return rng.normal(size=(after, before)).astype(np.float32), rng.normal(size=after).astype(np.float32)
+
+    own = Parameters((layer(4, 3),), layer(2, 4), layer(2, 4), layer(3, 2), "sigmoid")
+    words = topics.top(own.projection[0])
+    return Model(own, Topics(words, topics.uniqueness(words)), {"num_topics": 2})
+
+
+def _random_cut_forest() -> Model:
+    from tests.algorithms.random_cut_forest.training import fit
+
+    return fit(np.tile(ROWS, (10, 1)), num_trees=50, num_samples_per_tree=4)
+
+
+def _xgboost() -> Model:
+    registry.get("xgboost")
+    import xgboost
+
+    from algorithms.xgboost.boosters import Native
+    from algorithms.xgboost.model import Model
+
+    labels = (ROWS[:, 0] // 3).clip(0, 2)
+    settings = {"objective": "multi:softprob", "num_class": 3, "max_depth": 2, "nthread": 1}
+    return Model([Native(xgboost.train(settings, xgboost.DMatrix(ROWS, labels), 2))])
+
+
+def _ip_insights() -> Model:
+    from algorithms.ip_insights.model import BIT_MAP, ENTITIES, Model
+    from algorithms.ip_insights.sketch import Sketch
+    from algorithms.kernels.pair_step import BITS
+
+    rng = np.random.default_rng(0)
+    arrays = {ENTITIES: rng.normal(size=(50, 4)), BIT_MAP: rng.normal(size=(BITS, 4))}
+    return Model({name: a.astype(np.float32) for name, a in arrays.items()}, Sketch.empty(50), {}, {})
+
+
+def _classifier() -> Model:
+    from algorithms.blazingtext import fasttext_file
+    from algorithms.blazingtext.classifier import Classifier
+    from algorithms.blazingtext.quantized import Dense
+    from algorithms.blazingtext.vocabulary import Vocabulary, Words
+
+    words = Words.of([b"good", b"bad", b"film", b"</s>", b"__label__0", b"__label__1"])
+    rng = np.random.default_rng(0)
+    settings = fasttext_file.Settings(4, loss=fasttext_file.SOFTMAX, model=fasttext_file.SUPERVISED)
+    tables = (Dense(rng.normal(size=(rows, 4)).astype(np.float32)) for rows in (4, 2))
+    return Classifier(settings, Vocabulary(words, 4, 2, 6), *tables)
+
+
+def _words() -> Model:
+    from algorithms.blazingtext import fasttext_file
+    from algorithms.blazingtext.quantized import Dense
+    from algorithms.blazingtext.vectors import WordVectors
+    from algorithms.blazingtext.vocabulary import Vocabulary, Words
+
+    words = Words.of([b"good", b"bad", b"film"])
+    table = Dense(np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32))
+    return WordVectors(fasttext_file.Settings(4), Vocabulary(words, 3, 0, 3), table)
+
+
+def _deepar() -> Model:
+    from tests.algorithms.forecasting_deepar.test_model import model
+
+    return model(cardinality=(3,), dynamics=0)
+
+
+MODELS: Mapping[str, Callable[[], Model]] = {
+    "kmeans": _kmeans,
+    "knn": _knn,
+    "pca": _pca,
+    "linear-learner": _linear_learner,
+    "factorization-machines": _factorization_machines,
+    "ntm": _ntm,
+    "randomcutforest": _random_cut_forest,
+    "xgboost": _xgboost,
+    "ipinsights": _ip_insights,
+    "blazingtext": _classifier,
+    "blazingtext words": _words,
+    "forecasting-deepar": _deepar,
+}
+NAMES = tuple(MODELS)
+
+
+def slug(name: str) -> str:
+    return name.partition(" ")[0]
+
+
+@cache
+def served(name: str) -> Served:
+    return Served(registry.get(slug(name)), MODELS[name](), seconds=float("inf"))
+
+
+def content_types(name: str) -> list[str]:
+    """Those that the algorithm reads, in one spelling each."""
+    return list(dict.fromkeys(ContentType.parse(media).media for media in readable(registry.get(slug(name)))))
+
+
+def request(name: str, media: str, places: Sequence[int] = (0, 1, 2), bad: Sequence[int] = ()) -> bytes:
+    """A body of some records, by their numbers; those in `bad` can have no answer."""
+    if name in _TEXTS:
+        records = _TEXTS[name](max(places) + 1)
+        return _texts([_BAD[name] if place in bad else records[place] for place in places], media)
+    return _table(places, media, bad)
+
+
+CASES = [(name, media) for name in NAMES for media in content_types(name)]
+
+
+def _pairs(count: int) -> list[Any]:
+    return [[f"user, {number}", f"10.0.0.{number}"] for number in range(count)]
+
+
+def _sentences(count: int) -> list[Any]:
+    return [("good film", "bad film", "film")[number % 3] for number in range(count)]
+
+
+def _series(count: int) -> list[Any]:
+    start = "2016-01-01 00:00:00"
+    target = [1.0 + step % 5 for step in range(20)]
+    return [{"start": start, "target": target, "cat": [number % 3]} for number in range(count)]
+
+
+_TEXTS: Mapping[str, Callable[[int], list[Any]]] = {
+    "ipinsights": _pairs,
+    "blazingtext": _sentences,
+    "blazingtext words": _sentences,
+    "forecasting-deepar": _series,
+}
+_BAD: Mapping[str, Any] = {
+    "ipinsights": ["user", "no address"],
+    "blazingtext": 5,
+    "blazingtext words": 5,
+    "forecasting-deepar": {"start": "2016-01-01 00:00:00", "target": "no list"},
+}
+
+
+def _texts(records: list[Any], media: str) -> bytes:
+    if media == CSV:
+        return "".join(f'"{entity}",{address}\n' for entity, address in records).encode()
+    if isinstance(records[0], list):
+        records = [{"features": record} for record in records]
+    if media == JSON:
+        return json.dumps({"instances": records}).encode()
+    if not isinstance(records[0], dict):
+        records = [{"source": record} for record in records]
+    return "".join(json.dumps(record) + "\n" for record in records).encode()
+
+
+def _table(places: Sequence[int], media: str, bad: Sequence[int]) -> bytes:
+    """A bad row has one feature too many."""
+    parts = []
+    for place in places:
+        row = ROWS[place]
+        one = np.append(row, 7)[None] if place in bad else row[None]
+        record = Records(np.ascontiguousarray(one, np.float32), labels=None)
+        if media == LIBSVM:
+            record = replace(record, features=csr_array(record.features))
+            parts.append(tabular.write(record, ContentType(media)))
+        elif media == RECORDIO_PROTOBUF:
+            record = replace(record, uids=(f"uid{place}",), metadata=(f"note {place}",))
+            parts.append(_record_io(record))
+        elif media == JSON:
+            parts.append(json.dumps({"features": one[0].tolist()}).encode())
+        elif media != PARQUET:
+            parts.append(tabular.write(record, ContentType(media)))
+    if media == JSON:
+        return b'{"instances": [' + b", ".join(parts) + b"]}"
+    if media == PARQUET:
+        return tabular.write(Records(ROWS[list(places)]), ContentType(media))
+    return b"".join(parts)
+
+
+def _record_io(record: Records) -> bytes:
+    from container.formats.record_message import record_class
+    from container.formats.recordio import frame
+
+    message = record_class()()
+    message.features["values"].float32_tensor.values.extend(record.dense()[0].tolist())
+    message.uid, message.metadata = record.uids[0], record.metadata[0]  # type: ignore[index]
+    return frame(message.SerializeToString())
