@@ -1,28 +1,26 @@
-"""`optml predict`: predictions for one file, by a model folder (without a server) or a running endpoint."""
+"""`optml predict`: predictions for one file, by a model folder (without a server) or a running endpoint.
+
+The file is one request: what answers it is what answers a server's, so the bytes are the same.
+"""
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from algorithms.errors import UserError
+from algorithms.records import Records
 from container.commands.convert import form, read
-from container.formats.content_type import RECORDIO_PROTOBUF
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from algorithms.base import Columns
-    from algorithms.records import Records
-    from container.formats.layout import Layout
-    from serving.models import Served
+from container.formats.content_type import JSON_LINES, RECORDIO_PROTOBUF, ContentType, sniff
 
 NUMPY = (".npy", ".npz")
+_HEAD = 8192  # bytes from which a format is told
 
 EPILOG = """\
 examples:
@@ -30,6 +28,8 @@ examples:
   optml predict out/ --input data.npy --accept csv --output predictions.csv
   optml predict out/ --input series.jsonl --plot forecasts.png
   optml predict http://localhost:8080 --input data.csv
+
+The file is sent as one request and kept in memory; for many or large files there is optml transform.
 """
 
 
@@ -42,7 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     parser.add_argument(
         "--content-type", metavar="TYPE", help="of the file; without: by its name, else its first bytes"
     )
-    parser.add_argument("--accept", metavar="TYPE", help="jsonlines, csv, json, recordio-protobuf ...")
+    parser.add_argument(
+        "--accept",
+        metavar="TYPE",
+        help="of the answer: jsonlines (default), csv, json, recordio-protobuf ...",
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the records as the model sees them")
 
@@ -50,13 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 def run(args: argparse.Namespace) -> int:
     if not args.input.is_file():
         raise UserError(f"there is no file '{args.input}'")
-    remote = args.model.startswith(("http://", "https://"))
-    if remote:
+    body, content_type = _request(args.input, args.content_type)
+    accept = str(ContentType.parse(args.accept)) if args.accept else JSON_LINES
+    if args.model.startswith(("http://", "https://")):
         if args.plot:
             raise UserError("--plot needs the model's folder, not an endpoint")
-        answer = _ask(args.model, args.input, args.content_type, args.accept)
+        answer = _ask(args.model, body, content_type, accept)
     else:
-        answer = _predict(args.model, args.input, args.content_type, args.accept, args.plot)
+        answer = _predict(args.model, args.input, body, content_type, accept, args.plot)
     if args.output:
         args.output.write_bytes(answer)
         return 0
@@ -66,103 +71,46 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _request(path: Path, content_type: str | None) -> tuple[bytes, ContentType]:
+    """The file as the body of one request, gzip left as it is; arrays of NumPy as RecordIO-protobuf."""
+    if content_type is None and path.suffix in NUMPY:
+        from container.formats.record_encoding import encode
+
+        return b"".join(encode(block) for block in read(path, form(path))), ContentType(RECORDIO_PROTOBUF)
+    body = path.read_bytes()
+    return body, ContentType.parse(content_type) if content_type else sniff(body[:_HEAD])
+
+
 def _predict(
-    model: str, path: Path, content_type: str | None, accept: str | None, plot: Path | None
+    model: str, path: Path, body: bytes, content_type: ContentType, accept: str, plot: Path | None
 ) -> bytes:
-    """In this process."""
-    from algorithms.base import Answer
+    """The answer of a server of this model, within this process."""
     from container.commands import picture
-    from container.formats.content_type import JSON_LINES, ContentType
-    from serving import codecs, models, negotiation
+    from container.formats.compression import decompressed
+    from serving import models
+    from serving.batching import Gate
     from serving.errors import RequestError
+    from serving.predictor import Predictor
+    from serving.settings import Settings
 
     with _folder(Path(model)) as folder:
         served = models.load(folder)
-    algorithm = served.algorithm
     if plot:
-        picture.require(algorithm, plot, "--plot")
-    wanted = str(ContentType.parse(accept)) if accept else JSON_LINES
+        picture.require(served.algorithm, plot, "--plot")
+    predictor = Predictor(served, Gate(1), Settings.of_environment())
+    body = decompressed(BytesIO(body), source=str(path)).read()
     try:
-        media, options = negotiation.of_answer(wanted, negotiation.writable(algorithm))
+        answer, _ = predictor.answer(body, str(content_type), accept, math.inf)
     except RequestError as refusal:
-        raise UserError(str(refusal)) from None
-    if algorithm.decode is not None:
-        batches, columns = _whole(served, path, content_type, options)
-    else:
-        batches, columns = _by_block(served, path, content_type, options, kept=plot is not None)
-    answer = None
-    if algorithm.encode is not None:
-        answer = algorithm.encode(columns, media, Answer())
-    if answer is None:
-        answer = codecs.encode(columns, media, algorithm.response)
+        hint = "; name one by --content-type" if refusal.code == "UnsupportedContentType" else ""
+        raise UserError(f"{path}: {refusal.message}{hint}") from None
     if plot:
-        assert algorithm.picture is not None
-        said = algorithm.picture(served.model, batches, plot)
+        assert served.algorithm.picture is not None
+        batch = predictor.decode(body, content_type)
+        shown = batch[: picture.MOST].dense() if isinstance(batch, Records) else batch
+        said = served.algorithm.picture(served.model, shown, plot)
         print(f"picture: {plot} ({said})", file=sys.stderr)
-    return answer if media == RECORDIO_PROTOBUF or answer.endswith(b"\n") else answer + b"\n"
-
-
-def _whole(
-    served: Served, path: Path, content_type: str | None, options: Mapping[str, str]
-) -> tuple[Any, Columns]:
-    """What the algorithm makes of the file, and its predictions."""
-    from container.formats.compression import decompressed
-    from container.formats.content_type import ContentType, sniff
-
-    decode = served.algorithm.decode
-    assert decode is not None
-    with path.open("rb") as file:
-        body = decompressed(file, source=str(path)).read()
-    kind = ContentType.parse(content_type) if content_type else sniff(body[:8192])
-    if kind.media not in served.algorithm.content_types:
-        raise UserError(
-            f"'{path}' is read as {kind.media}; {served.algorithm.title} takes "
-            f"{', '.join(served.algorithm.content_types)}: name one by --content-type"
-        )
-    batch = decode(body, kind.media, served.model)
-    if not len(batch):
-        raise UserError(f"'{path}' holds no records")
-    return batch, served.model.predict(batch, options)
-
-
-def _by_block(
-    served: Served, path: Path, content_type: str | None, options: Mapping[str, str], *, kept: bool
-) -> tuple[np.ndarray, Columns]:
-    """The rows of a table, block by block, if they are to be kept for a picture, and all predictions."""
-    import numpy as np
-
-    from container.commands.picture import MOST
-    from container.formats.checks import check_finite
-    from container.formats.layout import Layout
-
-    found: list[Columns] = []
-    shown: list[np.ndarray] = []
-    layout = Layout(served.model.width, served.algorithm.label_size or 0)
-    for records in _records(path, content_type, layout):
-        check_finite(records)
-        found.append(served.model.predict(records, options))
-        if kept and sum(map(len, shown)) < MOST:
-            shown.append(records.dense())
-    if not found:
-        raise UserError(f"'{path}' holds no records")
-    columns = {name: np.concatenate([each[name] for each in found]) for name in found[0]}
-    return np.concatenate(shown)[:MOST] if shown else np.empty(0), columns
-
-
-def _records(path: Path, content_type: str | None, layout: Layout) -> Iterator[Records]:
-    from container.formats import tabular
-    from container.formats.compression import decompressed
-    from container.formats.content_type import ContentType, sniff
-
-    if content_type is None and path.suffix in NUMPY:
-        for block in read(path, form(path), layout.label_size):
-            layout.check(block.width, block.where(0))
-            yield block
-        return
-    with path.open("rb") as file:
-        kind = ContentType.parse(content_type) if content_type else sniff(file.read(8192))
-        file.seek(0)
-        yield from tabular.read(decompressed(file, source=str(path)), kind, layout, source=str(path))
+    return answer
 
 
 @contextmanager
@@ -184,25 +132,14 @@ def _folder(model: Path) -> Iterator[Path]:
             yield folder
 
 
-def _ask(url: str, path: Path, content_type: str | None, accept: str | None) -> bytes:
+def _ask(url: str, body: bytes, content_type: ContentType, accept: str) -> bytes:
     """By an endpoint, in one request."""
     from container.formats.compression import MAGIC
-    from container.formats.content_type import ContentType, sniff
     from serving.client import Client
 
-    if content_type is None and path.suffix in NUMPY:
-        from container.formats.record_encoding import encode
-
-        body = b"".join(encode(block) for block in read(path, form(path)))
-        kind = ContentType(RECORDIO_PROTOBUF)
-    else:
-        body = path.read_bytes()
-        kind = ContentType.parse(content_type) if content_type else sniff(body[:8192])
-    headers = {"Content-Type": str(kind)}
+    headers = {"Content-Type": str(content_type), "Accept": accept}
     if body[:2] == MAGIC:
         headers["Content-Encoding"] = "gzip"
-    if accept:
-        headers["Accept"] = str(ContentType.parse(accept))
     with Client(url.rstrip("/").removesuffix("/invocations"), timeout=60.0, retries=0) as client:
         answer = client.post("/invocations", body, headers)
     if not answer.ok:

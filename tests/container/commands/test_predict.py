@@ -47,11 +47,11 @@ def test_packed_model_is_a_model_too(optml, model, table, tmp_path):
 @pytest.mark.parametrize(
     ("text", "words", "problem"),
     [
-        ("1,2\n", [], "feature_dim is 3 but row 1"),
+        ("1,2\n", [], "the model was trained with 3 features but row 1"),
         ("1,2,nan\n", [], "row 1"),
-        ("", [], "no records"),
+        ("", [], "payload is empty"),
         ("1,2,3\n", ["--accept", "image/png"], "image/png is not supported"),
-        ("1,2,3\n", ["--content-type", "image/png"], "image/png"),
+        ("1,2,3\n", ["--content-type", "image/png"], "x-recordio-protobuf; name one by --content-type"),
     ],
 )
 def test_what_cannot_be_predicted_is_named(optml, model, tmp_path, text, words, problem):

@@ -2,6 +2,7 @@ import gzip
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from algorithms.errors import UserError
@@ -21,6 +22,33 @@ def test_folder_is_transformed_through_a_real_server(optml, model, table, tmp_pa
     _, expected, _ = optml("predict", model, "--input", table, "--accept", "csv")
     for name in ("a.csv.out", "deep/b.csv.gz.out"):
         assert (tmp_path / "out" / name).read_text() == expected
+
+
+def test_each_row_below_a_header_is_answered_over_several_requests(optml, model, blobs, tmp_path):
+    rows = np.tile(blobs, (100, 1))
+    path = tmp_path / "a.csv"
+    np.savetxt(path, rows, delimiter=",", fmt="%.9f", header="a,b,c", comments="")
+    assert path.stat().st_size > 1 << 20
+    code, _, err = optml(
+        "transform", model, "--input", path, "--output", tmp_path / "out", "--max-payload-mb", 1,
+        "--content-type", "text/csv;header=present", "--join-source", "Input", "--output-filter", "$[0:3]",
+    )  # fmt: skip
+    assert code == 0, err
+    found = np.loadtxt(tmp_path / "out" / "a.csv.out", delimiter=",", dtype=np.float32)
+    np.testing.assert_allclose(found[:, :3], rows, atol=1e-6)
+    assert (found[:400, 3] == found[-400:, 3]).all()
+
+
+def test_a_record_that_cannot_be_answered_costs_no_file_where_that_is_asked_for(
+    optml, model, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("OPTML_BAD_RECORD", "null")
+    (tmp_path / "a.csv").write_text("1,2,3\n1,2\n4,5,6\n")
+    code, *_ = optml("transform", model, "--input", tmp_path / "a.csv", "--output", tmp_path / "out")
+    assert code == 0
+    lines = (tmp_path / "out" / "a.csv.out").read_text().splitlines()
+    assert len(lines) == 3
+    assert "the record has 2 values" in lines[1]
 
 
 def test_filters_join_and_a_bad_file(optml, model, table, tmp_path):
