@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from container.formats.content_type import CSV, LIBSVM, ContentType
+from container.formats.encoding import is_text
 
 _PIECE = 1 << 20  # bytes read at a time
-_MARK = b"\xef\xbb\xbf"  # of UTF-8, at the beginning of a file
 _OPENING = re.compile(
     rb'(?:^|[,;|\t])[ \t]*"'
 )  # a quote opens at the beginning of a cell; elsewhere it is text
@@ -36,17 +36,17 @@ def has_header(content: ContentType) -> bool:
 def in_utf8(content: ContentType) -> ContentType:
     """The content type of a text that was in another encoding and is in UTF-8 now: in many encodings a line
     cannot be told from the bytes."""
-    if content.media != CSV:
+    if not is_text(content):
         return content
     kept = {name: value for name, value in content.parameters.items() if name not in ("encoding", "charset")}
     return ContentType(content.media, kept)
 
 
 def records(stream: BinaryIO, media: str, *, longest: int | None = None) -> Iterator[bytes]:
-    """The records of a text with their line ends (LF, CRLF or CR; the last may have none), in order.
+    """The records of a text in UTF-8 with their line ends (LF, CRLF or CR; the last may have none), in order.
 
-    Blank lines are no records, nor are lines of LIBSVM that hold a comment alone; a byte order mark is left
-    out. In memory is a piece of the stream, or the longest record.
+    Blank lines are no records, nor are lines of LIBSVM that hold a comment alone. In memory is
+    a piece of the stream, or the longest record.
     Raises LongRecord for one of more than `longest` bytes that is not in memory yet.
     """
     begun: list[bytes] = []  # lines of a record that ends in a later one
@@ -85,17 +85,10 @@ def _lines(stream: BinaryIO, longest: int | None) -> Iterator[bytes]:
 
 
 def _pieces(stream: BinaryIO) -> Iterator[bytes]:
-    """The text without its mark, in pieces that do not part a CRLF."""
+    """The text in pieces that do not part a CRLF."""
     held = b""
-    first = True
     while piece := stream.read(_PIECE):
         text = held + piece
-        if first and len(text) < len(_MARK) and _MARK.startswith(text):
-            held = text  # may be the beginning of the mark
-            continue
-        if first:
-            text = text.removeprefix(_MARK)
-            first = False
         held = b"\r" if text.endswith(b"\r") else b""
         yield text.removesuffix(b"\r")
     if held:

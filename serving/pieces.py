@@ -11,7 +11,7 @@ from typing import Any
 
 from algorithms.errors import UserError
 from container.formats.content_type import CSV, JSON, JSON_LINES, LIBSVM, RECORDIO_PROTOBUF, ContentType
-from container.formats.encoding import as_utf8
+from container.formats.encoding import as_utf8, is_text
 from container.formats.json import loads
 from container.formats.recordio import MAGIC_BYTES, frame, payloads
 from serving import lines
@@ -37,6 +37,8 @@ class Pieces:
 def pieces(body: bytes, form: ContentType) -> Pieces:
     """Raises UserError where the outer form is broken, so that no records can be told apart (JSON that does
     not parse, a damaged frame), and for formats that are good or bad as a whole (Parquet, images)."""
+    if is_text(form):
+        body, form = as_utf8(body, form, "the request"), lines.in_utf8(form)
     if form.media == JSON:
         return _document(body, form)
     if form.media == RECORDIO_PROTOBUF:
@@ -46,10 +48,9 @@ def pieces(body: bytes, form: ContentType) -> Pieces:
         return Pieces(frames, form, b"".join)
     if form.media not in _TEXTS:
         raise UserError(f"a request in {form.media} is good or bad as a whole")
-    text = as_utf8(body, form, "the request") if form.media == CSV else body
-    found = [line.rstrip(b"\r\n") + b"\n" for line in lines.records(BytesIO(text), form.media)]
+    found = [line.rstrip(b"\r\n") + b"\n" for line in lines.records(BytesIO(body), form.media)]
     head = b"".join(found[:1]) if lines.has_header(form) else b""
-    return Pieces(found[1 if head else 0 :], lines.in_utf8(form), lambda some: head + b"".join(some))
+    return Pieces(found[1 if head else 0 :], form, lambda some: head + b"".join(some))
 
 
 def said_of_one(cause: str) -> str:

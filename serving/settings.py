@@ -26,9 +26,9 @@ class Settings:
     max_queue: int = 64  # OPTML_MAX_QUEUE: requests of one worker that may wait for inference
     batch: bool = False  # SAGEMAKER_BATCH: this server answers a batch transform job
     # OPTML_BAD_RECORD: what becomes of a request with records that have no answer. error: it is refused.
-    # null: the others are answered, and in its place stands what is wrong: {"error": "..."}, in CSV a cell, in
-    # RecordIO NaN with that as metadata. A request whose records cannot be told apart (broken JSON, a damaged
-    # frame, Parquet), or of which more than 10,000 are bad, is refused all the same.
+    # null: the others are answered, and in its place stands what is wrong: {"error": "..."}, in CSV a cell,
+    # in RecordIO NaN with that as metadata. A request whose records cannot be told apart (broken JSON, a
+    # damaged frame, Parquet), or of which more than 10,000 are bad, is refused all the same.
     bad_record: Literal["error", "null"] = "error"
     accept: str | None = None  # SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT
     multi_model: bool = False  # SAGEMAKER_MULTI_MODEL

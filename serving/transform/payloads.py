@@ -14,8 +14,8 @@ from typing import BinaryIO, Literal, TypeAlias
 
 from algorithms.errors import UserError
 from container.formats.compression import decompressed
-from container.formats.content_type import CSV, ContentType
-from container.formats.encoding import stream_as_utf8
+from container.formats.content_type import ContentType
+from container.formats.encoding import is_text, stream_as_utf8
 from container.formats.recordio import Frames
 from serving import lines
 
@@ -130,7 +130,7 @@ def _too_large(what: str, limit: int, hint: str = "") -> UserError:
 def _opened(file: BinaryIO, name: str, content: ContentType) -> BinaryIO:
     """The object's bytes without gzip, text as UTF-8."""
     stream = decompressed(file, source=name)
-    return stream_as_utf8(stream, content, name) if content.media == CSV else stream
+    return stream_as_utf8(stream, content, name) if is_text(content) else stream
 
 
 def _whole(

@@ -7,7 +7,7 @@ import gzip
 import io
 import json
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -116,7 +116,6 @@ def test_each_line_has_one_answer_in_its_place(
     if media == LINES:
         rows = [json.dumps({"features": [number, 1]}) for number in range(count)]
     else:
-        layout = replace(layout, mark=False)
         rows = [f"0:{number} 1:1" for number in range(count)]
         rows[1:1] = ["# no record"] if rows else []
     payload = None if room is None else 40 + room
