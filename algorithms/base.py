@@ -185,6 +185,7 @@ class Compute:
     multi_gpu: bool = False
     multi_machine: bool = True
     incremental: bool = True
+    memory: int = 100  # MiB that training takes before it has read any data, measured: below it is killed
 
 
 class Cluster(Protocol):

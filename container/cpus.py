@@ -10,6 +10,8 @@ import math
 import os
 from pathlib import Path
 
+from algorithms import cgroup
+
 # Read by OpenMP, OpenBLAS, MKL and numba, each when it is loaded.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -49,10 +51,10 @@ def limit_threads(processes: int = 1) -> int:
 def _quota(root: Path) -> float | None:
     """CPUs' worth of time per period, the tightest along the cgroup's path; None: no limit."""
     found = []
-    for folder in _folders(root):
-        limit = _read(folder / "cpu.max").split()  # version 2: "150000 100000" or "max 100000"
+    for folder in cgroup.folders("cpu", root):
+        limit = cgroup.read(folder / "cpu.max").split()  # version 2: "150000 100000" or "max 100000"
         if not limit:
-            limit = [_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")]
+            limit = [cgroup.read(folder / "cpu.cfs_quota_us"), cgroup.read(folder / "cpu.cfs_period_us")]
         try:
             quota, period = (int(text) for text in limit)
         except ValueError:  # "max", or no such file
@@ -60,28 +62,3 @@ def _quota(root: Path) -> float | None:
         if quota > 0 and period > 0:
             found.append(quota / period)
     return min(found, default=None)
-
-
-def _folders(root: Path) -> list[Path]:
-    """The folders of this process' CPU cgroup and its parents.
-
-    Inside a container the mount usually starts at the container's own cgroup while /proc may name the path
-    on the host, so the mount's root is looked at in any case.
-    """
-    folders = []
-    for line in _read(root / "proc/self/cgroup").splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        mount = root / "sys/fs/cgroup" / controllers  # version 2 has no controllers and no folder for them
-        place = mount / path.lstrip("/")
-        folders += [place, *(parent for parent in place.parents if parent.is_relative_to(mount))]
-    return folders
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""

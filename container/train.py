@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from algorithms import registry
+from algorithms import memory, registry
 from algorithms.base import Algorithm, Data, Model, Run, Setting, Table
 from algorithms.errors import PlatformError, UserError
 from container import devices, errors, incremental, outputs, reporting
@@ -116,6 +116,7 @@ class Training:
             )
         job = Job.read(self.paths, _slug())
         self.algorithm = job.algorithm
+        memory.require_program(job.algorithm.compute.memory << 20, f"training of {job.algorithm.title}")
         reporting.set_level("warning" if self.local else job.engine.log_level)
         provided = str(self.paths.config / "hyperparameters.json")
         defaults = {

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Condition
 
 from algorithms.errors import UserError
+from algorithms.memory import free as free_memory
 from serving import memory, metrics
 from serving.batching import Queue
 from serving.errors import RequestError, cannot_load
@@ -34,7 +35,7 @@ class Store:
     """
 
     def __init__(
-        self, settings: Settings, queues: dict[str, Queue], free: Callable[[], int] = memory.free
+        self, settings: Settings, queues: dict[str, Queue], free: Callable[[], int] = free_memory
     ) -> None:
         self._settings = settings
         self._queues = queues

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 
 import numpy as np
 
+from algorithms import memory
 from algorithms.base import Setting
 from algorithms.errors import UserError
 
 
 def require_memory(size: int, what: str) -> None:
-    """Raise UserError if `size` bytes for `what` are more than this machine has."""
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > there:
-        raise UserError(
-            f"{what} need {size:,} bytes of memory, this machine has {there:,}: lower vector_dim or buckets, "
-            "raise min_count, or take a larger machine"
-        )
+    """Raise UserError if `size` bytes for `what` are more than there are."""
+    memory.require(size, what, "lower vector_dim or buckets, raise min_count")
 
 
 def require_finite(tables: Iterable[np.ndarray], rate: float) -> None:

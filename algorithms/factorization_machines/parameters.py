@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
+from algorithms import memory
 from algorithms.errors import UserError
 from algorithms.factorization_machines.initial import Initial
 from algorithms.kernels.factorized import Array, State, View
@@ -43,11 +43,12 @@ class Parameters:
         self._places = _no_places()
         self._filled = 0  # places that have their rows
         self._staging: Staging | None = None
-        if self._bytes(1) > self._memory():
-            raise UserError(
-                f"num_factors={factors}: the parameters of a single feature and Adam's moments take "
-                f"{size(self._bytes(1))}, but this machine has {size(self._memory())}: lower num_factors"
-            )
+        memory.require(
+            self._bytes(1),
+            f"num_factors={factors}: the parameters of a single feature and Adam's moments",
+            "lower num_factors",
+            device,
+        )
         empty = np.empty((0, factors + 1), np.float32)
         bias = np.array([initial.bias, 0.0, 0.0])
         self.state = State(self.put(empty), self.put(empty), self.put(empty), self.put(bias))
@@ -64,9 +65,13 @@ class Parameters:
         """Say what memory the parameters take before any is taken."""
         log.info(
             "A feature takes %d bytes (num_factors + 1 = %d values, each with two moments) once it occurs: "
-            "%s if all %d (feature_dim) do; this machine has %s",
-            self._bytes(1), self.factors + 1, size(self._bytes(self.width)), self.width, size(self._memory()),
-        )  # fmt: skip
+            "%s if all %d (feature_dim) do; there are %s",
+            self._bytes(1),
+            self.factors + 1,
+            memory.size(self._bytes(self.width)),
+            self.width,
+            memory.size(memory.available(self._device)),
+        )
 
     def view(self, features: csr_array) -> View:
         """The batch by row and by feature, on the device; features that were never met get their rows."""
@@ -156,15 +161,15 @@ class Parameters:
 
     def _grow(self, filled: int, needed: int) -> None:
         """Make room for twice as many rows as are needed, or just for those where memory is short."""
-        memory = self._memory()
-        if self._bytes(needed) > memory:
-            raise UserError(
-                f"{needed} features occur, of feature_dim={self.width}; with num_factors={self.factors} "
-                f"their parameters and Adam's moments take {size(self._bytes(needed))}, but this machine has "
-                f"{size(memory)}: lower num_factors, or hash or drop rare features"
-            )
+        memory.require(
+            self._bytes(needed),
+            f"{needed} features occur, of feature_dim={self.width}; with num_factors={self.factors} their "
+            "parameters and Adam's moments",
+            "lower num_factors, hash or drop rare features",
+            self._device,
+        )
         room = min(self.width, max(2 * needed, SMALLEST))
-        if self._bytes(room) > memory // 2:
+        if self._bytes(room) > memory.available(self._device) // 2:
             room = needed
         for name in ARRAYS:  # one after the other: only one of them is held twice
             larger = self._empty(room)
@@ -181,14 +186,6 @@ class Parameters:
     def _bytes(self, rows: int) -> int:
         return 4 * len(ARRAYS) * rows * (self.factors + 1)
 
-    def _memory(self) -> int:
-        """Bytes of the memory that holds the state."""
-        if self._device.startswith("cuda"):
-            import torch
-
-            return int(torch.cuda.get_device_properties(self._device).total_memory)
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
 
 def _no_places() -> Places:
     from algorithms.kernels.places import Places  # imports numba, which servers do without
@@ -199,9 +196,3 @@ def _no_places() -> Places:
 def host(array: Array) -> np.ndarray:
     """The array as NumPy's; the very same one where it is that already."""
     return array if isinstance(array, np.ndarray) else np.asarray(array.cpu())
-
-
-def size(count: int) -> str:
-    """A number of bytes for people."""
-    power = max(0, min(3, (count.bit_length() - 1) // 10))
-    return f"{count / 1024**power:.3g} {('bytes', 'KiB', 'MiB', 'GiB')[power]}"

@@ -139,7 +139,7 @@ ALGORITHM = Algorithm(
     learner=_learner,
     load=_load,
     recognises=_recognises,
-    compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=False),
+    compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=False, memory=330),
     data=_data,
     default_request="application/json",
     decode=_decode,

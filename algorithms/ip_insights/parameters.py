@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from algorithms.errors import UserError
+from algorithms import memory
 from algorithms.ip_insights.hyperparameters import Hyperparameters
 from algorithms.ip_insights.sampling import Samples
 from algorithms.kernels.pair_step import BITS, PREFIXES, Array, Groups, State, View
@@ -39,14 +38,11 @@ class Parameters:
         self._given = given
         self._device = device
         self._staging: Staging | None = None
-        needed, memory = self.size(), self._memory()
-        if needed > memory:
-            tables = f"num_entity_vectors ({given.num_entity_vectors}) or vector_dim ({given.vector_dim})"
-            prefixes = ", or give _ip_prefix_tables=false" if given.ip_prefix_tables else ""
-            raise UserError(
-                f"the parameters, Adam's moments and the model take {_size(needed)}, but this machine has "
-                f"{_size(memory)}: lower {tables}{prefixes}"
-            )
+        tables = f"num_entity_vectors ({given.num_entity_vectors}) or vector_dim ({given.vector_dim})"
+        prefixes = ", give _ip_prefix_tables=false" if given.ip_prefix_tables else ""
+        memory.require(
+            self.size(), "the parameters, Adam's moments and the model", f"lower {tables}{prefixes}", device
+        )
         rows = PREFIXES if given.ip_prefix_tables else 0
         self.state = State(
             self._table(given.num_entity_vectors, (seed, ENTITIES)),
@@ -66,9 +62,12 @@ class Parameters:
         rows = f"{given.num_entity_vectors} entities" + f" and {PREFIXES} prefixes" * given.ip_prefix_tables
         log.info(
             "Vectors of %s take %s (vector_dim = %d values, each with two moments and a copy in the model); "
-            "this machine has %s",
-            rows, _size(self.size()), self.width, _size(self._memory()),
-        )  # fmt: skip
+            "there are %s",
+            rows,
+            memory.size(self.size()),
+            self.width,
+            memory.size(memory.available(self._device)),
+        )
 
     def view(self, samples: Samples) -> View:
         """The batch turned around, on the device."""
@@ -168,14 +167,6 @@ class Parameters:
             self._staging = Staging(self._device)
         return self._staging.put(packed)
 
-    def _memory(self) -> int:
-        """Bytes of the memory that holds the state."""
-        if self._device.startswith("cuda"):
-            import torch
-
-            return int(torch.cuda.get_device_properties(self._device).total_memory)
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
 
 def _arrays(groups: Groups) -> tuple[np.ndarray, ...]:
     return groups.touched, groups.bounds, groups.places, groups.rates
@@ -184,9 +175,3 @@ def _arrays(groups: Groups) -> tuple[np.ndarray, ...]:
 def host(array: Array) -> np.ndarray:
     """The array as NumPy's; the very same one where it is that already."""
     return array if isinstance(array, np.ndarray) else np.asarray(array.cpu())
-
-
-def _size(count: int) -> str:
-    """A number of bytes for people."""
-    power = max(0, min(3, (count.bit_length() - 1) // 10))
-    return f"{count / 1024**power:.3g} {('bytes', 'KiB', 'MiB', 'GiB')[power]}"

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from algorithms import memory
 from algorithms.base import Metric, Setting
 from algorithms.errors import UserError
 from algorithms.kernels.nearest import Absorbed, Array, absorb, move, nearest
@@ -239,13 +239,12 @@ class Learner:
         trials = self._trials
         needed = 8 * (4 * count * parameters.feature_dim)
         needed += 8 * trials * (2 * parameters.k * parameters.feature_dim + 4 * count)
-        installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        if needed > installed:
-            raise UserError(
-                f"{count} streaming centers (k * extra_center_factor) of {parameters.feature_dim} features "
-                f"and {trials} Lloyd runs of {parameters.k} centers take {needed / 2**30:.3g} GiB, but this "
-                f"machine has {installed / 2**30:.3g}: lower k, extra_center_factor or local_lloyd_num_trials"
-            )
+        memory.require(
+            needed,
+            f"{count} streaming centers (k * extra_center_factor) of {parameters.feature_dim} features and "
+            f"{trials} Lloyd runs of {parameters.k} centers",
+            "lower k, extra_center_factor or local_lloyd_num_trials",
+        )
 
     def _state(self, array: np.ndarray) -> Array:
         """The array where the state lives."""

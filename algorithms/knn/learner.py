@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from algorithms import memory
 from algorithms.base import Metric, Setting
 from algorithms.errors import UserError
 from algorithms.knn import inverted
@@ -246,7 +246,7 @@ class Learner:
             "bytes, number of workers = %d). If an out-of-memory error occurs, choose a larger instance "
             "type, use dimension reduction, decrease sample_size, and/or decrease mini_batch_size.",
             self.hyperparameters.sample_size,
-            os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+            memory.free(),
             free,
             self.cluster.size,
         )

@@ -6,14 +6,13 @@ drawn from 0..t, if that is one of the sample's.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from algorithms import memory
 from algorithms.base import Cluster
-from algorithms.errors import UserError
 
 # Streams of random numbers, made from the seed when they are needed: a checkpoint holds no generator.
 ABSORB, SHARE, CHOOSE = range(3)
@@ -148,10 +147,8 @@ def _enlarged(array: np.ndarray, rows: int) -> np.ndarray:
 def _require_memory(rows: int, width: int, capacity: int) -> None:
     """Better said than killed without a word."""
     needed = rows * (4 * width + 4 + 8)
-    installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > installed:
-        raise UserError(
-            f"hyperparameter sample_size is {capacity}: its first {rows} rows of {width} numbers take "
-            f"{needed / 2**30:.3g} GiB, but this machine has {installed / 2**30:.3g}; lower sample_size, or "
-            "reduce the dimension with dimension_reduction_type and dimension_reduction_target"
-        )
+    memory.require(
+        needed,
+        f"hyperparameter sample_size is {capacity}: its first {rows} rows of {width} numbers",
+        "lower sample_size, reduce the dimension (dimension_reduction_type, dimension_reduction_target)",
+    )

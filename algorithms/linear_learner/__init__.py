@@ -136,7 +136,7 @@ ALGORITHM = Algorithm(
     learner=Learner,
     load=load,
     recognises=recognises,
-    compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=True),
+    compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=True, memory=130),
     sparse=True,
     scored_on_validation=True,
     logged_as="Linear Learner",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 
+from algorithms import memory
 from algorithms.base import Cluster, Metric
-from algorithms.errors import UserError
 from algorithms.linear_learner.calibration import (
     NATURAL,
     Calibrated,
@@ -240,13 +238,8 @@ class _Sample:
 
     def _require_memory(self) -> None:
         needed = 8 * self._models * self._rows  # two copies, while they are joined
-        installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        if needed > installed:
-            raise UserError(
-                f"the scores that {self._models} models give to {self._rows} rows take "
-                f"{needed / 2**30:.3g} GiB while a threshold is chosen, but this machine has "
-                f"{installed / 2**30:.3g}: lower num_calibration_samples or num_models"
-            )
+        what = f"the scores of {self._models} models for {self._rows} rows, of which thresholds are chosen,"
+        memory.require(needed, what, "lower num_calibration_samples or num_models")
 
 
 def _mean(values: np.ndarray) -> float:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from algorithms import memory
 from algorithms.base import Cluster
-from algorithms.errors import UserError
 from algorithms.kernels.linear_step import FAR, MOMENTS, Array, Problem, Update, gradient, scores, update
 from algorithms.kernels.simd import zeros
 from algorithms.linear_learner.grid import Point
@@ -254,12 +253,8 @@ class Stack:
         """Better said now than killed without a word: the weights, the moments, a gradient and its parts."""
         matrices = 4 + MOMENTS[self._optimizer]
         needed = 4 * matrices * (self.width + 1) * self.models * self.classes
-        installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        if needed > installed:
-            raise UserError(
-                f"training {self.models} models of {self.classes} scores over {self.width} features takes "
-                f"{needed / 2**30:.3g} GiB, but this machine has {installed / 2**30:.3g}: lower num_models"
-            )
+        what = f"{self.models} models of {self.classes} scores over {self.width} features, while they train,"
+        memory.require(needed, what, "lower num_models")
 
 
 def _class_weights(

@@ -122,7 +122,7 @@ ALGORITHM = Algorithm(
     learner=_learner,
     load=_load,
     recognises=_recognises,
-    compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=False),
+    compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=False, memory=300),
     sparse=True,
     scored_on_validation=True,
     logged_as="AWS/NTM",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 from scipy.sparse import csr_array
 
+from algorithms import memory
 from algorithms.base import Metric, Setting
 from algorithms.errors import UserError
 from algorithms.pca.components import Components, rank
@@ -138,9 +138,6 @@ class Learner:
     def _require_memory(self, needed: int) -> None:
         """Better said now than killed without a word, or after hours."""
         parameters = self.hyperparameters
-        installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        if needed <= installed:
-            return
         width = parameters.feature_dim
         if parameters.algorithm_mode == "regular":
             what = f"matrices of feature_dim x feature_dim = {width} x {width} in algorithm_mode regular"
@@ -149,6 +146,4 @@ class Learner:
             rows = parameters.sketch_rows
             what = f"a sketch of {rows} rows (num_components + extra_components) of {width} features"
             mend = "lower num_components or extra_components"
-        raise UserError(
-            f"{what} take {needed / 2**30:.3g} GiB, but this machine has {installed / 2**30:.3g}: {mend}"
-        )
+        memory.require(needed, what, mend)

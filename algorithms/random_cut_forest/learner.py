@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from algorithms import memory
 from algorithms.base import Metric, Setting
 from algorithms.errors import UserError
 from algorithms.random_cut_forest import evaluation
@@ -176,18 +177,17 @@ class Learner:
         row = 4 * self.hyperparameters.feature_dim
         sample = 3 * self.capacity * (row + 8)
         needed = self.capacity * (6 * row + 64)
-        installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        log.info("Available memory in bytes: %d", installed)
+        log.info("Available memory in bytes: %d", memory.available())
         log.info("Estimated sample size in bytes: %d", sample)
         log.info("Estimated memory needed to build the forest in bytes: %d", needed)
-        if needed > installed:
-            parameters = self.hyperparameters
-            raise UserError(
-                f"a forest of num_trees * num_samples_per_tree = {parameters.num_trees} * "
-                f"{parameters.num_samples_per_tree} = {self.capacity} rows of {parameters.feature_dim} "
-                f"features takes {needed} bytes to build, but this machine has {installed}: lower "
-                "num_samples_per_tree, or num_trees (not below 50)"
-            )
+        parameters = self.hyperparameters
+        memory.require(
+            needed,
+            f"a sample of num_trees * num_samples_per_tree = {parameters.num_trees} * "
+            f"{parameters.num_samples_per_tree} = {self.capacity} rows of {parameters.feature_dim} features "
+            "and the forest of them",
+            "lower num_samples_per_tree, or num_trees (not below 50)",
+        )
         log.info("Memory limits validated.")
 
 

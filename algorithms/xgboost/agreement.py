@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Sequence
 from itertools import zip_longest
 
 import numpy as np
 
+from algorithms import memory
 from algorithms.base import Run
 from algorithms.errors import UserError
 from algorithms.xgboost.hyperparameters import Hyperparameters
@@ -113,12 +113,10 @@ def _check_width(h: Hyperparameters, width: int) -> None:
     if not width:
         raise UserError("the rows of channel 'train' hold labels, but no features")
     needed = width * (_COLUMN if h.booster != "gblinear" and h.tree_method != "exact" else _WEIGHT)
-    held = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if width > _WIDEST or needed > held:
-        raise UserError(
-            f"the largest index makes {width} features, which take {needed / 2**30:.0f} GiB without any row, "
-            f"and the machine has {held / 2**30:.0f}: number the features from 0, without gaps"
-        )
+    gaps = "number the features from 0, without gaps"
+    if width > _WIDEST:
+        raise UserError(f"the largest index makes {width} features, more than {_WIDEST}: {gaps}")
+    memory.require(needed, f"the largest index makes {width} features, which without any row", gaps)
     groups: list[list[int]] = json.loads(h.interaction_constraints or "[]")
     beyond = sorted({feature for group in groups for feature in group if feature >= width})
     if beyond:

@@ -9,7 +9,6 @@ from scipy.sparse import csr_array
 
 from algorithms.errors import UserError
 from algorithms.factorization_machines import parameters
-from algorithms.factorization_machines.parameters import Parameters
 from algorithms.records import Records
 from tests.algorithms.factorization_machines.training import learner, sparse
 
@@ -30,7 +29,7 @@ def test_a_hundred_million_features_cost_what_occurs_of_them() -> None:
 
 
 def test_what_does_not_fit_is_said_in_numbers_first(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
-    monkeypatch.setattr(Parameters, "_memory", lambda self: 10_000)
+    monkeypatch.setattr("algorithms.memory.available", lambda device: 10_000)
     caplog.set_level(logging.INFO, "optml")
     state = learner(10**8, num_factors=64)
     assert "780 bytes" in caplog.text
@@ -38,12 +37,13 @@ def test_what_does_not_fit_is_said_in_numbers_first(monkeypatch: pytest.MonkeyPa
     features, labels = sparse(60, 30)
     wide = csr_array((features.data, features.indices, features.indptr), shape=(60, 10**8))
     with pytest.raises(
-        UserError, match=r"30 features occur.* 22.9 KiB, but this machine has 9.77 KiB: lower num_f"
+        UserError,
+        match=r"30 features occur.* 22.9 KiB, but this machine has 9.77 KiB of",
     ):
         state.update(Records(wide, labels[:, None]))
     with pytest.raises(UserError, match=r"num_factors=1000: .* a single feature .* 11\.7 KiB, but this"):
         learner(3, num_factors=1000)
-    with pytest.raises(UserError, match=r"machine has 9\.77 KiB"):
+    with pytest.raises(UserError, match=r"has 9\.77 KiB"):
         learner(1000).update(Records(np.ones((2, 1000), np.float32), np.ones((2, 1))))
 
 

@@ -193,7 +193,7 @@ def test_full_batches_that_end_too_soon_are_fewer_rows_too() -> None:
 @pytest.mark.parametrize("name", ["extra_center_factor", "local_lloyd_num_trials"])
 def test_what_no_memory_holds_is_refused_before_training(name: str) -> None:
     state = learner(4, k=2, **{name: 10**30})
-    with pytest.raises(UserError, match=r"lower k, extra_center_factor or local_lloyd_num_trials$"):
+    with pytest.raises(UserError, match=r"lower k, extra_center_factor or local_lloyd_num_trials, or give"):
         state.update(Records(blobs(7)))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as theirs
 
-from algorithms.linear_learner import scores as module
+from algorithms.errors import UserError
 from algorithms.linear_learner.hyperparameters import Hyperparameters
 from algorithms.linear_learner.model import served
 from algorithms.linear_learner.scores import Scores
@@ -276,7 +276,7 @@ def test_no_rows_have_no_values(kind: str) -> None:
 
 
 def test_scores_beyond_memory_are_told_before_they_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.os, "sysconf", lambda name: 100)  # 10,000 bytes
+    monkeypatch.setattr("algorithms.memory.available", lambda device: 10_000)
     z, labels = binary(32)
-    with pytest.raises(module.UserError, match="lower num_calibration_samples or num_models"):
+    with pytest.raises(UserError, match="lower num_calibration_samples or num_models"):
         scored(z, labels, hyperparameters("binary_classifier"))

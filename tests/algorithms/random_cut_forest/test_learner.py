@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-import os
 
 import numpy as np
 import pytest
@@ -226,13 +225,13 @@ def test_one_row_a_tree_scores_all_alike() -> None:
 
 
 def test_a_forest_that_no_memory_holds_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sysconf", lambda name: 4096 if name == "SC_PAGE_SIZE" else 1 << 22)
+    monkeypatch.setattr("algorithms.memory.available", lambda device="cpu": 16 << 30)
     with pytest.raises(UserError) as refused:
         learner(10_000, num_trees=1000, num_samples_per_tree=2048)
     for said in (
         "1000 * 2048 = 2048000 rows",
-        "491651072000 bytes",
-        str(1 << 34),
+        "458 GiB",
+        "has 16 GiB",
         "lower num_samples_per_tree",
     ):
         assert said in str(refused.value)
