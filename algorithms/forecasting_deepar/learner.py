@@ -16,6 +16,7 @@ from algorithms.forecasting_deepar import autoregression, likelihoods
 from algorithms.forecasting_deepar.data import Draw, Scored
 from algorithms.forecasting_deepar.facts import Facts
 from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
+from algorithms.forecasting_deepar.levels import Levels
 from algorithms.forecasting_deepar.model import Model
 from algorithms.forecasting_deepar.module import CARRIER, DeepAR
 from algorithms.forecasting_deepar.progress import Progress
@@ -54,6 +55,7 @@ class Learner:
         self.progress = Progress()
         self._reach = 0  # the longest lag that the network begins with
         self._mean: dict[str, Tensor] = {}  # the parameters' running mean, which is the model
+        self._levels: Levels | None = None
         self._final: Model | None = None
         if parameters.early_stopping_patience:
             log.info("Using early stopping with patience %d", parameters.early_stopping_patience)
@@ -200,6 +202,7 @@ class Learner:
         deviation = math.sqrt(max(squares - total**2, 0.0))
         outputs = likelihoods.beginning(parameters.likelihood, total, deviation)
         facts = Facts(tuple(sizes), dynamics, float(absolute / count) if absolute else 1.0)
+        self._levels = Levels.of(batch.series if batch and batch.first else None, self.setting.cluster)
         self._make(facts, outputs)
         self._dampen(longest)
         self._standardise(batch)
@@ -305,6 +308,7 @@ class Learner:
                 "cardinality": np.array(facts.cardinality, np.int64),
                 "facts": np.array([facts.dynamics, facts.scale], np.float64),
             }
+            | (self._levels.arrays() if self._levels else {})
         )
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
@@ -312,7 +316,9 @@ class Learner:
         if "facts" not in state:
             return
         dynamics, scale = state["facts"].tolist()
-        self._make(Facts(tuple(state["cardinality"].tolist()), int(dynamics), scale), {})
+        sizes = tuple(state["cardinality"].tolist())
+        self._levels = Levels.of_arrays(state, len(sizes))
+        self._make(Facts(sizes, int(dynamics), scale), {})
         assert self.network is not None
         self.network.load_state_dict(state)
         self._reach = self._longest_carried()
@@ -326,7 +332,7 @@ class Learner:
         with torch.no_grad():
             folded = self._module().folded(self._mean)
         arrays = {name: weight.cpu().numpy().copy() for name, weight in folded.items()}
-        return Model(self.parameters, self.facts, arrays)
+        return Model(self.parameters, self.facts, arrays, self._levels)
 
     def _module(self) -> DeepAR:
         assert self.network is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,14 @@ from algorithms.errors import UserError
 from algorithms.forecasting_deepar import aws
 from algorithms.forecasting_deepar.facts import OUTPUTS, Facts
 from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
+from algorithms.forecasting_deepar.levels import Levels
 from algorithms.forecasting_deepar.series import Series
 from algorithms.forecasting_deepar.windows import Shape, gather
 from algorithms.kernels.forecast import Forecaster, Layer, Steps
 
 SLUG = "forecasting-deepar"
 TOGETHER = 1 << 26  # numbers of the paths that are in memory at a time
+APART = 256  # paths of a series without a level that are forecast at a time, each from a level of its own
 QUANTILE = "quantile "  # how the names of their columns begin
 
 
@@ -42,15 +44,25 @@ class Request:
 
 
 class Model:
-    """Hyperparameters, facts, and arrays by the names of AWS's graph (`module.DeepAR`)."""
+    """Hyperparameters, facts, and arrays by the names of AWS's graph (`module.DeepAR`).
+
+    levels: of the training series; None: AWS's image has trained it and keeps none.
+    """
 
     width = None
 
-    def __init__(self, parameters: Hyperparameters, facts: Facts, arrays: Mapping[str, np.ndarray]) -> None:
+    def __init__(
+        self,
+        parameters: Hyperparameters,
+        facts: Facts,
+        arrays: Mapping[str, np.ndarray],
+        levels: Levels | None = None,
+    ) -> None:
         self.parameters = parameters
         self.facts = facts
         self.arrays = dict(arrays)
-        self.shape = Shape.of(parameters)
+        self.levels = levels
+        self.shape = replace(Shape.of(parameters), remembers=levels is not None)
         self._before = len(self.shape.frequency.names) + 1 + facts.dynamics  # inputs before the embeddings
         cats = range(len(facts.cardinality))
         self._tables = [self.arrays[f"embed_{number}_weight"] for number in cats]
@@ -87,10 +99,34 @@ class Model:
     def paths(self, series: Series, samples: int) -> np.ndarray:
         """(n, samples, p) float32 sample paths of series with p future slots. Those of a series depend on it
         alone, wherever it stands."""
-        lengths = series.lengths
-        windows = gather(
-            series, np.arange(len(series)), lengths, self.shape, self.facts.scale, self.shape.context
-        )
+        keys, levels = _keys(series), self.levels
+        new = np.flatnonzero(series.scales == 0)  # no value, or zeros alone
+        if levels is None or not self.shape.scaled or not len(new):
+            return self._paths(series, samples, self.facts.scale, keys)
+        if self.parameters.likelihood == "deterministic-L1":  # whose paths are all the same
+            scale = np.full(len(series), self.facts.scale)
+            scale[new] = [levels.middle(cat) for cat in series.cat[new]]
+            return self._paths(series, samples, scale, keys)
+        paths = np.empty((len(series), samples, self.shape.horizon), np.float32)
+        old = np.setdiff1d(np.arange(len(series)), new)
+        paths[old] = self._paths(series.take(old), samples, self.facts.scale, keys[old])
+        for one in new.tolist():
+            scale = levels.draw(series.cat[one], samples, int(keys[one]))
+            for start in range(0, samples, APART):  # a series of its own for each path
+                part = scale[start : start + APART]
+                numbers = np.arange(start + 1, start + 1 + len(part)).astype(np.uint64) << np.uint64(32)
+                same = series.take(np.full(len(part), one))
+                paths[one, start : start + len(part)] = self._paths(same, 1, part, keys[one] + numbers)[:, 0]
+        return paths
+
+    def _paths(
+        self, series: Series, samples: int, fallback: float | np.ndarray, keys: np.ndarray
+    ) -> np.ndarray:
+        """fallback: scales of series that have none of their own.   keys: (n,) of random numbers."""
+        if not len(series):
+            return np.empty((0, samples, self.shape.horizon), np.float32)
+        places = np.arange(len(series))
+        windows = gather(series, places, series.lengths, self.shape, fallback, self.shape.context)
         inputs = windows.inputs.transpose(1, 0, 2)  # (n, t, i)
         embedded = [table[windows.cat[:, number]] for number, table in enumerate(self._tables)]
         total = self.shape.steps
@@ -108,7 +144,7 @@ class Model:
             np.ascontiguousarray(windows.real.T),
             windows.scale,
             self.shape.frequency.lags,
-            _keys(series),
+            keys,
         )
         return self._forecaster.sample(steps, samples, self.shape.horizon)
 
@@ -116,7 +152,8 @@ class Model:
         dumped = self.parameters.model_dump(mode="json")
         frequency = self.shape.frequency
         facts = self.facts.to_json() | {"calendar": frequency.names, "lags": frequency.lags.tolist()}
-        artifact.write(folder, SLUG, self.arrays, dumped, facts)
+        arrays = self.arrays if self.levels is None else self.arrays | self.levels.arrays()
+        artifact.write(folder, SLUG, arrays, dumped, facts)
 
     def _columns(self, batch: Request, paths: np.ndarray) -> dict[str, np.ndarray]:
         columns: dict[str, np.ndarray] = {}
@@ -145,6 +182,7 @@ def quantiles(paths: np.ndarray, wanted: Sequence[float]) -> np.ndarray:
 def load(folder: Path, device: str) -> Model:
     """The model of a folder of ours or of AWS's; it computes on the CPU. Raises UserError saying what is
     wrong."""
+    levels = None
     if not artifact.exists(folder):
         parameters, facts, arrays = aws.read(folder)
     else:
@@ -152,11 +190,12 @@ def load(folder: Path, device: str) -> Model:
         try:
             parameters = Hyperparameters.model_validate(found.hyperparameters)
             facts = Facts.of_json(found.facts)
+            levels = Levels.of_arrays(found.arrays, len(facts.cardinality))
         except (ValidationError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{folder}/model.json does not describe a DeepAR model: {error}") from None
-        arrays = found.arrays
+        arrays = {name: found.arrays[name] for name in found.arrays if name not in ("levels", "level_cats")}
     _check(parameters, facts, arrays, folder)
-    return Model(parameters, facts, arrays)
+    return Model(parameters, facts, arrays, levels)
 
 
 def _check(parameters: Hyperparameters, facts: Facts, arrays: Mapping[str, np.ndarray], folder: Path) -> None:

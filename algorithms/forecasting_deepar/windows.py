@@ -6,6 +6,7 @@ log(scale), targets at the lags divided by the scale.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,7 @@ class Shape:
     context: int
     horizon: int
     scaled: bool  # False: the scale is 1 (likelihood beta)
+    remembers: bool = True  # where a context tells no scale, that of all points before; in AWS's graph, none
 
     @classmethod
     def of(cls, parameters: Hyperparameters) -> Shape:
@@ -57,11 +59,17 @@ class Windows:
 
 
 def gather(
-    series: Series, which: np.ndarray, at: np.ndarray, shape: Shape, fallback: float, known: int | None = None
+    series: Series,
+    which: np.ndarray,
+    at: np.ndarray,
+    shape: Shape,
+    fallback: float | np.ndarray,
+    known: int | None = None,
 ) -> Windows:
     """The windows of series number `which` whose forecasts begin at point `at` ((w,) int64 each).
 
-    fallback: the scale of a context without observations. known: of a request, the steps before its forecast.
+    fallback: the scale of windows that tell none (no observations, or zeros), one for all or (w,).
+    known: of a request, the steps before its forecast.
     As a lag, a missing point is the last value before it; but in a request 0, if it is a step of the window:
     there the forecaster puts in what it thinks.
     """
@@ -73,7 +81,7 @@ def gather(
     flat = begin + np.maximum(place, 0)
     observed = real & series.observed[flat]
     target = np.where(observed, series.target[flat], np.float32(0))
-    scale = _scale(target, observed, shape, fallback)
+    scale = _scale(target, observed, shape, fallback, lambda w: series.target[begin[w] : begin[w] + at[w]])
 
     calendar = len(shape.frequency.names)
     dynamics = len(series.dynamic)
@@ -110,12 +118,24 @@ def admissible(series: Series, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
     return first, np.maximum(last - first + 1, 0)
 
 
-def _scale(target: np.ndarray, observed: np.ndarray, shape: Shape, fallback: float) -> np.ndarray:
-    """(w,) float32: the mean absolute value of what was observed of the context."""
+def _scale(
+    target: np.ndarray,
+    observed: np.ndarray,
+    shape: Shape,
+    fallback: float | np.ndarray,
+    history: Callable[[int], np.ndarray],
+) -> np.ndarray:
+    """(w,) float32: the mean absolute value of what was observed of the context.
+
+    history: all points of the w-th series before the forecast, NaN where not observed."""
     if not shape.scaled:
         return np.ones(target.shape[1], np.float32)
     count = observed[: shape.context].sum(axis=0)
     total = np.abs(target[: shape.context]).sum(axis=0, dtype=np.float64)
     mean = np.divide(total, count, out=np.zeros(len(count)), where=count > 0)
+    for number in np.flatnonzero(mean == 0).tolist() if shape.remembers else ():
+        past = np.abs(history(number), dtype=np.float64)
+        past = past[~np.isnan(past)]
+        mean[number] = past.mean() if len(past) else 0.0
     scale: np.ndarray = np.maximum(np.where(mean > 0, mean, fallback).astype(np.float32), SMALLEST)
     return scale

@@ -14,7 +14,7 @@ from scipy import stats
 from algorithms.base import Cluster, Metric
 from algorithms.errors import UserError
 from algorithms.forecasting_deepar.data import data
-from tests.algorithms.forecasting_deepar.sample import START, channel, setting, waves
+from tests.algorithms.forecasting_deepar.sample import START, channel, series, setting, waves
 from tests.algorithms.hosts import on_hosts
 
 torch = pytest.importorskip("torch")
@@ -161,6 +161,30 @@ def test_same_seed_same_model() -> None:
     assert not equal(train(waves())[0].state_dict(), train(waves(), seed=4)[0].state_dict())
 
 
+def test_a_series_without_a_history_has_a_level_of_its_category() -> None:
+    """Levels 1 to 10 and 100 to 1000, and a new series of each: forecasts tell them apart. Without cat they
+    span both."""
+    records = [
+        record | {"target": (factor * np.array(record["target"])).tolist(), "cat": [number % 2]}
+        for number, record in enumerate(waves(8, 60))
+        for factor in ((1.0, 100.0)[number % 2],)
+    ]
+    given: dict[str, Any] = {"epochs": 4, "likelihood": "gaussian", "learning_rate": 0.01}
+    bounds = []
+    for shown in (records, [{"start": each["start"], "target": each["target"]} for each in records]):
+        learner, _ = train(shown, **given)
+        model, _ = learner.finish()
+        for target in ([], [None] * 20, [0.0, 0.0]):
+            new = series([dict(each, target=target) for each in shown[:2]], future=4, empty=True)
+            bounds.append(np.quantile(model.paths(new, 200), [0.1, 0.5, 0.9], axis=1).mean(axis=2).T)
+    for (_, low, above), (under, high, _) in bounds[:2]:
+        assert above < under
+        assert 30 < high / low < 300
+    assert bounds[2][0][2] < bounds[2][1][0]
+    for (below, _, above), (under, _, over) in bounds[3:5]:
+        assert min(above / below, over / under) > 30
+
+
 @pytest.mark.parametrize("distribution", ["FullyReplicated", "ShardedByS3Key"])
 def test_hosts_agree_on_facts_and_parameters(distribution: str) -> None:
     records = [record | {"cat": [number]} for number, record in enumerate(waves(4, 120))]
@@ -177,6 +201,7 @@ def test_hosts_agree_on_facts_and_parameters(distribution: str) -> None:
     first, second = on_hosts(2, host)
     assert equal(first, second)
     assert first["cardinality"].tolist() == [4]
+    assert first["level_cats"].tolist() == [[0], [1], [2], [3]]
 
 
 @pytest.mark.parametrize(

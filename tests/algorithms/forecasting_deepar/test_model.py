@@ -16,6 +16,7 @@ from algorithms.base import Answer
 from algorithms.errors import PlatformError, UserError
 from algorithms.forecasting_deepar import aws
 from algorithms.forecasting_deepar.facts import OUTPUTS, Facts
+from algorithms.forecasting_deepar.levels import Levels
 from algorithms.forecasting_deepar.model import Model, load
 from algorithms.forecasting_deepar.requests import decode, encode
 from tests.algorithms.forecasting_deepar import aws_graph
@@ -248,6 +249,22 @@ def test_a_saved_model_forecasts_the_same(made: Model, tmp_path: Path) -> None:
     assert facts["cardinality"] == [2, 3]
     assert facts["calendar"] == ["hour_of_day", "day_of_week", "day_of_month", "day_of_year"]
     assert facts["lags"][:8] == [1, 2, 3, 4, 5, 6, 7, 23]
+
+
+def test_levels_are_saved_with_a_model_and_checked(made: Model, tmp_path: Path) -> None:
+    cats = np.array([[0, 0], [1, 2]])
+    levels = Levels(np.array([2, 500], np.float32), cats)
+    Model(made.parameters, made.facts, made.arrays, levels).save(tmp_path)
+    loaded = load(tmp_path, "cpu")
+    assert loaded.levels is not None
+    assert loaded.levels.arrays().keys() == levels.arrays().keys()
+    assert loaded.arrays.keys() == made.arrays.keys()
+    new = [instance(0, target=[], cat=cat) for cat in cats.tolist()]
+    low, high = (one["mean"] for one in ask(loaded, *new)["predictions"])
+    assert np.abs(high).max() > 50 * np.abs(low).max()
+    Model(made.parameters, made.facts, made.arrays, Levels(levels.values, cats[:, :1])).save(tmp_path)
+    with pytest.raises(UserError, match="'levels' and 'level_cats' are not those of 2 cat"):
+        load(tmp_path, "cpu")
 
 
 def test_a_damaged_model_is_named(made: Model, tmp_path: Path) -> None:

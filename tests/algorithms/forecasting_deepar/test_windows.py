@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -112,6 +113,15 @@ def test_steps_before_a_series_are_padding_and_a_series_without_context_has_the_
     assert made.real[:, 1].tolist() == [False, False, False, True, True]
     assert made.scale.tolist() == [2.5, 2.5]
     assert gather(one, np.array([0]), np.array([1]), shape(scaled=False), 2.5).scale.tolist() == [1]
+
+
+def test_a_context_that_tells_no_scale_has_that_of_all_points_before_it_but_not_in_awss_graph() -> None:
+    one = series([{"start": START, "target": [None, 4, -6, None, None, None, 100, 7], "cat": [0]}])
+    which, at = np.array([0, 0]), np.array([6, 1])
+    assert gather(one, which, at, shape(), 2.5).scale.tolist() == [5, 2.5]
+    assert gather(one, which, at, shape(), np.array([2.5, 3.5])).scale.tolist() == [5, 3.5]
+    plain = replace(shape(), remembers=False)
+    assert gather(one, which, at, plain, 2.5).scale.tolist() == [2.5, 2.5]
 
 
 def test_a_request_knows_neither_its_future_nor_its_gaps() -> None:
