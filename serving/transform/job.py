@@ -14,11 +14,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
 from algorithms.errors import PlatformError, UserError
-from container.formats.content_type import RECORDIO_PROTOBUF, ContentType
+from container.formats.content_type import CSV, JSON_LINES, RECORDIO_PROTOBUF, ContentType
 from serving import lines
 from serving.client import Client
 from serving.transform.jsonpath import JSONPath
@@ -309,6 +310,7 @@ class _Job:
             raise UserError(f"{whose}: {answer.status}{place}\n\nMessage:\n{message}")
         body = answer.body
         try:
+            self._check_count(payload, body, _media(answer.headers.get("content-type")))
             if self._processing.changes_output:
                 body = self._processing.incoming(payload.original, body)
         except UserError as error:
@@ -316,6 +318,19 @@ class _Job:
         if self._settings.assemble_with == "Line":
             return body.removesuffix(b"\n") + b"\n"
         return body
+
+    def _check_count(self, payload: Payload, body: bytes, media: str) -> None:
+        """Raise UserError for an answer of lines that has not one for each record: rows would be lost."""
+        media = media or _media(self._settings.accept)
+        if payload.first is None or payload.last is None or media not in (CSV, JSON_LINES):
+            return
+        records = payload.last - payload.first + 1
+        answers = sum(1 for _ in lines.records(BytesIO(body), media))
+        if answers != records:
+            raise UserError(
+                f"a response holds {answers} records but answers {records}; "
+                "the strategy SingleRecord may help"
+            )
 
 
 def _execution_parameters(client: Client) -> dict[str, Any]:

@@ -193,6 +193,14 @@ def test_answer_that_cannot_be_joined_fails_its_object(tmp_path):
     assert not list(tmp_path.glob("out/*"))
 
 
+@pytest.mark.parametrize("accept", ["text/csv", "application/jsonlines"])
+def test_fewer_answers_than_records_fail_their_object(folder, tmp_path, accept):
+    with stub_server(lambda body: lengths(body).split(b"\n", 1)[-1] or b"1") as server:
+        report = transform(folder, tmp_path / "out", server.url, changed(accept=accept))
+    assert report.done == ["deep/b.csv"]
+    assert "a response holds 2 records but answers 3" in report.failed["a.csv"]
+
+
 def test_damaged_and_empty_files_do_not_stop_the_others(folder, tmp_path):
     (folder / "c.csv").write_bytes(gzip.compress(b"1\n" * 9999)[:-20])
     (folder / "d.csv").touch()
