@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from threading import Condition, Lock, Thread
 from typing import Any, Protocol
 
+import numpy as np
+
 from algorithms.base import Columns
 from algorithms.records import Records, concatenate
 from serving import metrics
@@ -22,6 +24,7 @@ from serving.errors import RequestError, busy
 from serving.models import Served
 
 LIGHT = 0.001  # seconds of computing that are not worth waiting in line for
+RUN = 8192  # records that are computed at a time: after each run a request that is too late ends
 
 
 class Queue(Protocol):
@@ -30,13 +33,13 @@ class Queue(Protocol):
     def predict(self, served: Served, records: Any, options: Mapping[str, str], deadline: float) -> Columns:
         """`served.model.predict(records, options)`, when it is this request's turn.
 
-        Raises RequestError (503) if too many requests wait already, or if its turn has not come by `deadline`
-        (`time.monotonic()`); and whatever the model raises.
+        Raises RequestError (503) if too many requests wait already, or if it is not done by `deadline`
+        (`time.monotonic()`), when work on it ends too; and whatever the model raises.
         """
 
 
 def overtaken() -> RequestError:
-    return busy("the request waited longer than a client does")
+    return busy("the request takes longer than a client waits")
 
 
 class Gate:
@@ -59,7 +62,7 @@ class Gate:
                 self._wait(deadline)
             try:
                 start = time.perf_counter()
-                answer = served.model.predict(records, options)
+                answer = _predict(served, records, options, deadline)
             finally:
                 self._turn.release()
         metrics.QUEUED.observe(start - began)
@@ -80,6 +83,23 @@ class Gate:
             with self._count:
                 self._waiting -= 1
                 metrics.gauge("queue_depth", self._waiting)
+
+
+def _predict(served: Served, records: Any, options: Mapping[str, str], deadline: float) -> Columns:
+    """The model's answer, computed in runs of records. Raises RequestError (503) at the deadline."""
+    runs = (
+        [records[start : start + RUN] for start in range(0, len(records), RUN)]
+        if isinstance(records, Records)
+        else [records]
+    )
+    answers = []
+    for run in runs:
+        if time.monotonic() > deadline:
+            raise overtaken()
+        answers.append(served.model.predict(run, options))
+    if len(answers) == 1:
+        return answers[0]
+    return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
 
 
 @dataclass(slots=True)
@@ -168,7 +188,8 @@ def _answer(batch: list[_Job]) -> None:
     first = batch[0]
     start = time.perf_counter()
     try:
-        answer = first.served.model.predict(concatenate(job.records for job in batch), first.options)
+        records = first.records if len(batch) == 1 else concatenate(job.records for job in batch)
+        answer = _predict(first.served, records, first.options, max(job.deadline for job in batch))
     except BaseException as error:
         if len(batch) == 1:
             first.answer.set_exception(error)

@@ -9,7 +9,7 @@ import pytest
 from algorithms.base import Columns
 from algorithms.errors import UserError
 from algorithms.records import Records
-from serving.batching import Batcher, Gate, Queue
+from serving.batching import RUN, Batcher, Gate, Queue
 from serving.errors import RequestError
 from tests.serving.sample import served
 
@@ -149,3 +149,42 @@ def test_heavy_requests_pass_the_gate_one_by_one() -> None:
         model.go.set()
         assert [answer.result()["score"].tolist() for answer in answers] == [[1.0], [2.0]]
     assert model.calls == [1, 1, 1]
+
+
+class Counting:
+    """Answers each record with itself and notes how many came at a time; then does what `late` does."""
+
+    width = 1
+
+    def __init__(self, late: Callable[[], None] = lambda: None) -> None:
+        self.calls: list[int] = []
+        self.late = late
+
+    def predict(self, batch: Records, options: Mapping[str, str]) -> Columns:
+        self.calls.append(len(batch))
+        self.late()
+        return {"score": batch.features[:, 0]}
+
+
+@pytest.mark.parametrize("make", [lambda: Gate(8), lambda: batcher(max_records=1 << 20)])
+def test_many_records_are_answered_in_runs(make: Callable[[], Queue]) -> None:
+    model = Counting()
+    many = Records(np.arange(2 * RUN + 5, dtype=np.float32)[:, None])
+    answer = make().predict(served(model), many, {}, time.monotonic() + 10)
+    assert answer["score"].tolist() == list(range(2 * RUN + 5))
+    assert model.calls == [RUN, RUN, 5]
+
+
+@pytest.mark.parametrize("make", [lambda: Gate(8), batcher])
+def test_work_ends_at_the_deadline(make: Callable[[], Queue]) -> None:
+    deadline = time.monotonic() + 0.2
+
+    def outlast() -> None:
+        while time.monotonic() <= deadline:
+            time.sleep(0.01)
+
+    model = Counting(outlast)
+    many = Records(np.zeros((10 * RUN, 1), np.float32))
+    with pytest.raises(RequestError, match="takes longer than a client waits"):
+        make().predict(served(model), many, {}, deadline)
+    assert model.calls == [RUN]
