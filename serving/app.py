@@ -41,7 +41,6 @@ class State:
     settings: Settings
     workers: int = 1
     ready: Callable[[], bool] = lambda: True
-    draining: Callable[[], bool] = lambda: False
     device: str = "cpu"
     predictor: Predictor | None = None
     loaded: Event = field(default_factory=Event)
@@ -78,8 +77,6 @@ def _add(app: Flask, path: str, view: Callable[..., Response], method: str = "GE
 def _ping(state: State) -> Response:
     if request.method != "GET":  # Flask adds HEAD to every GET
         raise RequestError(405, "MethodNotAllowed", "use GET", [("Allow", "GET")])
-    if state.draining():
-        return _json({"error": "stopping"}, 503)
     if not state.ready():
         return _json({"error": "loading"}, 503)
     return _text(b"", "text/plain")
@@ -93,8 +90,8 @@ def _execution_parameters(state: State) -> Response:
 
 def _invoke(state: State, predictor: Callable[[float], Predictor]) -> Response:
     """POST /invocations and POST /models/NAME/invoke."""
-    began = time.monotonic()
     environ = request.environ
+    began = environ.get("optml.arrival") or time.monotonic()  # it may have waited for a thread
     deadline = began + state.settings.timeout
     body = read_body(environ, state.settings.max_content_length)
     answer, content_type = predictor(deadline).answer(

@@ -1,5 +1,7 @@
 """The program `serve`: Flask under gunicorn.
 
+Connections are read and written by an event loop of each worker: see `serving.processes`.
+
 The parent process never computes and loads no kernels: libraries with thread pools hang or abort in children
 of a parent that used them. Each worker maps the model after the fork, so pages are shared, and lets it answer
 once before it is ready. One worker a CPU, or one a GPU with a thread that joins requests into batches; a
@@ -11,6 +13,7 @@ from __future__ import annotations
 import logging
 import mmap
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -25,6 +28,7 @@ from algorithms.errors import PlatformError, UserError
 from container import cpus, devices
 from container.paths import Paths
 from serving.settings import Settings
+from serving.stop import DRAIN, Stop
 
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter
@@ -34,8 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("serving")
 
-DRAIN = 25  # seconds for requests in flight; SageMaker kills after 30
-KEEP_ALIVE = 75  # seconds an idle connection stays open
 DEATHS, WINDOW = 3, 60.0  # so many deaths of workers in so many seconds end the server
 _CANNOT_LOAD = 3  # exit status of a worker that makes gunicorn give up instead of starting another
 
@@ -52,6 +54,7 @@ def main() -> int:
         return 2
     _start_log(settings.log_level)
     device_names = _devices()
+    _open_many_files()
     cores = cpus.count()
     processes = 1 if settings.multi_model else settings.workers or len(device_names) or cores
     cpus.limit_threads(processes)
@@ -94,6 +97,7 @@ class _Server:
         self.failure = failure
         self.deaths: deque[float] = deque(maxlen=DEATHS)
         self.shared = mmap.mmap(-1, 1)  # [0]: some worker has its model
+        self.ending = Stop(processes)
 
     def run(self) -> None:
         """Start gunicorn in this process; ends with SystemExit."""
@@ -127,7 +131,7 @@ class _Server:
         )
         parent = os.getpid()
         try:
-            Parent(Application()).run()
+            Parent(Application(), self.ending).run()
         except HaltServer as halt:  # raised once more while the other workers were stopped
             sys.exit(halt.exit_status)
         except SystemExit as end:
@@ -139,13 +143,10 @@ class _Server:
         return {
             "bind": f"0.0.0.0:{self.settings.port}",
             "workers": self.processes,
-            "threads": self.settings.threads,
             "worker_class": "serving.processes.Worker",
-            "worker_connections": 1000 + self.settings.threads,
             "worker_tmp_dir": _shared_memory(),
-            "timeout": 120,  # without a sign of life from the thread that accepts connections
-            "graceful_timeout": DRAIN,
-            "keepalive": KEEP_ALIVE,
+            "timeout": 120,  # without a sign of life from the event loop
+            "graceful_timeout": int(DRAIN) + 3,  # then the parent kills: workers end by themselves before
             "loglevel": "warning",
             "control_socket_disable": True,
             "pre_fork": self.place_worker,
@@ -154,9 +155,13 @@ class _Server:
         }
 
     def place_worker(self, arbiter: Arbiter, worker: Any) -> None:
-        """In the parent, before a fork: give the worker the lowest number that no other has, and its GPU."""
+        """In the parent, before a fork: give the worker the lowest number that no other has, and with it its
+        GPU."""
         taken = {other.place for other in arbiter.WORKERS.values()}
         worker.place = next(place for place in range(len(taken) + 1) if place not in taken)
+        worker.settings = self.settings
+        worker.ending = self.ending
+        self.ending.done(worker.place, False)
 
     def start_worker(self, worker: Any) -> None:
         """In a new worker process: make its application, then load its model.
@@ -180,7 +185,6 @@ class _Server:
             settings,
             self.processes,
             ready=lambda: self.shared[0] == 1,
-            draining=lambda: not worker.alive,
             device=self.devices[worker.place % len(self.devices)] if self.devices else "cpu",
         )
         if self.folder is None:
@@ -232,6 +236,7 @@ class _Server:
 
         from serving import memory
 
+        self.ending.done(worker.place)
         if not arbiter.LISTENERS:  # the server is stopping
             return
         if not arbiter.WORKERS:
@@ -254,6 +259,12 @@ def _end(status: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status & 0xFF)
+
+
+def _open_many_files() -> None:
+    """Each connection is an open file: take as many as the system grants."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _devices() -> list[str]:

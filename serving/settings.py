@@ -10,7 +10,7 @@ from typing import Literal
 from algorithms import registry
 from algorithms.errors import UserError
 
-PING_THREADS = 8  # threads of a worker that no queued request can take: /ping always finds one
+REFUSING = 8  # threads of a worker that no queued request can take: they say that the queue is full
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Settings:
     port: int = 8080  # SAGEMAKER_BIND_TO_PORT
     workers: int | None = None  # SAGEMAKER_MODEL_SERVER_WORKERS, MODEL_SERVER_WORKERS; None: one a CPU or GPU
     timeout: float = 60.0  # SAGEMAKER_MODEL_SERVER_TIMEOUT: how long a request may wait for its inference
+    stall: float = 30.0  # OPTML_STALL_TIMEOUT: how long a request may stop coming, or an answer being taken
     max_content_length: int = 128 << 20  # MAX_CONTENT_LENGTH, also of a body that arrives compressed
     max_batch_records: int = 1024  # OPTML_MAX_BATCH_RECORDS
     max_batch_delay: float = 0.0  # OPTML_MAX_BATCH_DELAY_MS
@@ -32,14 +33,15 @@ class Settings:
     bad_record: Literal["error", "null"] = "error"
     accept: str | None = None  # SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT
     multi_model: bool = False  # SAGEMAKER_MULTI_MODEL
+    held: int | None = None  # OPTML_REQUEST_MEMORY_MB: of one worker, for what comes and goes slowly
     memory: int | None = None  # OPTML_MME_MEMORY_MB, for the models of a multi-model server
     algorithm: str | None = None  # OPTML_ALGORITHM
     log_level: int = 20  # SAGEMAKER_CONTAINER_LOG_LEVEL
 
     @property
     def threads(self) -> int:
-        """Threads of one worker: one a waiting request, one that computes, and some for /ping."""
-        return self.max_queue + 1 + PING_THREADS
+        """Threads of one worker: one a waiting request, one that computes, and some that refuse others."""
+        return self.max_queue + 1 + REFUSING
 
     @classmethod
     def of_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -67,6 +69,7 @@ class Settings:
 
         batch = flag("SAGEMAKER_BATCH")
         workers = int(number("SAGEMAKER_MODEL_SERVER_WORKERS MODEL_SERVER_WORKERS", 0))
+        held = int(number("OPTML_REQUEST_MEMORY_MB", 0))
         memory = int(number("OPTML_MME_MEMORY_MB", 0))
         bad_record = environ.get("OPTML_BAD_RECORD", "").strip().lower() or "error"
         if bad_record not in ("error", "null"):
@@ -80,6 +83,7 @@ class Settings:
             timeout=number(
                 "SAGEMAKER_MODEL_SERVER_TIMEOUT MODEL_SERVER_TIMEOUT", 3600.0 if batch else cls.timeout
             ),
+            stall=number("OPTML_STALL_TIMEOUT", cls.stall),
             max_content_length=int(number("MAX_CONTENT_LENGTH", cls.max_content_length)),
             max_batch_records=int(number("OPTML_MAX_BATCH_RECORDS", cls.max_batch_records)),
             max_batch_delay=number("OPTML_MAX_BATCH_DELAY_MS", 0.0, least=0) / 1000,
@@ -88,6 +92,7 @@ class Settings:
             bad_record="null" if bad_record == "null" else "error",
             accept=environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "").strip() or None,
             multi_model=flag("SAGEMAKER_MULTI_MODEL"),
+            held=held << 20 or None,
             memory=memory << 20 or None,
             algorithm=registry.chosen(environ),
             log_level=int(number("SAGEMAKER_CONTAINER_LOG_LEVEL", cls.log_level)),

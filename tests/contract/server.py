@@ -71,6 +71,12 @@ class Server:
                 pass
             return answer
 
+    def connect(self, sent: bytes = b"", seconds: float = 20) -> socket.socket:
+        """A connection on which so much has been sent."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=seconds)
+        connection.sendall(sent)
+        return connection
+
 
 def start(root: Path, command: tuple[str, ...] = SERVE, **environment: str) -> Server:
     """Start `serve` on the tree; variables on top of a clean environment with a free port."""

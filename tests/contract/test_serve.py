@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import signal
 import socket
 import subprocess
 import sys
@@ -133,22 +132,6 @@ class TestStop:
             assert answer.result().status_code == 200
         assert ended.code == 0
         assert time.monotonic() - began < 5
-
-    def test_while_the_server_drains_ping_is_not_200(self, root: Path) -> None:
-        server = start(root, OBEDIENT, MODEL_SERVER_WORKERS="1")
-        server.ready()
-        kept = requests.Session()
-        assert kept.get(f"{server.url}/ping").status_code == 200
-        with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(server.invoke, "1.5", **CSV)
-            time.sleep(0.3)
-            server.process.send_signal(signal.SIGTERM)
-            time.sleep(0.3)
-            assert kept.get(f"{server.url}/ping").status_code == 503
-            with pytest.raises(requests.ConnectionError):
-                server.get("/ping")
-            assert answer.result().status_code == 200
-        assert end(server.process).code == 0
 
     def test_an_idle_server_stops_quickly(self, root: Path) -> None:
         server = start(root, OBEDIENT)

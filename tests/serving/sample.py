@@ -47,8 +47,12 @@ class Obedient:
 
     width = 1
 
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
+
     def predict(self, batch: Records, options: Mapping[str, str]) -> Columns:
-        """0 to 100: sleep so many seconds; -1: fail; -2: refuse; -3: die; else answer."""
+        """0 to 100: sleep so many seconds; -1: fail; -2: refuse; -3: die; -4: leave a file `held-PID` in
+        the model folder and wait there for a file `go`; else answer."""
         for command in batch.dense()[:, 0].tolist():
             if 0 < command <= 100:
                 time.sleep(command)
@@ -58,6 +62,11 @@ class Obedient:
                 raise UserError("record 1 of the request is not to my taste")
             elif command == -3:
                 os.kill(os.getpid(), signal.SIGKILL)
+            elif command == -4:
+                assert self.folder is not None
+                (self.folder / f"held-{os.getpid()}").touch()
+                while not (self.folder / "go").exists():
+                    time.sleep(0.01)
         answer = {"score": batch.dense()[:, 0]}
         return answer | ({"detail": np.repeat(batch.dense(), 2, axis=1)} if options.get("verbose") else {})
 
@@ -72,7 +81,7 @@ def _load(folder: Path, device: str) -> Obedient:
     if (folder / "bug").exists():
         raise ZeroDivisionError("secret")
     time.sleep(float((folder / "delay").read_text()) if (folder / "delay").exists() else 0)
-    return Obedient()
+    return Obedient(folder)
 
 
 def _never(_: Any) -> Iterator[Any]:

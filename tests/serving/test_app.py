@@ -56,9 +56,6 @@ class TestPing:
         answer = create_app(State(Settings(), ready=lambda: False)).test_client().get("/ping")
         assert (answer.status_code, answer.json) == (503, {"error": "loading"})
 
-    def test_a_stopping_server_answers_503(self) -> None:
-        assert application(served(), draining=lambda: True).get("/ping").status_code == 503
-
 
 class TestInvocations:
     def test_json_is_the_answer_to_no_accept(self, kmeans: FlaskClient) -> None:
