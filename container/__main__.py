@@ -28,8 +28,10 @@ def train() -> NoReturn:
     stop = Stop()
     stop.install()
 
+    from container import scratch
     from container.cpus import limit_threads
 
+    scratch.prepare()
     limit_threads(int(os.environ.get("OPTML_LOCAL_SIZE") or 1))
 
     from container.train import main as run
@@ -38,11 +40,15 @@ def train() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):  # whoever read the log is gone
             stream.flush()
+    scratch.remove()
     os._exit(code)  # readers of FIFOs that nobody writes any more don't hold the process up
 
 
 def serve() -> NoReturn:
     """Serve until told to stop."""
+    from container import scratch
+
+    scratch.prepare()
     from serving.server import main as run
 
     sys.exit(run())

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,9 +74,9 @@ class Tree:
         """The state of the toy's model."""
         return float((self.model / "weights").read_text())
 
-    def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
+    def start(self, *command: str, runner: Sequence[str] = (), **environment: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, *(command or TOY)],
+            [*runner, sys.executable, *(command or TOY)],
             cwd=ROOT,
             env=os.environ | {"SAGEMAKER_BASE_DIR": str(self.root)} | environment,
             stdout=subprocess.PIPE,
