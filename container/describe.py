@@ -52,6 +52,8 @@ MODEL = ChannelSpec(
     meaning="The artifact of an earlier job, to go on from.",
 )
 
+UNSEEN = ("validation", "test")  # channels of rows that a model was not trained on
+MOST_METRICS = 40  # that a training job or an algorithm resource may define
 INT_LIMITS = (-(2**31), 2**31 - 1)  # where an integer's range is open: ranges of the API need both ends
 FLOAT_LIMITS = (-1e30, 1e30)
 
@@ -117,7 +119,7 @@ def describe(algorithm: Algorithm) -> dict[str, Any]:
 
 def metric_definitions(algorithm: Algorithm) -> list[dict[str, str]]:
     """The `MetricDefinitions` that a custom training image needs for tuning and charts."""
-    return [{"Name": spec.name, "Regex": regex(spec)} for spec in algorithm.metrics]
+    return [{"Name": spec.name, "Regex": regex(spec)} for spec in _defined(algorithm)]
 
 
 def regex(metric: MetricSpec) -> str:
@@ -158,7 +160,7 @@ def create_algorithm(algorithm: Algorithm, image: str) -> dict[str, Any]:
             "TrainingChannels": channels,
             "SupportedTuningJobObjectiveMetrics": [
                 {"Type": spec.objective, "MetricName": spec.name}
-                for spec in algorithm.metrics
+                for spec in _defined(algorithm)
                 if spec.objective is not None
             ],
         },
@@ -170,6 +172,16 @@ def create_algorithm(algorithm: Algorithm, image: str) -> dict[str, Any]:
             "SupportedResponseMIMETypes": list(algorithm.accepts),
         },
     }
+
+
+def _defined(algorithm: Algorithm) -> list[MetricSpec]:
+    """As many metrics as the API takes: those that can be tuned first, and of these those of unseen rows."""
+
+    def importance(spec: MetricSpec) -> tuple[bool, int]:
+        channel = spec.name.partition(":")[0]
+        return spec.objective is None, UNSEEN.index(channel) if channel in UNSEEN else len(UNSEEN)
+
+    return sorted(algorithm.metrics, key=importance)[:MOST_METRICS]
 
 
 def _channels(algorithm: Algorithm) -> list[ChannelSpec]:

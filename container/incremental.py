@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from algorithms.errors import UserError
 from algorithms.registry import recognise
 from container.archives import extract
+
+log = logging.getLogger(__name__)
 
 ARCHIVE = "model.tar.gz"
 
@@ -42,6 +45,8 @@ def unpack(channel: Path, slug: str, scratch: Path) -> Path:
             f"channel 'model' holds a model of {found}, but this job trains {slug}: "
             f"give a model of {slug}, or leave the channel out"
         )
+    source = archives[0] if archives else channel
+    log.info("The model of %s in channel 'model' was read from %s: training goes on from it", slug, source)
     return folder
 
 

@@ -1,53 +1,90 @@
-"""AWS's registries of the built-in algorithms: which account holds which repository (local-mode 2.5)."""
+"""AWS's registries of the built-in algorithms: which account holds which repository in which region.
+
+The source is the SageMaker SDK 2.257.7, whose `image_uris.retrieve` yields the URIs made here.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from algorithms.registry import MODULES
 
-REGIONS = ("us-east-1", "us-west-2")
+# The accounts of a region, by the repositories that they hold: tabular, sequences and images,
+# forecasting-deepar, lda, xgboost, sagemaker-xgboost. Not every region has every one.
+_ACCOUNTS = """
+af-south-1     455444449433 455444449433 455444449433 ------------ 455444449433 510948584623
+ap-east-1      286214385809 286214385809 286214385809 ------------ 286214385809 651117190479
+ap-northeast-1 351501993468 501404015308 633353088612 258307448986 501404015308 354813040037
+ap-northeast-2 835164637446 306986355934 204372634319 293181348795 306986355934 366743142698
+ap-northeast-3 867004704886 867004704886 867004704886 ------------ 867004704886 867004704886
+ap-south-1     991648021394 991648021394 991648021394 991648021394 991648021394 720646828776
+ap-south-2     628508329040 628508329040 628508329040 ------------ 628508329040 628508329040
+ap-southeast-1 475088953585 475088953585 475088953585 475088953585 475088953585 121021644041
+ap-southeast-2 712309505854 544295431143 514117268639 297031611018 544295431143 783357654285
+ap-southeast-3 951798379941 951798379941 951798379941 ------------ 951798379941 951798379941
+ap-southeast-4 106583098589 106583098589 106583098589 ------------ 106583098589 106583098589
+ca-central-1   469771592824 469771592824 469771592824 469771592824 469771592824 341280168497
+ca-west-1      190319476487 190319476487 190319476487 ------------ ------------ 190319476487
+cn-north-1     390948362332 390948362332 390948362332 ------------ 390948362332 450853457545
+cn-northwest-1 387376663083 387376663083 387376663083 ------------ 387376663083 451049120500
+eu-central-1   664544806723 813361260812 495149712605 353608530281 813361260812 492215442770
+eu-central-2   680994064768 680994064768 680994064768 ------------ 680994064768 680994064768
+eu-north-1     669576153137 669576153137 669576153137 ------------ 669576153137 662702820516
+eu-south-1     257386234256 257386234256 257386234256 ------------ 257386234256 978288397137
+eu-south-2     104374241257 104374241257 104374241257 ------------ 104374241257 104374241257
+eu-west-1      438346466558 685385470294 224300973850 999678624901 685385470294 141502667606
+eu-west-2      644912444149 644912444149 644912444149 644912444149 644912444149 764974769150
+eu-west-3      749696950732 749696950732 749696950732 ------------ 749696950732 659782779980
+il-central-1   898809789911 898809789911 898809789911 ------------ ------------ 898809789911
+me-central-1   272398656194 272398656194 272398656194 ------------ 272398656194 272398656194
+me-south-1     249704162688 249704162688 249704162688 ------------ 249704162688 801668240914
+sa-east-1      855470959533 855470959533 855470959533 ------------ 855470959533 737474898029
+us-east-1      382416733822 811284229777 522234722520 766337827248 811284229777 683313688378
+us-east-2      404615174143 825641698319 566113047672 999911452149 825641698319 257758044811
+us-gov-east-1  237065988967 237065988967 237065988967 ------------ 237065988967 237065988967
+us-gov-west-1  226302683700 226302683700 226302683700 226302683700 226302683700 414596584902
+us-iso-east-1  490574956308 490574956308 490574956308 490574956308 490574956308 833128469047
+us-isob-east-1 765400339828 765400339828 765400339828 765400339828 765400339828 281123927165
+us-isof-east-1 108575199400 108575199400 108575199400 ------------ ------------ 108575199400
+us-isof-south-1 124985052026 124985052026 124985052026 ------------ ------------ 124985052026
+us-west-1      632365934929 632365934929 632365934929 632365934929 632365934929 746614075791
+us-west-2      174872318107 433757028032 156387875391 266724342769 433757028032 246618743249
+"""
 
-
-@dataclass(frozen=True, slots=True)
-class Registry:
-    accounts: tuple[str, str]  # in the order of REGIONS
-    repositories: dict[str, str]  # slug -> repository
-    tags: tuple[str, ...] = ("1",)
-
-
-def _same(*slugs: str) -> dict[str, str]:
-    return {slug: slug for slug in slugs}
-
-
-REGISTRIES = (
-    Registry(
-        ("382416733822", "174872318107"),
-        _same("kmeans", "pca", "randomcutforest", "linear-learner", "factorization-machines", "knn", "ntm")
-        | _same("ipinsights", "object2vec"),
-    ),
-    Registry(("766337827248", "266724342769"), _same("lda")),
-    Registry(
-        ("811284229777", "433757028032"),
-        _same("blazingtext", "seq2seq", "image-classification", "object-detection", "semantic-segmentation"),
-    ),
-    Registry(("522234722520", "156387875391"), _same("forecasting-deepar")),
-    Registry(
-        ("683313688378", "246618743249"),
-        {"xgboost": "sagemaker-xgboost"},
-        tuple(
-            version + suffix
-            for version in ("1.0-1", "1.2-1", "1.3-1", "1.5-1", "1.7-1")
-            for suffix in ("", "-cpu-py3")
-        ),
-    ),
+_COLUMNS = {
+    "blazingtext": 1,
+    "seq2seq": 1,
+    "image-classification": 1,
+    "object-detection": 1,
+    "semantic-segmentation": 1,
+    "forecasting-deepar": 2,
+    "lda": 3,
+}
+_XGBOOST, _SAGEMAKER_XGBOOST = 4, 5
+_XGBOOST_TAGS = (
+    *(f"{version}-cpu-py3" for version in ("0.90-1", "0.90-2", "1.0-1")),
+    *("1.2-1", "1.2-2", "1.3-1", "1.5-1", "1.7-1", "3.0-5"),
 )
+_DOMAINS = {
+    "cn-": "amazonaws.com.cn",
+    "us-iso-": "c2s.ic.gov",
+    "us-isob-": "sc2s.sgov.gov",
+    "us-isof-": "csp.hci.ic.gov",
+}
+
+_TABLE = {region: accounts for region, *accounts in map(str.split, _ACCOUNTS.strip().splitlines())}
+REGIONS = tuple(_TABLE)
 
 
 def uris(slug: str, region: str) -> list[str]:
-    """The image URIs by which the SageMaker SDK knows an algorithm in a region."""
-    place = REGIONS.index(region)
+    """The image URIs by which the SageMaker SDK knows an algorithm in a region, of all its versions."""
+    assert slug in MODULES, slug
+    if slug == "xgboost":
+        repositories = [(_XGBOOST, "xgboost:1")]
+        repositories += [(_SAGEMAKER_XGBOOST, f"sagemaker-xgboost:{tag}") for tag in _XGBOOST_TAGS]
+    else:
+        repositories = [(_COLUMNS.get(slug, 0), f"{slug}:1")]
+    domain = next((name for start, name in _DOMAINS.items() if region.startswith(start)), "amazonaws.com")
     return [
-        f"{registry.accounts[place]}.dkr.ecr.{region}.amazonaws.com/{registry.repositories[slug]}:{tag}"
-        for registry in REGISTRIES
-        if slug in registry.repositories
-        for tag in registry.tags
+        f"{account}.dkr.ecr.{region}.{domain}/{repository}"
+        for column, repository in repositories
+        if (account := _TABLE[region][column]).isdigit()
     ]

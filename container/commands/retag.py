@@ -1,7 +1,9 @@
 """`optml retag`: our image under the names of AWS's, for the SageMaker SDK's local mode.
 
 The SDK looks whether the image is there before it logs in to AWS's registry; so with these names
-`Estimator(image_uris.retrieve("kmeans", region), ..., instance_type="local")` runs on our image.
+`Estimator(image_uris.retrieve("kmeans", region), ..., instance_type="local")` runs on our image. A container
+does not know the name of its image, so that each algorithm gets an image of its own: the given one and a line
+that says which algorithm to train.
 """
 
 from __future__ import annotations
@@ -29,11 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 def run(args: argparse.Namespace) -> int:
     slugs = [_slug(args.algorithm)] if args.algorithm else _named(args.image)
     regions = REGIONS if args.region == "all" else (args.region,)
-    for uri in [uri for slug in slugs for region in regions for uri in uris(slug, region)]:
-        command = ["docker", "tag", args.image, uri]
-        print(" ".join(command))
-        if not args.dry_run:
-            _docker(command)
+    for slug in slugs:
+        names = [uri for region in regions for uri in uris(slug, region)]
+        if not names:
+            if args.algorithm:
+                raise UserError(f"AWS has no {slug} in {args.region}")
+            continue
+        _build(args.image, slug, names[0], args.dry_run)
+        for name in names[1:]:
+            _docker(["docker", "tag", names[0], name], args.dry_run)
     return 0
 
 
@@ -50,9 +56,19 @@ def _named(image: str) -> list[str]:
     return [repository] if repository in MODULES else available()
 
 
-def _docker(command: Sequence[str]) -> None:
+def _build(image: str, slug: str, name: str, dry_run: bool) -> None:
+    """The image of one algorithm, which shares every layer with the given one."""
+    dockerfile = f"FROM {image}\nENV OPTML_ALGORITHM={slug}\n"
+    _docker(["docker", "build", "--tag", name, "-"], dry_run, dockerfile)
+
+
+def _docker(command: Sequence[str], dry_run: bool, text: str = "") -> None:
+    """Print a command as a shell takes it, and run it. `text` is what it reads."""
+    print((f"printf {text!r} | " if text else "") + " ".join(command))
+    if dry_run:
+        return
     try:
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, input=text, capture_output=True, text=True)
     except FileNotFoundError:
         raise PlatformError("there is no program 'docker' on this machine") from None
     if done.returncode:

@@ -29,6 +29,13 @@ def test_an_archive_is_unpacked(tmp_path: Path, archive: str, name: str) -> None
     assert folder.is_relative_to(tmp_path / "scratch")
 
 
+def test_the_log_says_which_model_was_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    packed(model(tmp_path / "made"), tmp_path / "channel/model.tar.gz")
+    with caplog.at_level("INFO"):
+        unpack(tmp_path / "channel", "kmeans", tmp_path / "scratch")
+    assert f"'model' was read from {tmp_path}/channel/model.tar.gz" in caplog.text
+
+
 def test_unpacked_files_are_taken_as_they_are(tmp_path: Path) -> None:
     assert unpack(model(tmp_path / "channel"), "kmeans", tmp_path) == tmp_path / "channel"
 
