@@ -124,12 +124,13 @@ def ours(
 ) -> tuple[np.ndarray, Times, Times, Any]:
     """Samples (n, s, p), seconds and processor seconds of training and of forecasting, and the model."""
     from algorithms.base import Setting
-    from algorithms.forecasting_deepar.data import BATCHES, Training
+    from algorithms.forecasting_deepar.data import Training
     from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
     from algorithms.forecasting_deepar.learner import Learner
+    from algorithms.forecasting_deepar.settings import BATCHES_OF_EPOCH
     from container.cluster import Alone
 
-    batches = max(len(task.train) / BATCH, BATCHES) + 0.5  # of an epoch: the last is a part of one
+    batches = max(len(task.train) / BATCH, BATCHES_OF_EPOCH) + 0.5  # of an epoch: the last is a part of one
     given = {
         "time_freq": task.frequency, "context_length": task.context, "prediction_length": task.horizon,
         "num_layers": LAYERS, "num_cells": CELLS, "mini_batch_size": BATCH, "dropout_rate": DROPOUT,

@@ -13,16 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from algorithms.base import Cluster
+from algorithms.forecasting_deepar import settings
 from algorithms.forecasting_deepar.series import Series
 from algorithms.forecasting_deepar.windows import Shape, admissible, gather
-
-POINTS = 100_000  # of windows that it is fitted to, at most
-ROUNDS = 5
-RIDGE = 1e-4  # of the mean square of the inputs
-FAINTEST = 1e-3  # share of the most variance, below which a direction of the lags is hardly raised
-EXACT = 1e-3  # deviation, in scales, below which a window is no better known
-RARE = 0.02  # of the points: a lag that is there in fewer of them cannot be learnt from
-ABSENT = 0.2  # of the points: a lag that lies before the beginning of more of them is left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +40,14 @@ def fit(series: Series | None, shape: Shape, fallback: float, cluster: Cluster) 
     inputs, target, seen = _points(series, shape, fallback) if series is not None else _none(count)
     sums = np.append((np.isnan(inputs) & seen[..., None]).sum(axis=(0, 1)), seen.sum()).astype(np.float64)
     cluster.all_sum(sums)
-    used = np.flatnonzero(sums[:-1] <= ABSENT * sums[-1])
+    used = np.flatnonzero(sums[:-1] <= settings.ABSENT_LAG * sums[-1])
     inputs = inputs[..., used]
     seen = seen & ~np.isnan(inputs).any(axis=-1)
     inputs[~seen] = 0
     solution = np.zeros(len(used))
-    whitening = np.diag(sums[:count] <= (1 - RARE) * sums[-1]) / math.sqrt(count)
+    whitening = np.diag(sums[:count] <= (1 - settings.RARE_LAG) * sums[-1]) / math.sqrt(count)
     weight = seen.astype(np.float64)
-    for number in range(ROUNDS):
+    for number in range(settings.FIT_ROUNDS):
         flat = inputs.reshape(-1, len(used))
         sums = np.vstack([(flat * weight.reshape(-1, 1)).T @ flat, (weight * target).reshape(-1) @ flat])
         cluster.all_sum(sums)
@@ -65,10 +58,12 @@ def fit(series: Series | None, shape: Shape, fallback: float, cluster: Cluster) 
             mean = gram[-1, :-1] / max(gram[-1, -1], 1)
             covariance = gram[:-1, :-1] / max(gram[-1, -1], 1) - np.outer(mean, mean)
             whitening[np.ix_(used[:-1], used[:-1])] = _whitener(covariance) / math.sqrt(count)
-        gram[np.diag_indices(len(used) - 1)] += RIDGE * np.trace(gram) / len(used)  # not of the level
+        gram[np.diag_indices(len(used) - 1)] += (
+            settings.RIDGE * np.trace(gram) / len(used)
+        )  # not of the level
         solution = np.linalg.lstsq(gram, moment)[0]
         off = np.abs(target - inputs @ solution) * seen
-        weight = seen / np.square(off.sum(axis=0) / np.maximum(seen.sum(axis=0), 1) + EXACT)
+        weight = seen / np.square(off.sum(axis=0) / np.maximum(seen.sum(axis=0), 1) + settings.EXACT_FIT)
     total = np.array([off.sum(), seen.sum()])
     cluster.all_sum(total)
     if not np.isfinite(total).all():
@@ -86,7 +81,7 @@ def _whitener(covariance: np.ndarray) -> np.ndarray:
     if not values.max(initial=0) > 0:
         return np.eye(len(values))
     shares = np.maximum(values / values.max(), 0)
-    raised = np.diag(np.sqrt((1 + FAINTEST) / (shares + FAINTEST)))
+    raised = np.diag(np.sqrt((1 + settings.WHITENING_FLOOR) / (shares + settings.WHITENING_FLOOR)))
     whitener: np.ndarray = vectors @ raised @ vectors.T
     return whitener
 
@@ -112,6 +107,6 @@ def _windows(series: Series, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
     """Some of the windows that training draws: numbers of series, and places where forecasts begin."""
     first, starts = admissible(series, shape)
     ends = np.cumsum(starts)  # not all 0: of a channel without a long series there are no batches
-    places = np.random.default_rng(0).integers(ends[-1], size=max(POINTS // shape.steps, 1))
+    places = np.random.default_rng(0).integers(ends[-1], size=max(settings.FIT_POINTS // shape.steps, 1))
     which = np.searchsorted(ends, places, side="right")
     return which, places - (ends - starts)[which] + first[which]

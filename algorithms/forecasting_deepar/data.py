@@ -12,6 +12,7 @@ import numpy as np
 
 from algorithms.base import Setting, Source, share
 from algorithms.errors import UserError
+from algorithms.forecasting_deepar import settings
 from algorithms.forecasting_deepar.facts import Facts
 from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
 from algorithms.forecasting_deepar.reading import describe, read
@@ -20,7 +21,6 @@ from algorithms.forecasting_deepar.windows import Shape, admissible
 
 log = logging.getLogger("optml")
 
-BATCHES = 10  # of an epoch, at least
 SCORED = 256  # series of the test channel at a time
 
 
@@ -125,10 +125,10 @@ def _levels(series: Series, starts: np.ndarray) -> np.ndarray:
 
 def rule(series: int, size: int) -> tuple[int, float]:
     """Passes over the series in an epoch, and the expected number of windows a series and pass."""
-    if series >= BATCHES * size:
+    if series >= settings.BATCHES_OF_EPOCH * size:
         return 1, 1.0
-    passes = math.ceil(BATCHES * size / series)
-    return passes, BATCHES * size / series / passes
+    passes = math.ceil(settings.BATCHES_OF_EPOCH * size / series)
+    return passes, settings.BATCHES_OF_EPOCH * size / series / passes
 
 
 class Scored:

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from algorithms.base import Metric, Setting
 from algorithms.errors import UserError
-from algorithms.forecasting_deepar import autoregression, likelihoods
+from algorithms.forecasting_deepar import autoregression, likelihoods, settings
 from algorithms.forecasting_deepar.data import Draw, Scored
 from algorithms.forecasting_deepar.facts import Facts
 from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
 from algorithms.forecasting_deepar.levels import Levels
 from algorithms.forecasting_deepar.model import Model
-from algorithms.forecasting_deepar.module import CARRIER, DeepAR
+from algorithms.forecasting_deepar.module import DeepAR
 from algorithms.forecasting_deepar.progress import Progress
 from algorithms.forecasting_deepar.scores import Total
 from algorithms.forecasting_deepar.series import Series
@@ -27,14 +27,6 @@ from algorithms.network import Network, seeded, threads
 from algorithms.stopping import Patience
 
 log = logging.getLogger("optml")
-
-FEWEST = 300  # observations
-LONGEST_GRADIENT = 10.0
-FLAT = 1e-4  # deviation, relative to the mean, of an input that says nothing
-EARLY = np.float32(0.1)  # weight of a point that lacks a lag which the network begins with
-SLOW = 0.05  # factor of the inputs that a forecast takes beyond what learning has seen
-COOLING = 0.5  # of the epochs
-FORGOTTEN = 0.05  # of the running mean of the parameters, by an update
 
 
 class Learner:
@@ -93,7 +85,9 @@ class Learner:
         """(t, w) float32: how much each point counts. Where a lag that the autoregression needs lies before
         the beginning of the series, the network is far off at first: these points would drown the others."""
         place = at - self.shape.context + np.arange(self.shape.steps)[:, None]
-        weights: np.ndarray = windows.observed * np.where(place < self._reach, EARLY, np.float32(1))
+        weights: np.ndarray = windows.observed * np.where(
+            place < self._reach, np.float32(settings.EARLY_WEIGHT), np.float32(1)
+        )
         return weights
 
     def _step(self, points: float) -> None:
@@ -102,13 +96,13 @@ class Learner:
         for weight in weights:
             if weight.grad is not None:
                 weight.grad /= points
-        norm = torch.nn.utils.clip_grad_norm_(weights, LONGEST_GRADIENT)
+        norm = torch.nn.utils.clip_grad_norm_(weights, settings.CLIP_NORM)
         if torch.isfinite(norm):
             for group in self.network.optimizer.param_groups:
                 group["lr"] = self._rate()
             self.network.step()
             torch._foreach_lerp_(
-                list(self._mean.values()), [weight.detach() for weight in weights], FORGOTTEN
+                list(self._mean.values()), [weight.detach() for weight in weights], settings.EMA_RATE
             )
         else:
             log.warning("An update was left out: its gradient is %s", norm.item())
@@ -118,7 +112,7 @@ class Learner:
         the noise of updates dies away (Haegele et al., 2024). An epoch is too few windows for its loss to
         tell when a smaller rate is due; many are, to a job that has the patience for them."""
         left = max(1 - self.progress.epoch / self.parameters.epochs, 0.0)
-        rate = self.parameters.learning_rate * min(left / COOLING, 1.0)
+        rate = self.parameters.learning_rate * min(left / settings.COOLDOWN, 1.0)
         return math.ldexp(rate, -self.progress.halvings)
 
     def _losses(self, windows: Windows, kept: Tensor | None) -> Tensor:
@@ -156,7 +150,8 @@ class Learner:
             )
             kept = torch.from_numpy((numbers < round(rate * (1 << 16))).reshape(shape))
         if likelihoods.linear(parameters.likelihood):
-            kept[..., CARRIER] = False  # a forecast of the step before, in place of this one's, only misleads
+            # A forecast of the step before, in place of this one's, only misleads.
+            kept[..., settings.CARRIER_UNIT] = False
         return kept
 
     def _imputed(self, windows: Windows) -> Windows:
@@ -184,9 +179,10 @@ class Learner:
             raise UserError("the hosts' training data differ in the number of cat or dynamic_feat")
         dynamics = int(first[0])
         absolute, count = np.sum([each[1:3] for each in told_by_all], axis=0)
-        if count < FEWEST:
+        if count < settings.FEWEST_OBSERVATIONS:
             raise UserError(
-                f"the training series have {int(count)} observations in all; at least {FEWEST} are needed"
+                f"the training series have {int(count)} observations in all; at least "
+                f"{settings.FEWEST_OBSERVATIONS} are needed"
             )
         total, squares = np.sum([each[3:5] for each in told_by_all], axis=0) / max(count, 1)
         longest, *sizes = np.max([each[5:] for each in told_by_all], axis=0).astype(int).tolist()
@@ -220,7 +216,7 @@ class Learner:
         it goes on where no point of training can object."""
         cycles = self.shape.frequency.cycles
         slow = torch.from_numpy(np.append(longest < 2 * cycles, True))
-        self._module().get_buffer("mix").diagonal()[: len(slow)][slow] = SLOW
+        self._module().get_buffer("mix").diagonal()[: len(slow)][slow] = settings.SLOW_FACTOR
 
     def _standardise(self, batch: Draw | None) -> None:
         """Tell the network means and deviations of dynamic_feat. Holds a collective."""
@@ -234,7 +230,7 @@ class Learner:
         self.setting.cluster.all_sum(sums)
         mean, squares = sums[:2] / sums[2]
         deviation = np.sqrt(np.maximum(squares - mean**2, 0))
-        deviation[deviation < FLAT * (1 + np.abs(mean))] = 1
+        deviation[deviation < settings.CONSTANT_DEVIATION * (1 + np.abs(mean))] = 1
         module = self._module()
         columns = slice(module.before - dynamics, module.before)
         module.get_buffer("center")[columns] = torch.from_numpy(mean)

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
+from algorithms.forecasting_deepar import settings
+
 TINY = 1e-10  # keeps logarithms finite
 EDGE = 1e-6  # of the interval of the beta distribution
 
@@ -46,7 +48,8 @@ def beginning(likelihood: str, mean: float, deviation: float) -> dict[str, float
     a network that begins there has less to learn."""
     if not linear(likelihood):
         return {"total_count": unsoftplus(1.0)}
-    return {"mu": mean, "sigma": unsoftplus(min(max(deviation, 0.05), 2.0))}
+    least, most = settings.FIRST_DEVIATIONS
+    return {"mu": mean, "sigma": unsoftplus(min(max(deviation, least), most))}
 
 
 def linear(likelihood: str) -> bool:

@@ -14,21 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from algorithms.forecasting_deepar import likelihoods
+from algorithms.forecasting_deepar import likelihoods, settings
 from algorithms.forecasting_deepar.autoregression import Autoregression
 from algorithms.forecasting_deepar.facts import OUTPUTS, Facts
 from algorithms.kernels.lstm import recurrence
-
-# First weights of the layers. Lags that reach before all windows of training are zero there and not in the
-# forecast: the smaller the weights that nothing was learnt for, the less they disturb.
-SMALL = 0.05
-
-# The unit that carries an autoregression: how much of its range that takes (tanh bends a value 2 scales above
-# the mean by a seventh), how far its gates stand open or shut.
-CARRIER = 0  # its number
-RANGE = 0.25
-OPEN = 4.0
-SHARPEST = 0.02  # deviation to begin at
 
 
 class DeepAR(torch.nn.Module):
@@ -53,13 +42,13 @@ class DeepAR(torch.nn.Module):
             table = torch.empty(size, parameters.embedding_dimension)
             self._make(f"embed_{number}_weight", torch.nn.init.normal_(table, std=0.1))
         self.after = self.before + wide
-        width = self.after + 1 + lags
+        width, small = self.after + 1 + lags, settings.SMALL_WEIGHT
         self.register_buffer("center", torch.zeros(width - wide))
         self.register_buffer("mix", torch.eye(width - wide))
         for layer in range(self.layers):
             name = f"lstm_l_{layer}"
             for kind, size in (("i2h", width), ("h2h", self.cells)):
-                weight = torch.nn.init.uniform_(torch.empty(4 * self.cells, size), -SMALL, SMALL)
+                weight = torch.nn.init.uniform_(torch.empty(4 * self.cells, size), -small, small)
                 self._make(f"{name}{kind}_weight", weight)
                 self._make(f"{name}{kind}_bias", torch.zeros(4 * self.cells))
             with torch.no_grad():  # units begin by remembering
@@ -75,8 +64,9 @@ class DeepAR(torch.nn.Module):
 
     def carry(self, found: Autoregression) -> None:
         """Give the first unit to an autoregression, which the layers above and the location pass on."""
-        gate = 1 / (1 + math.exp(-OPEN))
-        lags, unit = len(found.weights), slice(None, None, self.cells)
+        first, wide, opened = settings.CARRIER_UNIT, settings.CARRIER_RANGE, settings.CARRIER_GATE
+        gate = 1 / (1 + math.exp(-opened))
+        lags, unit = len(found.weights), slice(first, None, self.cells)
         weights = torch.from_numpy(found.weights).float()
         mixed = torch.from_numpy(np.linalg.lstsq(found.whitening, found.weights)[0]).float()
         location = self.get_parameter("mu_Noneproj_bias")
@@ -88,15 +78,15 @@ class DeepAR(torch.nn.Module):
             for layer in range(self.layers):
                 for kind in ("i2h", "h2h"):
                     self.get_parameter(f"lstm_l_{layer}{kind}_weight")[unit] = 0
-            self.get_parameter("lstm_l_0i2h_weight")[2 * self.cells, -lags:] = RANGE * mixed
-            level = RANGE * (found.level + float(weights @ center) - location.item())
-            bias = torch.tensor([OPEN, -OPEN, level, OPEN])
+            self.get_parameter("lstm_l_0i2h_weight")[2 * self.cells + first, -lags:] = wide * mixed
+            level = wide * (found.level + float(weights @ center) - location.item())
+            bias = torch.tensor([opened, -opened, level, opened])
             self.get_parameter("lstm_l_0i2h_bias")[unit] = bias
             head = self.get_parameter("mu_Noneproj_weight")
             head.zero_()
-            head[0, 0] = 1 / (RANGE * gate**2)
+            head[0, first] = 1 / (wide * gate**2)
             if "sigma" in self.outputs:
-                width = likelihoods.unsoftplus(max(found.deviation, SHARPEST))
+                width = likelihoods.unsoftplus(max(found.deviation, settings.CARRIER_DEVIATION))
                 self.get_parameter("sigma_Noneproj_bias").fill_(width)
 
     def carried(self) -> np.ndarray:

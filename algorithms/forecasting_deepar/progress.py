@@ -10,11 +10,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from algorithms.base import Metric
+from algorithms.forecasting_deepar import settings
 
 log = logging.getLogger("optml")
-
-EVERY = 5  # batches between two lines of the log
-PLATEAU = 10  # epochs without a better one, at least, after which the learning rate is halved
 
 
 @dataclass
@@ -45,7 +43,7 @@ class Progress:
         self.total += total
         self.recent += points
         self.recent_total += total
-        if number % EVERY:
+        if number % settings.LOG_EVERY:
             return []
         recent = self.recent_total / self.recent
         log.info("Epoch[%d] Batch[%d] avg_epoch_loss=%f", self.epoch, number, self.total / self.points)
@@ -67,7 +65,7 @@ class Progress:
         self.stale = 0 if improved else self.stale + 1
         if patience:
             log.info("best epoch loss so far" if improved else "loss did not improve")
-            if self.stale and self.stale % max(patience // 4, PLATEAU) == 0:
+            if self.stale and self.stale % max(patience // 4, settings.PLATEAU) == 0:
                 self.halvings += 1
         self.best = self.loss if improved else self.best
         metric = Metric("train:loss", self.loss, epoch=self.epoch)

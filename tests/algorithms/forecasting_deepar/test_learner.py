@@ -210,7 +210,7 @@ def test_hosts_agree_on_facts_and_parameters(distribution: str) -> None:
 def test_processes_of_one_host_count_its_series_once(
     monkeypatch: pytest.MonkeyPatch, distribution: str, observations: int
 ) -> None:
-    monkeypatch.setattr("algorithms.forecasting_deepar.learner.FEWEST", 10**6)
+    monkeypatch.setattr("algorithms.forecasting_deepar.settings.FEWEST_OBSERVATIONS", 10**6)
 
     def work(cluster: Cluster) -> str:
         made = setting(cluster)
