@@ -18,12 +18,12 @@ from algorithms.forecasting_deepar.facts import OUTPUTS, Facts
 from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
 from algorithms.forecasting_deepar.levels import Levels
 from algorithms.forecasting_deepar.series import Series
-from algorithms.forecasting_deepar.windows import Shape, gather
+from algorithms.forecasting_deepar.windows import SMALLEST, Shape, gather
 from algorithms.kernels.forecast import Forecaster, Layer, Steps
 
 SLUG = "forecasting-deepar"
 TOGETHER = 1 << 26  # numbers of the paths that are in memory at a time
-APART = 256  # paths of a series without a level that are forecast at a time, each from a level of its own
+APART = 1 << 24  # numbers of the inputs and gates of paths, each from a level of its own, at a time
 QUANTILE = "quantile "  # how the names of their columns begin
 
 
@@ -110,13 +110,8 @@ class Model:
         paths = np.empty((len(series), samples, self.shape.horizon), np.float32)
         old = np.setdiff1d(np.arange(len(series)), new)
         paths[old] = self._paths(series.take(old), samples, self.facts.scale, keys[old])
-        for one in new.tolist():
-            scale = levels.draw(series.cat[one], samples, int(keys[one]))
-            for start in range(0, samples, APART):  # a series of its own for each path
-                part = scale[start : start + APART]
-                numbers = np.arange(start + 1, start + 1 + len(part)).astype(np.uint64) << np.uint64(32)
-                same = series.take(np.full(len(part), one))
-                paths[one, start : start + len(part)] = self._paths(same, 1, part, keys[one] + numbers)[:, 0]
+        draws = [levels.draw(series.cat[one], samples, int(keys[one])) for one in new.tolist()]
+        paths[new] = self._paths_apart(series.take(new), np.stack(draws), keys[new])
         return paths
 
     def _paths(
@@ -125,6 +120,31 @@ class Model:
         """fallback: scales of series that have none of their own.   keys: (n,) of random numbers."""
         if not len(series):
             return np.empty((0, samples, self.shape.horizon), np.float32)
+        return self._forecaster.sample(self._steps(series, fallback, keys), samples, self.shape.horizon)
+
+    def _paths_apart(self, series: Series, scales: np.ndarray, keys: np.ndarray) -> np.ndarray:
+        """(n, s, p) of series that have no value, or zeros alone; scales: (n, s), of each path. Inputs differ
+        in nothing else, for lags are zero."""
+        samples, horizon = scales.shape[1], self.shape.horizon
+        column = self._forecaster.inputs.shape[0] - len(self.shape.frequency.lags) - 1
+        paths = np.empty((scales.size, horizon), np.float32)
+        size = max(1, APART // (self.shape.steps * sum(self._forecaster.inputs.shape)))
+        for start in range(0, scales.size, size):
+            owner, path = np.divmod(np.arange(start, min(start + size, scales.size)), samples)
+            some = np.arange(owner[0], owner[-1] + 1)
+            known, each = self._steps(series.take(some), 1.0, keys[some]), owner - owner[0]
+            # Of steps before all series begin only the last one leaves a state.
+            begin = max(int(known.real.argmax(axis=1).min()) - 1, 0)
+            scale = np.maximum(scales[owner, path], SMALLEST)
+            given = known.given[each, begin:]
+            given[..., column] = np.log(scale)[:, None]
+            unknown, real = known.unknown[each, begin:], known.real[each, begin:]
+            numbers = keys[owner] + ((path + 1).astype(np.uint64) << np.uint64(32))
+            apart = Steps(given, unknown, real, scale, known.lags, numbers)
+            paths[start : start + len(path)] = self._forecaster.sample(apart, 1, horizon)[:, 0]
+        return paths.reshape(len(series), samples, horizon)
+
+    def _steps(self, series: Series, fallback: float | np.ndarray, keys: np.ndarray) -> Steps:
         places = np.arange(len(series))
         windows = gather(series, places, series.lengths, self.shape, fallback, self.shape.context)
         inputs = windows.inputs.transpose(1, 0, 2)  # (n, t, i)
@@ -138,7 +158,7 @@ class Model:
             ],
             axis=2,
         )
-        steps = Steps(
+        return Steps(
             given,
             np.ascontiguousarray(~windows.observed.T),
             np.ascontiguousarray(windows.real.T),
@@ -146,7 +166,6 @@ class Model:
             self.shape.frequency.lags,
             keys,
         )
-        return self._forecaster.sample(steps, samples, self.shape.horizon)
 
     def save(self, folder: Path) -> None:
         dumped = self.parameters.model_dump(mode="json")

@@ -267,6 +267,24 @@ def test_levels_are_saved_with_a_model_and_checked(made: Model, tmp_path: Path) 
         load(tmp_path, "cpu")
 
 
+def test_new_series_are_forecast_the_same_in_any_company_and_piece(
+    made: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels = Levels(np.array([2, 30, 500], np.float32), np.array([[0, 0], [0, 0], [1, 2]]))
+    leveled = Model(made.parameters, made.facts, made.arrays, levels)
+    new = [
+        instance(length, target=[value] * length, cat=cat)
+        for length, value, cat in ((0, 0, [0, 0]), (3, None, [1, 2]), (40, 0, [0, 1]), (2, 5.0, [0, 0]))
+    ]
+    whole = ask(leveled, *new, num_samples=7, output_types=["samples"])["predictions"]
+    monkeypatch.setattr("algorithms.forecasting_deepar.model.APART", 12_000)  # a few paths at a time
+    for company in (new, new[::-1], new[2:], new[:1]):
+        answers = ask(leveled, *company, num_samples=7, output_types=["samples"])["predictions"]
+        for one, answer in zip(company, answers, strict=True):
+            np.testing.assert_allclose(answer["samples"], whole[new.index(one)]["samples"], rtol=1e-4)
+    assert len({tuple(path) for one in whole[:3] for path in one["samples"]}) == 21
+
+
 def test_a_damaged_model_is_named(made: Model, tmp_path: Path) -> None:
     made.save(tmp_path)
     text = (tmp_path / "model.json").read_text()
