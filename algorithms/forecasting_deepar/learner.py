@@ -151,7 +151,7 @@ class Learner:
             kept = torch.from_numpy((numbers < round(rate * (1 << 16))).reshape(shape))
         if likelihoods.linear(parameters.likelihood):
             # A forecast of the step before, in place of this one's, only misleads.
-            kept[..., settings.CARRIER_UNIT] = False
+            kept[..., settings.UNZONED_UNITS] = False
         return kept
 
     def _imputed(self, windows: Windows) -> Windows:
@@ -211,11 +211,11 @@ class Learner:
         self._mean = self._copies()
 
     def _dampen(self, longest: int) -> None:
-        """Of the age, and of calendar features that the series do not go through twice, what is learnt holds
-        for places of the past. Most of it is what the first points of a series ask for, which lack lags; and
-        it goes on where no point of training can object."""
-        cycles = self.shape.frequency.cycles
-        slow = torch.from_numpy(np.append(longest < 2 * cycles, True))
+        """Of the age, and of calendar features whose values the series do not go through once, forecasts have
+        values that training has not seen. Most of what is learnt of these is what the first points of a
+        series ask for, which lack lags; and it goes on where no point of training can object."""
+        unseen = longest < self.shape.frequency.cycles
+        slow = torch.from_numpy(np.append(unseen, True))
         self._module().get_buffer("mix").diagonal()[: len(slow)][slow] = settings.SLOW_FACTOR
 
     def _standardise(self, batch: Draw | None) -> None:

@@ -18,7 +18,7 @@ PLATEAU = (
 )
 EMA_RATE = 0.05  # of the exponential moving average of the parameters, by an update; the average is the model
 EARLY_WEIGHT = 0.1  # in the loss, of a point that lacks a lag of the linear start
-SLOW_FACTOR = 0.05  # of inputs whose values in a forecast are not those of training
+SLOW_FACTOR = 0.05  # of inputs whose values in a forecast lie beyond those of training
 CONSTANT_DEVIATION = 1e-4  # relative to the mean: a dynamic_feat that varies less is not scaled up
 
 # First weights.
@@ -42,3 +42,4 @@ CARRIER_UNIT = 0
 CARRIER_RANGE = 0.25
 CARRIER_GATE = 4.0
 CARRIER_DEVIATION = 0.02
+UNZONED_UNITS = slice(CARRIER_UNIT, CARRIER_UNIT + 1)  # zoneout spares them

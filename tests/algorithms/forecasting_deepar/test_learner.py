@@ -13,6 +13,7 @@ from scipy import stats
 
 from algorithms.base import Cluster, Metric
 from algorithms.errors import UserError
+from algorithms.forecasting_deepar import settings
 from algorithms.forecasting_deepar.data import data
 from tests.algorithms.forecasting_deepar.sample import START, channel, series, setting, waves
 from tests.algorithms.hosts import on_hosts
@@ -112,10 +113,10 @@ def test_inputs_that_a_forecast_takes_beyond_the_past_are_small() -> None:
         found: list[float] = learner._module().get_buffer("mix").diagonal()[:5].tolist()
         return found
 
-    slow = pytest.approx(0.05)
-    assert factors(200) == [1, slow, slow, slow, slow]  # hour; day of week, of month, of year; age
-    assert factors(340) == [1, 1, slow, slow, slow]
-    assert factors(1500) == [1, 1, 1, slow, slow]
+    slow = pytest.approx(settings.SLOW_FACTOR)
+    assert factors(160) == [1, slow, slow, slow, slow]  # hour; day of week, of month, of year; age
+    assert factors(170) == [1, 1, slow, slow, slow]
+    assert factors(750) == [1, 1, 1, slow, slow]
 
 
 @pytest.mark.parametrize(
