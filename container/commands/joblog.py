@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,7 +11,6 @@ from container.describe import regex
 
 _PROGRESS = re.compile(r"#progress_metric: host=\S+, completed (\S+) % (?:of )?epochs")
 _WARNING = re.compile(r"\[[^\]]* WARNING [^\]]*\] (.*)")
-_TAIL = 20
 
 
 @dataclass
@@ -26,14 +24,12 @@ class JobLog:
     metrics: Sequence[MetricSpec]
     values: dict[str, list[float]] = field(default_factory=dict)
     done: float = 0.0
-    tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL))
 
     def __post_init__(self) -> None:
         self._patterns = [(spec.name, re.compile(regex(spec))) for spec in self.metrics]
 
     def read(self, line: str) -> str | None:
         """Take in one line; returns what a person should see of it at once: the text of a warning."""
-        self.tail.append(line)
         for name, pattern in self._patterns:
             if (found := pattern.search(line)) and (value := _number(found[1])) is not None:
                 self.values.setdefault(name, []).append(value)

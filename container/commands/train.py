@@ -6,21 +6,19 @@ import argparse
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from algorithms.errors import PlatformError, UserError
+from algorithms.errors import UserError
 
 if TYPE_CHECKING:
-    from algorithms.base import Algorithm
     from container.commands.joblog import JobLog
-    from container.paths import Paths
+    from container.training_job import TrainingJob
 
 EPILOG = """\
 examples:
@@ -95,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     from container.commands.inferred import feature_dim
     from container.commands.joblog import JobLog
     from container.commands.numpy_files import as_recordio
-    from container.paths import Paths
+    from container.training_job import Input, TrainingJob
 
     algorithm = get(args.algorithm)
     hyperparameters = _pairs(args.parameter)
@@ -107,13 +105,11 @@ def run(args: argparse.Namespace) -> int:
     if not sources:
         raise UserError("there is no data: name it with --train PATH")
     content_types = _content_types(args.content_type, sources)
-    with ExitStack() as stack:
-        root = Path(tempfile.mkdtemp(prefix="optml-train-"))
-        stack.callback(shutil.rmtree, root, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="optml-convert-") as converted:
         for name in sources:
             _check(name, sources[name])
             if name != "model":
-                sources[name] = as_recordio(sources[name], root / "converted" / name)
+                sources[name] = as_recordio(sources[name], Path(converted, name))
         if "feature_dim" in algorithm.hyperparameters.model_fields and "feature_dim" not in hyperparameters:
             found = feature_dim(algorithm, sources, content_types)
             if found:
@@ -127,10 +123,25 @@ def run(args: argparse.Namespace) -> int:
         _make(args.model_dir, "--model-dir")
         if args.checkpoint_dir:
             _make(args.checkpoint_dir, "--checkpoint-dir")
-        paths = Paths(root / "ml")
+        inputs = {
+            name: Input(
+                sources[name], content_types[name], "Pipe" if args.pipe and name != "model" else "File"
+            )
+            for name in sources
+        }
+        job = TrainingJob(
+            algorithm.slug,
+            hyperparameters,
+            inputs,
+            model=args.model_dir,
+            checkpoints=args.checkpoint_dir,
+            docker=args.docker,
+            gpus=args.gpus,
+        )
         log = JobLog((*algorithm.printed, *algorithm.metrics))
-        code = _train(args, algorithm, paths, hyperparameters, sources, content_types, log)
-        code = _report(args, paths, log, code, new)
+        with job, _interruptible(job):
+            _follow(job, log, verbose=args.verbose)
+            code = _outcome(job, args, log, new)
         if args.picture and code == 0:
             said = picture.draw(
                 algorithm, args.model_dir, sources["train"], content_types["train"], args.picture
@@ -139,107 +150,28 @@ def run(args: argparse.Namespace) -> int:
         return code
 
 
-def _train(
-    args: argparse.Namespace,
-    algorithm: Algorithm,
-    paths: Paths,
-    hyperparameters: Mapping[str, str],
-    sources: Mapping[str, Sequence[Path]],
-    content_types: Mapping[str, str | None],
-    log: JobLog,
-) -> int:
-    """Make the tree, run the job in a child process and follow its log; the child's exit code."""
-    from container.commands import tree
-    from container.feeder import Feeder
-
-    tree.write_config(paths, hyperparameters, content_types, mode="Pipe" if args.pipe else "File")
-    piped = {name for name in sources if args.pipe and name != "model"}
-    places: dict[Path, Path] = {}
-    for name in sources:
-        if name not in piped:
-            places |= tree.placed(name, sources[name])
-    checkpoints = args.checkpoint_dir.resolve() if args.checkpoint_dir else None
-    environment = {"OPTML_ALGORITHM": algorithm.slug, "PYTHONUNBUFFERED": "1"}
-    if args.docker:
-        volumes = tree.docker_volumes(paths, places, args.model_dir.resolve(), checkpoints)
-        command = _docker(args.docker, args.gpus, environment, volumes)
-    else:
-        command = [sys.executable, "-m", "container", "train"]
-        environment["SAGEMAKER_BASE_DIR"] = str(paths.root)
-        tree.link(paths, places)
-        paths.model.symlink_to(args.model_dir.resolve(), target_is_directory=True)
-        if checkpoints:
-            paths.checkpoints.symlink_to(checkpoints, target_is_directory=True)
-    with ExitStack() as stack:
-        child = stack.enter_context(_started(command, environment))
-        feeders = [
-            stack.enter_context(
-                Feeder(paths.data, name, sources[name], on_failure=lambda error: child.kill())
-            )
-            for name in sorted(piped)
-        ]
-        _follow(child, log, verbose=args.verbose)
-        code = child.wait()
-        for feeder in feeders:
-            if isinstance(feeder.failure, UserError):
-                raise feeder.failure
-            if feeder.failure is not None:
-                raise PlatformError(f"cannot read a file of the data: {feeder.failure}")
-    return code if code >= 0 else 128 - code
-
-
-def _docker(
-    image: str, gpus: str | None, environment: Mapping[str, str], volumes: Sequence[str]
-) -> list[str]:
-    # As this user, so that the model is theirs; /tmp is the one place that is always writable.
-    command = ["docker", "run", "--rm", "--user", f"{os.getuid()}:{os.getgid()}", "-e", "HOME=/tmp"]
-    for name, value in environment.items():
-        command += ["-e", f"{name}={value}"]
-    return [*command, *volumes, *(["--gpus", gpus] if gpus else []), image, "train"]
-
-
 @contextmanager
-def _started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """The child, in a session of its own: Ctrl-C and SIGTERM reach it through us, as one SIGTERM each."""
-    try:
-        child = subprocess.Popen(
-            command,
-            env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-    except FileNotFoundError:
-        raise PlatformError(f"there is no program '{command[0]}' on this machine") from None
+def _interruptible(job: TrainingJob) -> Iterator[None]:
+    """Ctrl-C and SIGTERM reach the job as one SIGTERM each."""
 
     def forward(number: int, frame: FrameType | None) -> None:
-        if child.poll() is None:
+        if job.terminate():
             os.write(2, b"stopping: the model so far is saved; once more ends at once\n")
-            child.send_signal(signal.SIGTERM)
 
     before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield child
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if child.poll() is None:
-            child.kill()
-        child.wait()
-        assert child.stdout is not None
-        child.stdout.close()
 
 
-def _follow(child: subprocess.Popen[str], log: JobLog, *, verbose: bool) -> None:
+def _follow(job: TrainingJob, log: JobLog, *, verbose: bool) -> None:
     """Read the log to its end: shown as it is, or as a progress bar and the warnings."""
-    assert child.stdout is not None
     if verbose:
-        for line in child.stdout:
-            log.read(line.rstrip("\n"))
-            sys.stderr.write(line)
+        for line in job.log():
+            log.read(line.text)
+            print(line.text, file=sys.stderr)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -248,16 +180,18 @@ def _follow(child: subprocess.Popen[str], log: JobLog, *, verbose: bool) -> None
     columns = (TextColumn("training"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("training", total=100.0)
-        for line in child.stdout:
-            warning = log.read(line.rstrip("\n"))
+        for line in job.log():
+            warning = log.read(line.text)
             if warning:
                 console.print(f"warning: {warning}", markup=False, soft_wrap=True)
             progress.update(task, completed=log.done)
 
 
-def _report(args: argparse.Namespace, paths: Paths, log: JobLog, code: int, new: bool) -> int:
-    """The metrics and the model's place; or why there is none."""
+def _outcome(job: TrainingJob, args: argparse.Namespace, log: JobLog, new: bool) -> int:
+    """Say what came of the job: the metrics and the model's place, or why there is none; the exit code."""
+    code = job.wait()
     if code == 0 and any(args.model_dir.iterdir()):
+        (paths,) = job.paths
         if args.output_dir and any(paths.output_data.iterdir()):
             shutil.copytree(paths.output_data, args.output_dir, dirs_exist_ok=True)
         print_metrics(log.final())
@@ -265,19 +199,8 @@ def _report(args: argparse.Namespace, paths: Paths, log: JobLog, code: int, new:
         return 0
     if new and not any(args.model_dir.iterdir()):
         args.model_dir.rmdir()
-    if code == 0:
-        print("optml: stopped before there was a model", file=sys.stderr)
-        return 1
-    try:
-        reason = paths.failure.read_text(errors="replace").strip()
-    except OSError:
-        reason = ""
-    if not reason:  # it died without a word: killed, or no image of ours
-        last = "\n".join(log.tail)
-        killed = " (killed; out of memory?)" if code == 137 else ""
-        reason = f"training ended with exit code {code}{killed}; its last lines:\n{last}"
-    print(f"optml: {reason}", file=sys.stderr)
-    return code
+    print(f"optml: {job.failure or 'stopped before there was a model'}", file=sys.stderr)
+    return code or 1
 
 
 def print_metrics(metrics: Mapping[str, float]) -> None:

@@ -1,39 +1,65 @@
-"""The /opt/ml tree of one training job, made of a user's files (training-contract 2 and 13)."""
+"""The /opt/ml tree of a training job, made of a user's files (training-contract 2 and 13)."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from algorithms.errors import UserError
+from container.feeder import files
 from container.paths import Paths
 
 INSIDE = Path("/opt/ml")
 
 
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One channel of a job, as CreateTrainingJob describes it.
+
+    sources: files and folders on this machine.   content_type: None: `train` finds it out.
+    mode: File: links to the sources (mounts of a container); Pipe: FIFOs that a feeder serves.
+    distribution: ShardedByS3Key deals the files out to the hosts of the job, in the order of their paths.
+    """
+
+    sources: Sequence[Path]
+    content_type: str | None = None
+    mode: Literal["File", "Pipe"] = "File"
+    distribution: Literal["FullyReplicated", "ShardedByS3Key"] = "FullyReplicated"
+
+    def of_host(self, rank: int, hosts: int) -> Sequence[Path]:
+        """What of the sources a host gets."""
+        if hosts == 1 or self.distribution == "FullyReplicated":
+            return self.sources
+        return [file for source in self.sources for file in files(source)][rank::hosts]
+
+
 def write_config(
     paths: Paths,
     hyperparameters: Mapping[str, str],
-    channels: Mapping[str, str | None],
-    *,
-    mode: str = "File",
+    inputs: Mapping[str, Input],
+    host: str = "algo-1",
+    hosts: Sequence[str] = ("algo-1",),
 ) -> None:
-    """Write input/config and the empty folders; `channels`: name -> content type or None."""
-    paths.config.mkdir(parents=True)
-    paths.data.mkdir(parents=True)
-    paths.output_data.mkdir(parents=True)
-    inputs = {}
-    for name, content_type in channels.items():
-        # The model of an incremental job is always files.
-        entry = {"TrainingInputMode": "File" if name == "model" else mode}
-        entry |= {"S3DistributionType": "FullyReplicated", "RecordWrapperType": "None"}
-        inputs[name] = entry | ({"ContentType": content_type} if content_type else {})
-    host = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "lo"}
+    """Write input/config and make the empty folders."""
+    for folder in (paths.config, paths.data, paths.output_data):
+        folder.mkdir(parents=True)
+    channels = {
+        name: {
+            "TrainingInputMode": channel.mode,
+            "S3DistributionType": channel.distribution,
+            "RecordWrapperType": "None",
+        }
+        | ({"ContentType": channel.content_type} if channel.content_type else {})
+        for name, channel in inputs.items()
+    }
+    resources = {"current_host": host, "hosts": list(hosts), "network_interface_name": "lo"}
     for file, content in [
         ("hyperparameters", dict(hyperparameters)),
-        ("inputdataconfig", inputs),
-        ("resourceconfig", host),
+        ("inputdataconfig", channels),
+        ("resourceconfig", resources),
     ]:
         (paths.config / f"{file}.json").write_text(json.dumps(content, indent=1))
 
@@ -49,13 +75,13 @@ def placed(channel: str, sources: Sequence[Path]) -> dict[Path, Path]:
             raise UserError(f"channel '{channel}': there is no file or folder '{source}'")
     if len(sources) == 1 and sources[0].is_dir():
         return {Path(channel): sources[0].resolve()}
-    found: dict[Path, Path] = {}
+    places: dict[Path, Path] = {}
     for number, source in enumerate(sources):
         name = source.resolve().name
-        if Path(channel, name) in found:
+        if Path(channel, name) in places:
             name = f"{number}-{name}"
-        found[Path(channel, name)] = source.resolve()
-    return found
+        places[Path(channel, name)] = source.resolve()
+    return places
 
 
 def link(paths: Paths, places: Mapping[Path, Path]) -> None:

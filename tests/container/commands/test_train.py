@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from itertools import pairwise
 
 import numpy as np
@@ -188,9 +187,7 @@ def test_job_that_dies_without_a_word_shows_its_last_lines(optml, table, tmp_pat
     program.write_text("#!/bin/sh\necho half a word\nexit 137\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    start = time.monotonic()
     code, _, err = train(optml, table, tmp_path / "out", "--docker", "image")
-    assert time.monotonic() - start < 10
     assert code == 137
     assert "out of memory?" in err
     assert "half a word" in err
