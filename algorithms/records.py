@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,10 +19,27 @@ class Origin:
     source: str  # "train/part-0.csv", "the request"
     first: int = 1  # number of the first record of the run in its source, counted from 1
     unit: str = "record"  # what the source counts: "record" (RecordIO, JSON, Parquet), "row" (CSV), "line"
+    # (n,) int32: how far behind `first` each record is, where blank lines lie between; None: one after the other
+    offsets: np.ndarray | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(cls, source: str, numbers: Sequence[int], unit: str) -> Origin:
+        """The origin of records with these numbers, ascending and at least one."""
+        first = numbers[0]
+        if numbers[-1] - first == len(numbers) - 1:
+            return cls(source, first, unit)
+        return cls(source, first, unit, (np.array(numbers, np.int64) - first).astype(np.int32))
 
     def name(self, index: int) -> str:
         """Name the record `index` places after the first: `row 17 of train/part-0.csv`."""
-        return f"{self.unit} {self.first + index} of {self.source}"
+        behind = index if self.offsets is None else int(self.offsets[index])
+        return f"{self.unit} {self.first + behind} of {self.source}"
+
+    def later(self, index: int) -> Origin:
+        """The origin of the records from `index` places after the first on."""
+        if self.offsets is None:
+            return replace(self, first=self.first + index)
+        return replace(self, offsets=self.offsets[index:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +86,7 @@ class Records:
         origins = []
         for at, origin in self.origins:
             if at <= start:  # the last run that begins before the slice covers its first row
-                origins = [(0, replace(origin, first=origin.first + start - at))]
+                origins = [(0, origin.later(start - at))]
             elif at < stop:
                 origins.append((at - start, origin))
         return Records(

@@ -10,6 +10,7 @@ import numpy as np
 from algorithms.errors import UserError
 
 BLOCK_BYTES = 4 << 20  # of a stream at a time: larger ones cost page faults, 1.7 against 1.1 GB/s at 16 MiB
+REQUEST_BYTES = 1 << 18  # of a request: what its records are before they are arrays may take 60 times as much
 _PIECE = 1 << 18  # bytes
 LONGEST_LINE = 256 << 20  # bytes; what has no line end for longer is no text
 

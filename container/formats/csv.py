@@ -5,28 +5,31 @@ the first line has none, tab, semicolon, bar or blanks; LF, CRLF or CR; quotes a
 blanks around a number stripped; an empty cell is NaN, for the check of finite values to name.
 
 Small texts are parsed as JSON numbers, large ones by compiled code, or by pyarrow while there is none. What
-those refuse is read again by `_exact`, a cell at a time: it alone knows the whole dialect, and it tells what
-is wrong and where. All four round to float64 and then to float32, so a result does not depend on who read it.
+those refuse is read again in small pieces, and of these the odd ones by `_exact`, a cell at a time: it alone
+knows the whole dialect, and it tells what is wrong and where. So whatever a text holds, its cells are in memory
+a piece at a time. All four round to float64 and then to float32: a result does not depend on who read it.
 Rows are numbered as an editor shows them: header and blank lines count.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from typing import BinaryIO, TypeAlias
 
 import numpy as np
 import orjson
 
 from algorithms.errors import UserError
-from algorithms.records import Origin, Records
+from algorithms.records import Origin, Records, concatenate
 from container import cpus
-from container.formats.blocks import BLOCK_BYTES, count_lines, lines
+from container.formats.blocks import BLOCK_BYTES, REQUEST_BYTES, count_lines, lines
 from container.formats.content_type import ContentType
 from container.formats.encoding import as_utf8, stream_as_utf8
 from container.formats.layout import Layout
@@ -35,6 +38,8 @@ from container.formats.vectors import float32
 _SMALL = 64 << 10  # bytes up to which pyarrow's own overhead and import are not worth it
 _LONG = 64 << 20  # bytes of a file from which it pays to compile code, where no job did before
 _PLAIN = b"0123456789+-.eE, \r\n"  # with these alone a line of numbers is a line of JSON numbers
+_PIECE = 64 << 10  # bytes of which the cells are in memory at once
+_WIDE = 1 << 12  # columns up to which pyarrow's cost of each does not count
 _PARSERS = 4  # texts parsed at once, at most: each takes memory, and few jobs read faster than that
 _DELIMITERS = (",", "\t", ";", "|", " ")
 
@@ -79,47 +84,73 @@ class _Reader:
 
     def parse(self, text: bytes, number: int, count: int, threads: bool = True) -> Records | None:
         """The rows of prepared lines, on any thread; `threads`: pyarrow may use more of its own."""
+        text = _unquoted(text, self._delimiter)
         if len(text) <= _SMALL:
-            parts = self._small(text)
-        else:
-            parts = self._compiled(text, count) if self.compiled else None
-            parts = self._large(text, threads) if parts is None else parts
-        numbers: list[int] | None = None
-        if parts is not None and len(parts[0]) != count:
+            return self._piece(text, number, count)
+        parts = self._compiled(text, count) if self.compiled else None
+        parts = self._large(text, threads) if parts is None else parts
+        if parts is not None and (records := self._numbered(parts, text, number, count)) is not None:
+            return records
+        pieces = []
+        for piece in lines(io.BytesIO(text), _PIECE, source=self._source):
+            count = count_lines(piece)
+            if (records := self._piece(piece, number, count)) is not None:
+                pieces.append(records)
+            number += count
+        return concatenate(pieces) if pieces else None
+
+    def _piece(self, text: bytes, number: int, count: int) -> Records | None:
+        """The rows of a few lines, in the quick way or in the exact one."""
+        parts = self._small(text)
+        if parts is not None and (records := self._numbered(parts, text, number, count)) is not None:
+            return records
+        parts, numbers = self._exact(text, number)
+        return Records(*parts, origins=((0, Origin.of(self._source, numbers, "row")),)) if numbers else None
+
+    def _numbered(self, parts: _Parts, text: bytes, number: int, count: int) -> Records | None:
+        """The rows with their numbers; None if they are not as many as the lines that are not blank."""
+        numbers: Sequence[int] = range(number, number + count)
+        if len(parts[0]) != count:
             numbers = [number + at for at, line in enumerate(text.splitlines()) if line.strip()]
-        if parts is None or (numbers is not None and len(parts[0]) != len(numbers)):
-            parts, numbers = self._exact(text, number)
-        if not len(parts[0]):
+        if not numbers or len(parts[0]) != len(numbers):
             return None
-        return Records(*parts, origins=_runs(numbers or [number], self._source))
+        return Records(*parts, origins=((0, Origin.of(self._source, numbers, "row")),))
 
     def _start(self, text: bytes) -> bytes:
         """Find the dialect in the first lines; returns the text without its header."""
-        head = text
-        while head and not (line := head.split(b"\n", 1)[0]).strip():
-            head = head[len(line) + 1 :]
-            self._line += 1
-        if not head:
+        blank = text.rfind(b"\n", 0, len(text) - len(text.lstrip())) + 1
+        self._line += count_lines(text[:blank])
+        head = text[blank:]
+        line = head.split(b"\n", 1)[0]
+        if not line.strip():
+            self._line += 1 if head else 0
             return b""
-        where = f"row {self._line} of {self._source}"
+        where = self._where(self._line)
         self._delimiter = _delimiter(line)
         if self._header:
             self._header = False
             self._line += 1
             return self._start(head[len(line) + 1 :])
-        cells = _cells(_collapsed(_decoded(line, where), self._delimiter), self._delimiter, where)
+        columns = _count(line, self._delimiter, where)
+        if len(line) > _PIECE:  # then a wrong number of them is told before they are looked at
+            self._layout.labels_among(columns, where)
         if line.translate(None, _PLAIN):
-            self._refuse_header(cells, head[len(line) + 1 :], where)
-        self._labels = self._layout.labels_among(len(cells), where)
-        self._columns = len(cells)
+            self._refuse_header(self._first_cells(line, self._line), head[len(line) + 1 :], where)
+        self._labels = self._layout.labels_among(columns, where)
+        self._columns = columns
         return head
+
+    def _first_cells(self, line: bytes, row: int) -> list[str]:
+        """The cells of a line, of a long one some of them."""
+        first = next(_segments(_collapsed(line, self._delimiter), self._delimiter, self._where(row)))
+        return _cells(first, self._delimiter, row, self._source)
 
     def _refuse_header(self, cells: list[str], rest: bytes, where: str) -> None:
         texts = [cell for cell in cells if _number(cell) is None]
         if not texts:
             return
-        line = _collapsed(rest.lstrip().split(b"\n", 1)[0].decode(errors="replace"), self._delimiter)
-        following = _cells(line, self._delimiter, where)
+        line = rest.lstrip().split(b"\n", 1)[0].decode(errors="replace").encode()
+        following = self._first_cells(line, self._line + 1)
         if rest.strip() and all(_number(cell) is not None for cell in following):
             raise UserError(
                 f"{where} holds the text '{_shown(texts[0])}' and looks like a header; SageMaker CSV "
@@ -128,20 +159,31 @@ class _Reader:
 
     def _small(self, text: bytes) -> _Parts | None:
         """The rows by way of JSON or of `float`; None if that does not do."""
-        if self._delimiter != ",":
-            if b"," in text:
-                return None
-            text = text.replace(self._delimiter.encode(), b",")
         rows = [line for line in text.splitlines() if line and not line.isspace()]
         try:
-            if text.translate(None, _PLAIN):  # nan, quotes, or something that float must not take either
-                return None if b"_" in text else self._divided(_floats(rows))
-            try:
-                return self._divided(np.array(orjson.loads(b"[[" + b"],[".join(rows) + b"]]"), np.float64))
-            except orjson.JSONDecodeError:  # such as .5 or +1
-                return self._divided(_floats(rows))
+            if len(text) > 2 * _PIECE:
+                return self._long(rows)
+            return self._divided(_numbers(rows, self._delimiter))
         except ValueError:
             return None
+
+    def _long(self, rows: list[bytes]) -> _Parts | None:
+        """The rows as `_small`, some cells of each at a time."""
+        if any(_count(row, self._delimiter, self._source) != self._columns for row in rows):
+            return None
+        features = np.empty((len(rows), self._columns - self._labels), np.float32)
+        labels = np.empty((len(rows), self._labels))
+        for place, row in enumerate(rows):
+            column = -self._labels
+            for segment in _segments(row, self._delimiter, self._source):
+                numbers = _numbers([segment], self._delimiter)[0]
+                if column < 0:
+                    first = min(-column, len(numbers))
+                    labels[place, self._labels + column :][:first] = numbers[:first]
+                    numbers, column = numbers[first:], column + first
+                features[place, max(column, 0) :][: len(numbers)] = float32(numbers)
+                column += len(numbers)
+        return features, labels if self._labels else None
 
     def _divided(self, table: np.ndarray) -> _Parts | None:
         """Features and labels of (rows, columns) float64; None if it has other columns than the first row."""
@@ -159,6 +201,8 @@ class _Reader:
 
     def _large(self, text: bytes, threads: bool) -> _Parts | None:
         """The rows by pyarrow; None if it cannot make sense of them."""
+        if self._columns > _WIDE:
+            return None
         import pyarrow as pa
         from pyarrow import csv as pyarrow_csv
 
@@ -192,24 +236,45 @@ class _Reader:
         """The rows a cell at a time, and their numbers. Raises UserError for the first that is wrong."""
         rows = []
         numbers = []
-        for line in text.splitlines():
-            where = f"row {number} of {self._source}"
-            cells = _cells(_decoded(line, where), self._delimiter, where)
-            if len(cells) > 1 or cells[0].strip():
-                if len(cells) != self._columns:
-                    raise self._ragged(len(cells), where)
-                row = [_number(cell) for cell in cells]
-                if None in row:
-                    at = row.index(None)
-                    raise UserError(
-                        f"{where} holds the text '{_shown(cells[at])}' in column {at + 1}; expected a number"
-                    )
-                rows.append(row)
-                numbers.append(number)
-            number += 1
+        for row, line in enumerate(text.splitlines(), number):
+            if not line or line.isspace():
+                continue
+            if len(line) > _PIECE:
+                values = self._long_values(line, row)
+            else:
+                values = self._values(_cells(line, self._delimiter, row, self._source), 0, row)
+            if len(values) != self._columns:
+                raise self._ragged(len(values), self._where(row))
+            rows.append(values)
+            numbers.append(row)
         parts = self._divided(np.array(rows, np.float64).reshape(len(rows), self._columns))
         assert parts is not None
         return parts, numbers
+
+    def _long_values(self, line: bytes, row: int) -> list[float | None]:
+        """The numbers of a line whose cells are not to be in memory all at once. Raises UserError."""
+        count = _count(line, self._delimiter, self._where(row))
+        if count != self._columns:
+            raise self._ragged(count, self._where(row))
+        values: list[float | None] = []
+        for segment in _segments(line, self._delimiter, self._where(row)):
+            values += self._values(_cells(segment, self._delimiter, row, self._source), len(values), row)
+        return values
+
+    def _values(self, cells: list[str], before: int, row: int) -> list[float | None]:
+        """The numbers of a row's cells, `before` which others stand. Raises UserError for the first that
+        holds none."""
+        values = [_number(cell) for cell in cells]
+        if None in values:
+            at = values.index(None)
+            raise UserError(
+                f"{self._where(row)} holds the text '{_shown(cells[at])}' in column "
+                f"{before + at + 1}; expected a number"
+            )
+        return values
+
+    def _where(self, row: int) -> str:
+        return f"row {row} of {self._source}"
 
     def _ragged(self, columns: int, where: str) -> UserError:
         layout = self._layout
@@ -257,12 +322,32 @@ def read(
                 yield records
 
 
-def decode(body: bytes, content_type: ContentType, layout: Layout, *, source: str = "the request") -> Records:
-    """Decode a request; as `read`. Raises UserError as well if it holds no row."""
-    records = _Reader(content_type, layout, source).read(as_utf8(body, content_type, source))
-    if records is None:
+def blocks(
+    body: bytes, content_type: ContentType, layout: Layout, *, source: str = "the request"
+) -> Iterator[Records]:
+    """Decode a request block by block; as `read`, on this thread. Raises UserError as well if it holds no
+    row."""
+    reader = _Reader(content_type, layout, source)
+    if len(body) <= REQUEST_BYTES:
+        texts = iter([as_utf8(body, content_type, source)])
+    else:
+        from container.formats import csv_cells
+
+        reader.compiled = csv_cells.ready()
+        stream = stream_as_utf8(io.BytesIO(body), content_type, source)
+        texts = lines(stream, REQUEST_BYTES, source=source)
+    empty = True
+    for text in texts:
+        if (records := reader.read(text)) is not None:
+            empty = False
+            yield records
+    if empty:
         raise UserError(f"{source} holds no rows")
-    return records
+
+
+def decode(body: bytes, content_type: ContentType, layout: Layout, *, source: str = "the request") -> Records:
+    """All that `blocks` yields."""
+    return concatenate(blocks(body, content_type, layout, source=source))
 
 
 def _delimiter(line: bytes) -> str:
@@ -271,27 +356,50 @@ def _delimiter(line: bytes) -> str:
     return next((mark for mark in _DELIMITERS if mark.encode() in line), ",")
 
 
-def _collapsed(line: str, delimiter: str) -> str:
+def _count(line: bytes, delimiter: str, where: str) -> int:
+    """The number of a line's cells."""
+    count = 0
+    for segment in _segments(_collapsed(line, delimiter), delimiter, where):
+        plain = re.sub(rb'"[^"]*"', b"", segment) if b'"' in segment else segment
+        count += plain.count(delimiter.encode()) + 1
+    return count
+
+
+def _segments(line: bytes, delimiter: str, where: str) -> Iterator[bytes]:
+    """A line cut at delimiters that are not quoted into parts of at most `_PIECE` bytes. Raises UserError for a
+    cell that is longer."""
+    start = 0
+    while len(line) - start > _PIECE:
+        window = np.frombuffer(line, np.uint8, _PIECE, start)
+        quoted = np.cumsum(window == ord('"'), dtype=np.uint8) & 1
+        cuts = np.flatnonzero((window == ord(delimiter)) & (quoted == 0))
+        if not len(cuts):
+            text = _shown(line[start : start + 100].decode(errors="replace"))
+            raise UserError(f"{where} holds a cell of more than {_PIECE >> 10} KiB, '{text}'; expected a number")
+        stop = start + int(cuts[-1])
+        yield line[start:stop]
+        start = stop + 1
+    yield line[start:]
+
+
+def _collapsed(line: bytes, delimiter: str) -> bytes:
     """Several blanks part two columns as one does."""
-    return " ".join(line.split()) if delimiter == " " else line
+    return b" ".join(line.split()) if delimiter == " " else line
 
 
-def _decoded(line: bytes, where: str) -> str:
+def _cells(line: bytes, delimiter: str, row: int, source: str) -> list[str]:
     try:
-        return line.decode()
+        text = line.decode()
+        if '"' not in text:
+            return text.rstrip("\r").split(delimiter)
+        return next(csv.reader([text], delimiter=delimiter, skipinitialspace=True, strict=True), [""])
+    except csv.Error as error:
+        raise UserError(f"row {row} of {source} cannot be parsed as CSV: {error}") from None
     except UnicodeDecodeError:
         raise UserError(
-            f"{where} is no UTF-8 text; name its encoding in the content type: text/csv;encoding=..."
+            f"row {row} of {source} is no UTF-8 text; name its encoding in the content type: "
+            "text/csv;encoding=..."
         ) from None
-
-
-def _cells(line: str, delimiter: str, where: str) -> list[str]:
-    if '"' not in line:
-        return line.rstrip("\r").split(delimiter)
-    try:
-        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True), [""])
-    except csv.Error as error:
-        raise UserError(f"{where} cannot be parsed as CSV: {error}") from None
 
 
 def _number(cell: str) -> float | None:
@@ -307,20 +415,49 @@ def _number(cell: str) -> float | None:
         return None
 
 
-def _floats(rows: list[bytes]) -> np.ndarray:
-    """(rows, columns) float64 of lines of numbers with commas. Raises ValueError for anything else."""
-    return np.array([[float(cell) for cell in row.split(b",")] for row in rows], np.float64)
+@cache
+def _quotable(delimiter: str) -> re.Pattern[bytes]:
+    """Matches a text whose quotes all stand around cells that need none."""
+    mark = re.escape(delimiter).encode()
+    return re.compile(
+        rb'(?:[^"]++|(?:(?m:^)|(?<=[%b ]))"[^"%b\r\n]*+"(?=[%b\r\n]|\Z))*+' % (mark, mark, mark)
+    )
+
+
+def _unquoted(text: bytes, delimiter: str) -> bytes:
+    """The text without its quotes, if no cell needs them."""
+    if b'"' in text and _quotable(delimiter).fullmatch(text):
+        return text.replace(b'"', b"")
+    return text
+
+
+def _numbers(rows: list[bytes], delimiter: str) -> np.ndarray:
+    """(rows, columns) float64 of lines of numbers; nothing is NaN. Raises ValueError for anything else."""
+    text = b"\n".join(rows)
+    if not rows:
+        raise ValueError("no rows")
+    if delimiter != ",":
+        if b"," in text:
+            raise ValueError("a comma is no part of a number")
+        text = text.replace(delimiter.encode(), b",")
+    if not text.translate(None, _PLAIN):  # not so where there is a nan, a quote or a text
+        try:
+            return np.array(orjson.loads(b"[[" + text.replace(b"\n", b"],[") + b"]]"), np.float64)
+        except orjson.JSONDecodeError:  # such as .5 or +1
+            pass
+    if b"_" in text:  # which float would take
+        raise ValueError("an underscore is no part of a number")
+    columns = rows[0].count(delimiter.encode()) + 1
+    cells = text.replace(b"\n", b",").split(b",")
+    if len(cells) != columns * len(rows) or len({row.count(delimiter.encode()) for row in rows}) != 1:
+        raise ValueError("rows are of several lengths")
+    values = np.fromiter((float(cell.strip() or b"nan") for cell in cells), np.float64, len(cells))
+    return values.reshape(len(rows), columns)
 
 
 def _shown(text: str) -> str:
     text = text.strip()
     return text if len(text) <= 40 else text[:37] + "..."
-
-
-def _runs(numbers: list[int], source: str) -> tuple[tuple[int, Origin], ...]:
-    """Where rows of consecutive numbers begin; a single number stands for all rows from it on."""
-    starts = [at for at, number in enumerate(numbers) if not at or number != numbers[at - 1] + 1]
-    return tuple((at, Origin(source, numbers[at], "row")) for at in starts)
 
 
 def write(records: Records) -> bytes:

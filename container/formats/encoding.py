@@ -25,6 +25,9 @@ _PLAIN = "text/plain"  # sentences, of which no byte is refused
 def is_text(content_type: ContentType) -> bool:
     return content_type.media.startswith("text/") or content_type.media in (JSON, JSON_LINES)
 
+# Python's, of domain names and source text: the first two take quadratic time.
+_NOT_OF_FILES = ("punycode", "idna", "unicode-escape", "raw-unicode-escape")
+
 
 def stream_as_utf8(stream: BinaryIO, content_type: ContentType, source: str) -> BinaryIO:
     """The stream without a byte order mark, in UTF-8; only `.read(n)` is asked of it.
@@ -98,6 +101,8 @@ def _named(content_type: ContentType) -> str | None:
         canonical = codecs.lookup(name).name
     except (LookupError, ValueError, UnicodeError):
         raise UserError(f"content type '{content_type}': there is no encoding '{name}'; try utf-8") from None
+    if canonical in _NOT_OF_FILES:
+        raise UserError(f"content type '{content_type}': no file is encoded in '{name}'; try utf-8")
     return None if canonical in ("utf-8", "ascii") else canonical
 
 

@@ -9,37 +9,54 @@ read, and one comma too many at an end is forgiven.
 
 from __future__ import annotations
 
-import json
-import re
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import islice
 from typing import Any, BinaryIO
 
 import numpy as np
 import orjson
 
+from algorithms.documents import Long, Values, loads, parse, parse_each, runs
 from algorithms.errors import UserError, shown
-from algorithms.records import Origin, Records
-from container.formats.blocks import BLOCK_BYTES, count_lines, lines
+from algorithms.records import Origin, Records, concatenate
+from container.formats.blocks import BLOCK_BYTES, REQUEST_BYTES, count_lines, lines
 from container.formats.layout import Layout
 from container.formats.vectors import Vector, float32, stack, vector
 
-_TRAILING_COMMA = re.compile(rb",\s*([\]}])")
+__all__ = ["blocks", "decode", "decode_lines", "instances", "loads", "read_lines", "request_lines", "write"]
+
+
+def blocks(body: bytes, layout: Layout, *, source: str = "the request") -> Iterator[Records]:
+    """Decode a request, some records at a time. Raises UserError for what is no JSON, and naming the record for
+    what is no vector."""
+    number = 1
+    for items in runs(instances(body, source=source)):
+        origin = Origin(source, number)
+        records = _records(items, layout, origin.name, ((0, origin),), source)
+        layout = replace(layout, width=records.width)
+        number += len(records)
+        yield records
+
+
+def request_lines(body: bytes, layout: Layout, *, source: str = "the request") -> Iterator[Records]:
+    """Decode a request of one record per line, some at a time; errors name the line."""
+    empty = True
+    for records in read_lines(io.BytesIO(body), layout, source=source, block_bytes=REQUEST_BYTES):
+        empty = False
+        yield records
+    if empty:
+        raise UserError(f"{source} holds no records")
 
 
 def decode(body: bytes, layout: Layout, *, source: str = "the request") -> Records:
-    """Decode a request. Raises UserError for what is no JSON, and naming the record for what is no vector."""
-    origin = Origin(source)
-    return _records(instances(body, source=source), layout, origin.name, ((0, origin),), source)
+    """All that `blocks` yields."""
+    return concatenate(blocks(body, layout, source=source))
 
 
 def decode_lines(body: bytes, layout: Layout, *, source: str = "the request") -> Records:
-    """Decode a request of one record per line; errors name the line."""
-    records = _lines(body, 1, layout, source)
-    if records is None:
-        raise UserError(f"{source} holds no records")
-    return records
+    """All that `request_lines` yields."""
+    return concatenate(request_lines(body, layout, source=source))
 
 
 def read_lines(
@@ -55,17 +72,17 @@ def read_lines(
             yield records
 
 
-def instances(body: bytes, *, source: str = "the request") -> list[Any]:
+def instances(body: bytes, *, source: str = "the request") -> Values:
     """The records of a JSON request as Python values, for algorithms whose records are no vectors too.
 
     Raises UserError if the body is no JSON or holds no list of records.
     """
-    value = loads(body, source)
+    value = parse(body, source)
     if isinstance(value, dict):
         for wrapper in ("instances", "predictions", "projections"):
             if wrapper in value:
                 found = value[wrapper]
-                if not isinstance(found, list):
+                if not isinstance(found, list | Long):
                     raise UserError(f'{source}: "{wrapper}" must be a list of records, not {_kind(found)}')
                 return found
         if "features" in value or "data" in value:
@@ -73,53 +90,21 @@ def instances(body: bytes, *, source: str = "the request") -> list[Any]:
         raise UserError(
             f'{source} has no "instances"; expected {{"instances": [{{"features": [1.5, 2.0]}}]}}'
         )
-    if isinstance(value, list):
-        return value if value and isinstance(value[0], list | dict) else [value] if value else []
+    if isinstance(value, list | Long):
+        first = value[:1] if isinstance(value, list) else value.head(1)
+        return value if first and isinstance(first[0], list | dict | Long) else [value] if first else []
     raise UserError(f'{source} is {_kind(value)}; expected {{"instances": [{{"features": [1.5, 2.0]}}]}}')
 
 
-def loads(text: bytes, where: str) -> Any:
-    """Parse JSON; NaN, Infinity and one trailing comma are tolerated. Raises UserError naming `where`."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        first = error
-    mended = text.removeprefix(b"\xef\xbb\xbf").rstrip().removesuffix(b",")
-    for attempt in (mended, _without_last_comma(mended)):
-        try:
-            return json.loads(attempt.decode())
-        except (ValueError, RecursionError):
-            continue
-    raise UserError(f"{where} is not valid JSON: {first}")
-
-
-def _without_last_comma(text: bytes) -> bytes:
-    """Drop the one comma that stands before a closing bracket, outside of strings."""
-    commas = list(islice(_TRAILING_COMMA.finditer(text), 16))  # more than a few are no slip
-    commas = [match for match in commas if not _in_string(text, match.start())]
-    if len(commas) != 1:
-        return text
-    at = commas[0].start()
-    return text[:at] + text[at + 1 :]
-
-
-def _in_string(text: bytes, at: int) -> bool:
-    return len(re.findall(rb'(?<!\\)(?:\\\\)*"', text[:at])) % 2 == 1
-
-
 def _lines(text: bytes, number: int, layout: Layout, source: str) -> Records | None:
-    records = []
-    numbers = []
-    for line in text.splitlines():
-        if line and not line.isspace():
-            records.append(loads(line, f"line {number} of {source}"))
-            numbers.append(number)
-        number += 1
-    if not records:
+    texts = text.splitlines()
+    numbers = [at for at, line in enumerate(texts, number) if line and not line.isspace()]
+    if not numbers:
         return None
-    starts = [at for at, line in enumerate(numbers) if not at or line != numbers[at - 1] + 1]
-    origins = tuple((at, Origin(source, numbers[at], "line")) for at in starts)
-    return _records(records, layout, lambda at: f"line {numbers[at]} of {source}", origins, source)
+    origin = Origin.of(source, numbers, "line")
+    if len(numbers) < len(texts):
+        texts = [line for line in texts if line and not line.isspace()]
+    return _records(parse_each(texts, origin.name), layout, origin.name, ((0, origin),), source)
 
 
 def _records(
@@ -136,17 +121,36 @@ def _records(
     dense = _plain(items)
     if dense is not None and layout.width in (None, dense.shape[1]):
         return Records(dense, origins=origins)
-    vectors = [_vector(item, where(at)) for at, item in enumerate(items)]
-    return Records(stack(vectors, layout, where), origins=origins)
+    return Records(stack((_vector(item, where(at)) for at, item in enumerate(items)), layout, where), origins=origins)
 
 
 def _plain(items: list[Any]) -> np.ndarray | None:
-    """(n, d) float32 where every record is {"features": [numbers]}, all of the same length; else None."""
+    """(n, d) float32 where every record is a dense list of numbers in one of the forms, all of the same length;
+    else None."""
     try:
         rows = np.array([item["features"] for item in items], np.float64)
     except (ValueError, TypeError, KeyError, OverflowError, IndexError):
-        return None
+        try:
+            rows = np.array([_listed(item) for item in items], np.float64)
+        except (ValueError, TypeError, OverflowError):
+            return None
     return float32(rows) if rows.ndim == 2 and rows.shape[1] else None
+
+
+def _listed(item: Any) -> Any:
+    """The list of a record that holds one."""
+    while isinstance(item, dict):
+        if "features" in item:
+            item = item["features"]
+        elif "data" in item:
+            item = item["data"]
+        elif "values" in item and len(item) == 1:
+            item = item["values"]
+        elif len(item) == 1:
+            (item,) = item.values()
+        else:
+            return None
+    return item
 
 
 def _vector(item: Any, where: str) -> Vector:
@@ -157,12 +161,12 @@ def _vector(item: Any, where: str) -> Vector:
     if isinstance(found, dict) and "features" in found:
         found = found["features"]
     elif isinstance(found, dict) and "values" not in found:
-        fields = [value for value in found.values() if isinstance(value, list)]
+        fields = [value for value in found.values() if isinstance(value, list | Long)]
         if len(fields) != 1:
             keys = ", ".join(f'"{key}"' for key in list(found)[:5]) or "nothing"
             raise UserError(f'{where} has no "features" (it has {keys}); expected {{"features": [1.5, 2.0]}}')
         found = fields[0]
-    if isinstance(found, list):
+    if isinstance(found, list | Long):
         return Vector(_numbers(found, where))
     if not isinstance(found, dict) or "values" not in found:
         raise UserError(f'{where}: features are {_kind(found)}; expected a list or {{"values": [...]}}')
@@ -178,6 +182,8 @@ def _vector(item: Any, where: str) -> Vector:
 
 def _numbers(values: Any, where: str) -> np.ndarray:
     """(m,) float64 of a list of numbers, or of texts that hold numbers; null is NaN."""
+    if isinstance(values, Long):
+        return np.concatenate([np.empty(0), *(_numbers(run, where) for run in values.runs())])
     try:
         numbers = np.array(values, np.float64)
         if numbers.ndim == 1:
@@ -199,6 +205,8 @@ def _numbers(values: Any, where: str) -> np.ndarray:
 
 def _whole(values: Any, what: str) -> np.ndarray:
     """(m,) int64 of a list of whole numbers."""
+    if isinstance(values, Long):
+        return np.concatenate([np.empty(0, np.int64), *(_whole(run, what) for run in values.runs())])
     try:
         numbers = np.array(values if isinstance(values, list) else [values], np.float64)
     except (ValueError, TypeError, OverflowError):
@@ -211,7 +219,7 @@ def _whole(values: Any, what: str) -> np.ndarray:
 def _kind(value: Any) -> str:
     if isinstance(value, dict):
         return "an object"
-    return "a list" if isinstance(value, list) else shown(value)
+    return "a list" if isinstance(value, list | Long) else shown(value)
 
 
 def write(records: Records) -> bytes:

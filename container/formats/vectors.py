@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,14 +64,17 @@ def vector(values: np.ndarray, keys: np.ndarray | None, shape: Sequence[int], wh
     return Vector(values, np.empty(0, np.int64), width)
 
 
-def stack(vectors: Sequence[Vector], layout: Layout, where: Callable[[int], str]) -> Features:
-    """(n, d) float32 features of n >= 1 vectors: dense if all are, else `csr_array`.
+def stack(vectors: Iterable[Vector], layout: Layout, where: Callable[[int], str]) -> Features:
+    """(n, d) float32 features of n >= 1 vectors: dense if all are, else `csr_array`. The first vector that is
+    wrong ends the work.
 
     Duplicate keys of a row are summed. All rows must have `layout.width` columns, or as many as the first.
     Raises UserError naming the row by `where(index)`.
     """
     width = layout.width
+    rows = []
     for index, row in enumerate(vectors):
+        rows.append(row)
         own = len(row.values) if row.keys is None else row.width
         if own is None and width is None:
             raise UserError(f"{where(index)} is sparse and has no shape; give its number of columns as shape")
@@ -84,12 +87,12 @@ def stack(vectors: Sequence[Vector], layout: Layout, where: Callable[[int], str]
             raise UserError(f"{where(index)} has no values")
         width = own
     assert width is not None
-    if all(row.keys is None for row in vectors):
-        return float32(np.stack([row.values for row in vectors]))
-    indptr = np.zeros(len(vectors) + 1, np.int64)
-    np.cumsum([len(row.values) for row in vectors], out=indptr[1:])
-    keys = [np.arange(len(row.values)) if row.keys is None else row.keys for row in vectors]
-    values = np.concatenate([float32(row.values) for row in vectors])
+    if all(row.keys is None for row in rows):
+        return float32(np.stack([row.values for row in rows]))
+    indptr = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum([len(row.values) for row in rows], out=indptr[1:])
+    keys = [np.arange(len(row.values)) if row.keys is None else row.keys for row in rows]
+    values = np.concatenate([float32(row.values) for row in rows])
     return compressed_rows(values, np.concatenate(keys), indptr, width, where)
 
 

@@ -86,7 +86,7 @@ def test_no_instances_are_no_records() -> None:
         ("text", 'the request is "text"'),
         (b"{", "the request is not valid JSON"),
         (b'{"instances": [{"features": [1,,2]}]}', "not valid JSON"),
-        (b'{"instances": [{"features": [1,],},]}', "not valid JSON"),
+        (b'{"instances": [{"features": [1,,]}]}', "not valid JSON"),
         (b"[" * 100_000, "not valid JSON"),
         (b"\xff\xfe", "not valid JSON"),
         ({"instances": [{"features": {"keys": [3], "values": [1], "shape": [3]}}]}, "record 1 .* has key 3"),
