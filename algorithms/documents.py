@@ -1,4 +1,4 @@
-"""JSON documents that may be large: long lists are parsed run by run, so that what they hold is in memory a run
+"""JSON documents that may be large: long lists are parsed run by run, so that their items are in memory a run
 at a time.
 
 A Python list of empty lists takes thirty times the memory of its text, one of short texts twenty times. So a
@@ -84,8 +84,8 @@ def parse(text: bytes, where: str) -> Any:
 
 
 def loads(text: bytes, where: str) -> Any:
-    """Parse JSON of moderate size. NaN and Infinity are read, and a comma too many before a closing bracket or
-    at the end is forgiven. Raises UserError naming `where`."""
+    """Parse JSON of moderate size. NaN and Infinity are read, and commas before closing brackets and at the
+    end are forgiven. Raises UserError naming `where`."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -219,8 +219,8 @@ def _commas(text: bytes, start: int, stop: int, where: str) -> Iterator[np.ndarr
 
 
 def _unescaped(quotes: np.ndarray, slashes: np.ndarray, before: int) -> tuple[np.ndarray, int]:
-    """The quotes in front of which an even number of backslashes stands, `before` of them before the chunk; and
-    how many stand at its end."""
+    """The quotes behind an even number of backslashes, of which `before` stood at the end of the last chunk;
+    and how many stand at the end of this one."""
     places = np.arange(len(slashes))
     other = np.maximum.accumulate(np.where(slashes, -1, places))  # the last place without one
     run = places - other + np.where(other < 0, before, 0)  # backslashes that end at each place

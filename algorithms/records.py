@@ -19,14 +19,14 @@ class Origin:
     source: str  # "train/part-0.csv", "the request"
     first: int = 1  # number of the first record of the run in its source, counted from 1
     unit: str = "record"  # what the source counts: "record" (RecordIO, JSON, Parquet), "row" (CSV), "line"
-    # (n,) int32: how far behind `first` each record is, where blank lines lie between; None: one after the other
+    # (n,) int32: how far behind `first` each record is, where blank lines lie between; None: 0, 1, 2, ...
     offsets: np.ndarray | None = field(default=None, compare=False)
 
     @classmethod
-    def of(cls, source: str, numbers: Sequence[int], unit: str) -> Origin:
+    def of(cls, source: str, numbers: Sequence[int] | np.ndarray, unit: str) -> Origin:
         """The origin of records with these numbers, ascending and at least one."""
-        first = numbers[0]
-        if numbers[-1] - first == len(numbers) - 1:
+        first = int(numbers[0])
+        if int(numbers[-1]) - first == len(numbers) - 1:
             return cls(source, first, unit)
         return cls(source, first, unit, (np.array(numbers, np.int64) - first).astype(np.int32))
 

@@ -6,8 +6,9 @@ blanks around a number stripped; an empty cell is NaN, for the check of finite v
 
 Small texts are parsed as JSON numbers, large ones by compiled code, or by pyarrow while there is none. What
 those refuse is read again in small pieces, and of these the odd ones by `_exact`, a cell at a time: it alone
-knows the whole dialect, and it tells what is wrong and where. So whatever a text holds, its cells are in memory
-a piece at a time. All four round to float64 and then to float32: a result does not depend on who read it.
+knows the whole dialect, and it tells what is wrong and where. So whatever a text holds, its cells are in
+memory a piece at a time. All four round to float64 and then to float32: a result does not depend on who read
+it.
 Rows are numbered as an editor shows them: header and blank lines count.
 """
 
@@ -366,8 +367,8 @@ def _count(line: bytes, delimiter: str, where: str) -> int:
 
 
 def _segments(line: bytes, delimiter: str, where: str) -> Iterator[bytes]:
-    """A line cut at delimiters that are not quoted into parts of at most `_PIECE` bytes. Raises UserError for a
-    cell that is longer."""
+    """A line cut at delimiters that are not quoted into parts of at most `_PIECE` bytes. Raises UserError for
+    a cell that is longer."""
     start = 0
     while len(line) - start > _PIECE:
         window = np.frombuffer(line, np.uint8, _PIECE, start)
@@ -375,7 +376,9 @@ def _segments(line: bytes, delimiter: str, where: str) -> Iterator[bytes]:
         cuts = np.flatnonzero((window == ord(delimiter)) & (quoted == 0))
         if not len(cuts):
             text = _shown(line[start : start + 100].decode(errors="replace"))
-            raise UserError(f"{where} holds a cell of more than {_PIECE >> 10} KiB, '{text}'; expected a number")
+            raise UserError(
+                f"{where} holds a cell of more than {_PIECE >> 10} KiB, '{text}'; expected a number"
+            )
         stop = start + int(cuts[-1])
         yield line[start:stop]
         start = stop + 1

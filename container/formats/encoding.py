@@ -25,6 +25,7 @@ _PLAIN = "text/plain"  # sentences, of which no byte is refused
 def is_text(content_type: ContentType) -> bool:
     return content_type.media.startswith("text/") or content_type.media in (JSON, JSON_LINES)
 
+
 # Python's, of domain names and source text: the first two take quadratic time.
 _NOT_OF_FILES = ("punycode", "idna", "unicode-escape", "raw-unicode-escape")
 

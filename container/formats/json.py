@@ -28,8 +28,8 @@ __all__ = ["blocks", "decode", "decode_lines", "instances", "loads", "read_lines
 
 
 def blocks(body: bytes, layout: Layout, *, source: str = "the request") -> Iterator[Records]:
-    """Decode a request, some records at a time. Raises UserError for what is no JSON, and naming the record for
-    what is no vector."""
+    """Decode a request, some records at a time. Raises UserError for what is no JSON, and naming the record
+    for what is no vector."""
     number = 1
     for items in runs(instances(body, source=source)):
         origin = Origin(source, number)
@@ -121,11 +121,12 @@ def _records(
     dense = _plain(items)
     if dense is not None and layout.width in (None, dense.shape[1]):
         return Records(dense, origins=origins)
-    return Records(stack((_vector(item, where(at)) for at, item in enumerate(items)), layout, where), origins=origins)
+    vectors = (_vector(item, where(at)) for at, item in enumerate(items))
+    return Records(stack(vectors, layout, where), origins=origins)
 
 
 def _plain(items: list[Any]) -> np.ndarray | None:
-    """(n, d) float32 where every record is a dense list of numbers in one of the forms, all of the same length;
+    """(n, d) float32 where every record is a dense list of numbers in one of the forms, all equally long;
     else None."""
     try:
         rows = np.array([item["features"] for item in items], np.float64)

@@ -111,7 +111,8 @@ def compressed_rows(
             )
     index_type: Any = np.int32 if max(width, len(keys)) < 2**31 else np.int64
     rows = csr_array(
-        (values, keys.astype(index_type), indptr.astype(index_type)), shape=(len(indptr) - 1, width)
+        (values, keys.astype(index_type, copy=False), indptr.astype(index_type)),
+        shape=(len(indptr) - 1, width),
     )
     rows.sum_duplicates()  # sorts as well; at once if already so
     return rows

@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterator
 
 from container.formats.recordio import MAGIC_BYTES, frame
 
-TABLES = ("text/csv", "text/libsvm", "application/json", "application/jsonlines", "application/x-recordio-protobuf")
+TABLES = (
+    "text/csv",
+    "text/libsvm",
+    "application/json",
+    "application/jsonlines",
+    "application/x-recordio-protobuf",
+)
 
 CELLS = {
     "blank lines": b"\n",
@@ -84,7 +90,7 @@ def bodies(media: str, size: int) -> Iterator[tuple[str, bytes]]:
         for name, part in CELLS.items():
             yield name, part * (size // len(part))
             yield f"a row, then {name}", b"1,2,3,4\n" + part * (size // len(part))
-        yield "good rows, each tenth odd", (b"1,2,3,4\n" * 9 + b"+1, 2 ,\"3\",\n") * (size // 84)
+        yield "good rows, each tenth odd", (b"1,2,3,4\n" * 9 + b'+1, 2 ,"3",\n') * (size // 84)
     elif media == "text/libsvm":
         for name, part in ITEMS.items():
             yield name, part * (size // len(part))
@@ -105,7 +111,7 @@ def bodies(media: str, size: int) -> Iterator[tuple[str, bytes]]:
             yield f"features: {name}", b'{"instances":[{"features":[' + items + b"]}]}"
             yield f"another key: {name}", b'{"a":[' + items + b'],"instances":[[1]]}'
         yield "keys", b"{" + b",".join(b'"%d":1' % n for n in range(size // 10)) + b"}"
-        yield "keys of a record", b'[{' + b",".join(b'"%d":1' % n for n in range(size // 10)) + b"}]"
+        yield "keys of a record", b"[{" + b",".join(b'"%d":1' % n for n in range(size // 10)) + b"}]"
         yield "deep lists", b"[" * size
         yield "deep lists, closed", b"[" * (size // 2) + b"]" * (size // 2)
         yield "deep objects", b'{"a":' * (size // 5)
@@ -142,16 +148,21 @@ def _records(size: int) -> Iterator[tuple[str, bytes]]:
     }
     for name, make in kinds.items():
         yield name, make() * (size // len(make()))
-    yield "parts", struct.pack("<II", 0xCED7230A, 1 << 29) + struct.pack("<II", 0xCED7230A, 2 << 29) * (size // 8)
+    yield (
+        "parts",
+        struct.pack("<II", 0xCED7230A, 1 << 29) + struct.pack("<II", 0xCED7230A, 2 << 29) * (size // 8),
+    )
     yield "magic numbers", MAGIC_BYTES * (size // 4)
     yield "a single record", field(1, field(1, b"values") + field(2, field(2, field(1, one * (size // 4)))))
 
 
 def _split(payload: bytes) -> bytes:
-    """A record in two parts, between which a magic number stood: so it is another; its uid holds the number."""
-    head = struct.pack("<II", 0xCED7230A, 1 << 29 | len(payload)) + payload + bytes(-len(payload) % 4)
-    tail = b"\x22\x00"  # metadata, empty
-    return head[: len(head)] + struct.pack("<II", 0xCED7230A, 3 << 29 | len(tail)) + tail + bytes(-len(tail) % 4)
+    """A record in two parts; what it holds changes, for a magic number stood between them."""
+    parts = (
+        MAGIC_BYTES + struct.pack("<I", flag << 29 | len(part)) + part + bytes(-len(part) % 4)
+        for flag, part in ((1, payload + b"\x22\x04"), (3, b""))  # the number is its metadata
+    )
+    return b"".join(parts)
 
 
 def _varint(value: int) -> bytes:
