@@ -106,6 +106,6 @@ def tensor(value: Value, where: str) -> tuple[np.ndarray, np.ndarray | None, lis
         found = "bytes" if kind == "bytes" else "no tensor"
         raise UserError(f"{where} holds {found}; expected float32_tensor, float64_tensor or int32_tensor")
     fields = getattr(value, kind)
-    values = np.array(fields.values, TENSOR_TYPES[kind])
-    keys = np.array(fields.keys, np.uint64).astype(np.int64) if fields.keys else None
+    values = np.array(fields.values[:], TENSOR_TYPES[kind])  # of a list: ten times as fast
+    keys = np.array(fields.keys[:], np.uint64).astype(np.int64) if fields.keys else None
     return values, keys, list(fields.shape)

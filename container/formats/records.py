@@ -32,6 +32,9 @@ __all__ = ["decode", "encode", "encode_columns", "read"]
 
 _FEW = 64  # irregular records up to which importing numba (0.4 s) is not worth it
 _RUN = 1 << 16  # records that the compiled parser takes at a time
+_MESSAGES = (
+    1 << 11
+)  # records that the protobuf library takes at a time: each costs 20 times its bytes till then
 
 
 def read(
@@ -134,28 +137,29 @@ def _compiled(frames: Frames, layout: Layout, *, inference: bool) -> Iterator[Re
             odd[:] = True
             breaks = breaks[:0]
         for start, stop in zip([0, *breaks.tolist()], [*breaks.tolist(), count], strict=True):
-            if start == stop:
-                continue
-            rows = table[start:stop]
-            origin = Origin(frames.source, first + start)
-            if odd[start]:
-                spans = rows[:, [wire.START, wire.STOP]].tolist()
-                payloads = [frames.data[a:b] for a, b in spans]
-                block = _by_library(payloads, layout, origin, inference=inference)
-            else:
-                block = _by_wire(data, rows, layout, origin)
-                if not inference and (rows[:, wire.FEATURES] != wire.FLOAT32).any():
-                    _say_converted()
-            layout = replace(layout, width=block.width)
-            yield block
+            for begin in range(start, stop, _MESSAGES if odd[start:stop].any() else _RUN):
+                rows = table[begin : min(stop, begin + _MESSAGES) if odd[start] else stop]
+                origin = Origin(frames.source, first + begin)
+                if odd[start]:
+                    spans = rows[:, [wire.START, wire.STOP]].tolist()
+                    payloads = [frames.data[a:b] for a, b in spans]
+                    block = _by_library(payloads, layout, origin, inference=inference)
+                else:
+                    block = _by_wire(data, rows, layout, origin)
+                    if not inference and (rows[:, wire.FEATURES] != wire.FLOAT32).any():
+                        _say_converted()
+                layout = replace(layout, width=block.width)
+                yield block
         if why == wire.DONE:
             return
         if why == wire.STUCK:  # a split record, or a damaged one, of which `take` tells
             origin = Origin(frames.source, frames.record)
-            payload = frames.take()
-            if payload is None:
+            payloads = []  # more than one: where one is split, others are
+            while len(payloads) < _MESSAGES and (payload := frames.take()) is not None:
+                payloads.append(payload)
+            if not payloads:
                 return
-            block = _by_library([payload], layout, origin, inference=inference)
+            block = _by_library(payloads, layout, origin, inference=inference)
             layout = replace(layout, width=block.width)
             yield block
 
