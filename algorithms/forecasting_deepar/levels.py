@@ -3,6 +3,9 @@
 A series that has shown nothing but zeros, or nothing, has no scale of its own. What is known of it is its
 cat: its level is one of those that training series of the same cat had. Each sample path draws one, so that
 a forecast is as wide as these levels are.
+
+A level is an absolute value. Where training series lie on both sides of zero, the side is drawn with it, and
+stands in for the lags before the beginning: the autoregression of such series pulls all that is zero to zero.
 """
 
 from __future__ import annotations
@@ -17,15 +20,17 @@ import numpy as np
 from algorithms.base import Cluster
 from algorithms.forecasting_deepar.series import Series
 
+ARRAYS = ("levels", "level_means", "level_cats")  # in an artifact or a checkpoint
 MOST = 100  # levels that are kept of a cat
 
 
 @dataclass(frozen=True)
 class Levels:
     """values: (m,) float32, mean absolute values of series, those of a cat side by side and ascending.
-    cats: (m, c) int64."""
+    means: (m,) float32, their means.   cats: (m, c) int64."""
 
     values: np.ndarray
+    means: np.ndarray
     cats: np.ndarray
 
     @classmethod
@@ -37,19 +42,23 @@ class Levels:
         if not held:
             return None
         table = np.concatenate(held)
-        table = table[np.lexsort(table.T)]  # by cat, then by level
-        starts = np.flatnonzero(np.append(True, (np.diff(table[:, 1:], axis=0) != 0).any(axis=1)))
+        cats = table[:, 2:].astype(np.int64)
+        order = np.lexsort([table[:, 1], table[:, 0], *cats.T])  # by cat, then by level
+        table, cats = table[order], cats[order]
+        starts = np.flatnonzero(np.append(True, (np.diff(cats, axis=0) != 0).any(axis=1)))
         sizes = np.diff(starts, append=len(table))
         kept = np.concatenate(
             [start + _spread(size) for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)]
         )
-        return cls(table[kept, 0].astype(np.float32), table[kept, 1:].astype(np.int64))
+        values, means = table[kept, :2].T.astype(np.float32)
+        return cls(values, means, cats[kept])
 
     def __len__(self) -> int:
         return len(self.values)
 
-    def draw(self, cat: np.ndarray, count: int, seed: int) -> np.ndarray:
-        """(count,) float32 levels that a new series of this cat ((c,) int64) may have.
+    def draw(self, cat: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Levels that a new series of this cat ((c,) int64) may have, and in units of them its lags before
+        the beginning: (count,) float32 each.
 
         Where no series had the whole cat, they are those of the series that share the most of its fields.
         Few series show too little of how far their levels may lie apart: each draw is smeared (a smoothed
@@ -58,19 +67,32 @@ class Levels:
         candidates = self._candidates(cat)
         generator = np.random.default_rng(seed)
         places = (np.arange(count) + generator.random(count)) * (len(candidates) / count)
-        levels = candidates[generator.permutation(places.astype(np.int64))]
+        drawn = candidates[generator.permutation(places.astype(np.int64))]
         smear = self._spread * math.sqrt(2 / len(candidates))
-        drawn: np.ndarray = levels * np.exp(smear * generator.standard_normal(count))
-        return drawn.astype(np.float32)
+        levels = self.values[drawn] * np.exp(smear * generator.standard_normal(count))
+        return levels.astype(np.float32), self._lags[drawn]
 
-    def middle(self, cat: np.ndarray) -> float:
-        """The median of what is drawn from."""
-        return float(np.median(self._candidates(cat)))
+    def middle(self, cat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of the series that are drawn from, that of the middle mean: as one draw."""
+        candidates = self._candidates(cat)
+        place = candidates[np.argsort(self.means[candidates], kind="stable")[[len(candidates) // 2]]]
+        return self.values[place], self._lags[place]
 
     def _candidates(self, cat: np.ndarray) -> np.ndarray:
+        """Places of the levels to draw from."""
         shared = (self.cats == cat).sum(axis=1)
-        candidates: np.ndarray = self.values[shared == shared.max()]
+        candidates: np.ndarray = np.flatnonzero(shared == shared.max())
         return candidates
+
+    @cached_property
+    def _lags(self) -> np.ndarray:
+        """(m,) float32: means in units of the levels; 0 where all series lie on one side, for then a network
+        has learnt how series begin that have no lags yet."""
+        if self.means.min() >= 0 or self.means.max() <= 0:
+            return np.zeros_like(self.means)
+        lags: np.ndarray = np.zeros_like(self.means)
+        np.divide(self.means, self.values, out=lags, where=self.values > 0)
+        return lags
 
     @cached_property
     def _spread(self) -> float:
@@ -84,25 +106,27 @@ class Levels:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For an artifact or a checkpoint."""
-        return {"levels": self.values, "level_cats": self.cats}
+        return dict(zip(ARRAYS, (self.values, self.means, self.cats), strict=True))
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray], cats: int) -> Levels | None:
         """None where there are none. Raises ValueError for what `arrays` did not return."""
         if "levels" not in arrays:
             return None
-        values, table = arrays["levels"], arrays.get("level_cats")
-        if values.ndim != 1 or table is None or table.shape != (len(values), cats):
-            raise ValueError(f"'levels' and 'level_cats' are not those of {cats} cat")
-        if not (np.isfinite(values) & (values >= 0)).all():
+        values, means, table = (arrays.get(name, np.empty(0)) for name in ARRAYS)
+        if values.ndim != 1 or means.shape != values.shape or table.shape != (len(values), cats):
+            raise ValueError(f"{', '.join(ARRAYS)} are not those of {cats} cat")
+        if not (np.isfinite(values) & np.isfinite(means) & (values >= 0)).all():
             raise ValueError("'levels' holds numbers that are no levels")
-        return cls(values, table) if len(values) else None
+        return cls(values, means, table) if len(values) else None
 
 
 def _rows(series: Series) -> np.ndarray:
-    """(n, 1 + c) float64: level and cat of each series that has some value."""
-    some = np.add.reduceat(np.append(series.observed, False), series.bounds[:-1]) > 0
-    rows: np.ndarray = np.column_stack([series.scales, series.cat])[some & (series.lengths > 0)]
+    """(n, 2 + c) float64: level, mean and cat of each series that has some value."""
+    sums = np.add.reduceat(np.append(np.nan_to_num(series.target), 0).astype(np.float64), series.bounds[:-1])
+    counts = np.add.reduceat(np.append(series.observed, False).astype(np.int64), series.bounds[:-1])
+    columns = series.scales, sums / np.maximum(counts, 1), series.cat
+    rows: np.ndarray = np.column_stack(columns)[(counts > 0) & (series.lengths > 0)]
     return rows
 
 

@@ -16,6 +16,7 @@ from algorithms.errors import UserError
 from algorithms.forecasting_deepar import aws
 from algorithms.forecasting_deepar.facts import OUTPUTS, Facts
 from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
+from algorithms.forecasting_deepar.levels import ARRAYS as LEVELS
 from algorithms.forecasting_deepar.levels import Levels
 from algorithms.forecasting_deepar.series import Series
 from algorithms.forecasting_deepar.windows import SMALLEST, Shape, gather
@@ -103,15 +104,15 @@ class Model:
         new = np.flatnonzero(series.scales == 0)  # no value, or zeros alone
         if levels is None or not self.shape.scaled or not len(new):
             return self._paths(series, samples, self.facts.scale, keys)
-        if self.parameters.likelihood == "deterministic-L1":  # whose paths are all the same
-            scale = np.full(len(series), self.facts.scale)
-            scale[new] = [levels.middle(cat) for cat in series.cat[new]]
-            return self._paths(series, samples, scale, keys)
         paths = np.empty((len(series), samples, self.shape.horizon), np.float32)
         old = np.setdiff1d(np.arange(len(series)), new)
         paths[old] = self._paths(series.take(old), samples, self.facts.scale, keys[old])
-        draws = [levels.draw(series.cat[one], samples, int(keys[one])) for one in new.tolist()]
-        paths[new] = self._paths_apart(series.take(new), np.stack(draws), keys[new])
+        if self.parameters.likelihood == "deterministic-L1":  # whose paths are all the same
+            draws = [levels.middle(series.cat[one]) for one in new.tolist()]
+        else:
+            draws = [levels.draw(series.cat[one], samples, int(keys[one])) for one in new.tolist()]
+        scales, lags = (np.stack(values) for values in zip(*draws, strict=True))
+        paths[new] = self._paths_apart(series.take(new), scales, lags, keys[new])
         return paths
 
     def _paths(
@@ -122,11 +123,15 @@ class Model:
             return np.empty((0, samples, self.shape.horizon), np.float32)
         return self._forecaster.sample(self._steps(series, fallback, keys), samples, self.shape.horizon)
 
-    def _paths_apart(self, series: Series, scales: np.ndarray, keys: np.ndarray) -> np.ndarray:
-        """(n, s, p) of series that have no value, or zeros alone; scales: (n, s), of each path. Inputs differ
-        in nothing else, for lags are zero."""
+    def _paths_apart(
+        self, series: Series, scales: np.ndarray, lags: np.ndarray, keys: np.ndarray
+    ) -> np.ndarray:
+        """(n, s, p) of series that have no value, or zeros alone, each path with a scale of its own, and in
+        units of it the lags before the beginning: (n, s) each. Inputs differ in nothing else."""
         samples, horizon = scales.shape[1], self.shape.horizon
         column = self._forecaster.inputs.shape[0] - len(self.shape.frequency.lags) - 1
+        lags = lags * (np.diff(np.searchsorted(np.flatnonzero(series.observed), series.bounds)) == 0)[:, None]
+        place = series.lengths[:, None] - self.shape.context + np.arange(self.shape.steps)  # (n, t)
         paths = np.empty((scales.size, horizon), np.float32)
         size = max(1, APART // (self.shape.steps * sum(self._forecaster.inputs.shape)))
         for start in range(0, scales.size, size):
@@ -138,6 +143,9 @@ class Model:
             scale = np.maximum(scales[owner, path], SMALLEST)
             given = known.given[each, begin:]
             given[..., column] = np.log(scale)[:, None]
+            if lags.any():
+                before = place[owner, begin:, None] < known.lags
+                given[..., column + 1 :] += before * lags[owner, path, None, None].astype(np.float32)
             unknown, real = known.unknown[each, begin:], known.real[each, begin:]
             numbers = keys[owner] + ((path + 1).astype(np.uint64) << np.uint64(32))
             apart = Steps(given, unknown, real, scale, known.lags, numbers)
@@ -212,7 +220,7 @@ def load(folder: Path, device: str) -> Model:
             levels = Levels.of_arrays(found.arrays, len(facts.cardinality))
         except (ValidationError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{folder}/model.json does not describe a DeepAR model: {error}") from None
-        arrays = {name: found.arrays[name] for name in found.arrays if name not in ("levels", "level_cats")}
+        arrays = {name: found.arrays[name] for name in found.arrays if name not in LEVELS}
     _check(parameters, facts, arrays, folder)
     return Model(parameters, facts, arrays, levels)
 

@@ -186,6 +186,20 @@ def test_a_series_without_a_history_has_a_level_of_its_category() -> None:
         assert min(above / below, over / under) > 30
 
 
+def test_a_series_without_a_history_lies_on_its_side_of_zero() -> None:
+    records = [
+        record | {"target": (side * np.array(record["target"])).tolist(), "cat": [number % 2]}
+        for number, record in enumerate(waves(8, 60))
+        for side in ((1.0, -1.0)[number % 2],)
+    ]
+    for likelihood in ("gaussian", "deterministic-L1"):
+        learner, _ = train(records, epochs=4, likelihood=likelihood, learning_rate=0.01)
+        new = series([dict(each, target=[]) for each in records[:2]], future=4, empty=True)
+        above, below = np.median(learner.finish()[0].paths(new, 100), axis=(1, 2))
+        assert above > 1
+        assert below < -1
+
+
 @pytest.mark.parametrize("distribution", ["FullyReplicated", "ShardedByS3Key"])
 def test_hosts_agree_on_facts_and_parameters(distribution: str) -> None:
     records = [record | {"cat": [number]} for number, record in enumerate(waves(4, 120))]

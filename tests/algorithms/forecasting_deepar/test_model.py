@@ -253,7 +253,8 @@ def test_a_saved_model_forecasts_the_same(made: Model, tmp_path: Path) -> None:
 
 def test_levels_are_saved_with_a_model_and_checked(made: Model, tmp_path: Path) -> None:
     cats = np.array([[0, 0], [1, 2]])
-    levels = Levels(np.array([2, 500], np.float32), cats)
+    values = np.array([2, 500], np.float32)
+    levels = Levels(values, values, cats)
     Model(made.parameters, made.facts, made.arrays, levels).save(tmp_path)
     loaded = load(tmp_path, "cpu")
     assert loaded.levels is not None
@@ -262,15 +263,16 @@ def test_levels_are_saved_with_a_model_and_checked(made: Model, tmp_path: Path) 
     new = [instance(0, target=[], cat=cat) for cat in cats.tolist()]
     low, high = (one["mean"] for one in ask(loaded, *new)["predictions"])
     assert np.abs(high).max() > 50 * np.abs(low).max()
-    Model(made.parameters, made.facts, made.arrays, Levels(levels.values, cats[:, :1])).save(tmp_path)
-    with pytest.raises(UserError, match="'levels' and 'level_cats' are not those of 2 cat"):
+    Model(made.parameters, made.facts, made.arrays, Levels(values, values, cats[:, :1])).save(tmp_path)
+    with pytest.raises(UserError, match="levels, level_means, level_cats are not those of 2 cat"):
         load(tmp_path, "cpu")
 
 
 def test_new_series_are_forecast_the_same_in_any_company_and_piece(
     made: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    levels = Levels(np.array([2, 30, 500], np.float32), np.array([[0, 0], [0, 0], [1, 2]]))
+    values = np.array([2, 30, 500], np.float32)
+    levels = Levels(values, values * [1, -1, 1], np.array([[0, 0], [0, 0], [1, 2]]))
     leveled = Model(made.parameters, made.facts, made.arrays, levels)
     new = [
         instance(length, target=[value] * length, cat=cat)
