@@ -2,21 +2,22 @@
 
 Dialect: UTF-8 unless `encoding=` or `charset=` says otherwise, a byte order mark dropped; comma, or where
 the first line has none, tab, semicolon, bar or blanks; LF, CRLF or CR; quotes allowed; blank lines skipped;
-blanks around a number stripped; an empty cell is NaN, for the check of finite values to name.
+blanks around a number stripped; an empty cell is NaN, and so is a word for a missing value (`cells.MISSING`),
+for the check of finite values to name. With header=present the columns go by their names, also where a file
+consists of several, each with its header, as a Pipe does.
 
 Small texts are parsed as JSON numbers, large ones by compiled code, or by pyarrow while there is none. What
 those refuse is read again in small pieces, and of these the odd ones by `_exact`, a cell at a time: it alone
 knows the whole dialect, and it tells what is wrong and where. So whatever a text holds, its cells are in
 memory a piece at a time. All four round to float64 and then to float32: a result does not depend on who read
-it.
-Rows are numbered as an editor shows them: header and blank lines count.
+it. Rows are numbered as an editor shows them: header and blank lines count.
 """
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
-import math
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -30,8 +31,12 @@ import orjson
 from algorithms.errors import UserError
 from algorithms.records import Origin, Records, concatenate
 from container import cpus
+from container.formats import csv_advice
 from container.formats.blocks import BLOCK_BYTES, REQUEST_BYTES, count_lines, lines
+from container.formats.cells import SPELLINGS, number, shown
+from container.formats.column_order import ColumnOrder
 from container.formats.content_type import ContentType
+from container.formats.csv_header import Header, looks_like
 from container.formats.encoding import as_utf8, stream_as_utf8
 from container.formats.layout import Layout
 from container.formats.vectors import float32
@@ -52,9 +57,13 @@ class _Reader:
 
     def __init__(self, content_type: ContentType, layout: Layout, source: str) -> None:
         self._layout = layout.of(content_type)
-        self._header = content_type.choice("header", ("absent", "present")) == "present"
+        self._headed = content_type.choice("header", ("absent", "present")) == "present"
+        self._header: Header | None = None
+        self._known = self._layout.columns or ColumnOrder()
+        self._order: list[int] | None = None  # of the columns, where it is not that of the file
         self._source = source
         self._line = 1  # number of the first line of the text at hand
+        self._first = 1  # number of the first row
         self._delimiter = ""  # not known yet
         self._columns = 0
         self._labels = 0
@@ -63,12 +72,13 @@ class _Reader:
 
     def read(self, text: bytes) -> Records | None:
         """The rows of some whole lines; None if there are none."""
-        prepared = self.prepare(text)
-        return prepared and self.parse(*prepared)
+        pieces = [reader.parse(*lines) for reader, *lines in self.prepare(text)]
+        found = [records for records in pieces if records is not None]
+        return concatenate(found) if found else None
 
-    def prepare(self, text: bytes) -> tuple[bytes, int, int] | None:
+    def prepare(self, text: bytes) -> Iterator[tuple[_Reader, bytes, int, int]]:
         """What one text after another has to go through in order: the plain lines to parse, the number of the
-        first, and how many they are; None if there are none."""
+        first, how many they are, and who parses them, on any thread."""
         if self._line == 1:
             self._carriage_returns = b"\r" in text and b"\n" not in text
         if self._carriage_returns:
@@ -76,12 +86,27 @@ class _Reader:
         if not self._columns:
             text = self._start(text)
             if not self._columns:
-                return None
+                return
+        start = 0
+        for stop, end, names in self._header.repeated(text, self._delimiter) if self._header else ():
+            if stop > start:
+                yield self._prepared(text[start:stop])
+            self._use(names, self._where(self._line))
+            self._line += count_lines(text[stop:end])
+            start = end
+        if start < len(text):
+            yield self._prepared(text[start:])
+
+    def _prepared(self, text: bytes) -> tuple[_Reader, bytes, int, int]:
         if self._delimiter == " ":
             text = re.sub(rb"(?m)^ +| +(?=\r?$)", b"", re.sub(rb" {2,}", b" ", text))
-        number, count = self._line, count_lines(text)
+        line, count = self._line, count_lines(text)
         self._line += count
-        return text, number, count
+        return copy.copy(self), text, line, count
+
+    def _use(self, names: Sequence[str], where: str) -> None:
+        """Take the columns of the rows to come by their names."""
+        self._order = self._known.order(names, where)
 
     def parse(self, text: bytes, number: int, count: int, threads: bool = True) -> Records | None:
         """The rows of prepared lines, on any thread; `threads`: pyarrow may use more of its own."""
@@ -128,17 +153,27 @@ class _Reader:
             return b""
         where = self._where(self._line)
         self._delimiter = _delimiter(line)
-        if self._header:
-            self._header = False
-            self._line += 1
-            return self._start(head[len(line) + 1 :])
+        again = next(self._header.repeated(head, self._delimiter), None) if self._header else None
+        if again is not None and again[0] == 0:  # a part without rows
+            self._use(again[2], where)
+            self._line += count_lines(head[: again[1]])
+            return self._start(head[again[1] :])
+        if self._headed and self._header is None:
+            self._header = Header.read(head, self._delimiter, where)
+            self._use(self._header.names, self._source)
+            self._line += count_lines(self._header.lines)
+            return self._start(head[len(self._header.lines) :])
         columns = _count(line, self._delimiter, where)
         if len(line) > _PIECE:  # then a wrong number of them is told before they are looked at
             self._layout.labels_among(columns, where)
         if line.translate(None, _PLAIN):
             self._refuse_header(self._first_cells(line, self._line), head[len(line) + 1 :], where)
+        if self._header and len(self._header.names) != columns:
+            names = len(self._header.names)
+            raise UserError(f"the header of {self._source} names {names} columns, but {where} has {columns}")
         self._labels = self._layout.labels_among(columns, where)
         self._columns = columns
+        self._first = self._line
         return head
 
     def _first_cells(self, line: bytes, row: int) -> list[str]:
@@ -147,14 +182,11 @@ class _Reader:
         return _cells(first, self._delimiter, row, self._source)
 
     def _refuse_header(self, cells: list[str], rest: bytes, where: str) -> None:
-        texts = [cell for cell in cells if _number(cell) is None]
-        if not texts:
-            return
         line = rest.lstrip().split(b"\n", 1)[0].decode(errors="replace").encode()
-        following = self._first_cells(line, self._line + 1)
-        if rest.strip() and all(_number(cell) is not None for cell in following):
+        if line and looks_like(cells, self._first_cells(line, self._line + 1)):
+            word = next(cell for cell in cells if number(cell) is None)
             raise UserError(
-                f"{where} holds the text '{_shown(texts[0])}' and looks like a header; SageMaker CSV "
+                f"{where} holds the text '{shown(word)}' and looks like a header; SageMaker CSV "
                 "has none: remove it or add header=present to the content type"
             )
 
@@ -170,7 +202,9 @@ class _Reader:
 
     def _long(self, rows: list[bytes]) -> _Parts | None:
         """The rows as `_small`, some cells of each at a time."""
-        if any(_count(row, self._delimiter, self._source) != self._columns for row in rows):
+        if self._order is not None or any(
+            _count(row, self._delimiter, self._source) != self._columns for row in rows
+        ):
             return None
         features = np.empty((len(rows), self._columns - self._labels), np.float32)
         labels = np.empty((len(rows), self._labels))
@@ -190,11 +224,15 @@ class _Reader:
         """Features and labels of (rows, columns) float64; None if it has other columns than the first row."""
         if table.ndim != 2 or table.shape[1] != self._columns:
             return None
+        if self._order is not None:
+            table = table[:, self._order]
         features = float32(np.ascontiguousarray(table[:, self._labels :]))
         return features, table[:, : self._labels].copy() if self._labels else None
 
     def _compiled(self, text: bytes, count: int) -> _Parts | None:
-        """The rows by compiled code; None if they are not all plain numbers."""
+        """The rows by compiled code; None if they are not all plain numbers, in the order of the table."""
+        if self._order is not None:
+            return None
         from container.formats import csv_cells
 
         found = csv_cells.parse(text, self._delimiter, count, self._columns, self._labels)
@@ -216,11 +254,13 @@ class _Reader:
                 ),
                 parse_options=pyarrow_csv.ParseOptions(delimiter=self._delimiter),
                 convert_options=pyarrow_csv.ConvertOptions(
-                    column_types=dict.fromkeys(names, pa.float64()), null_values=[""]
+                    column_types=dict.fromkeys(names, pa.float64()), null_values=SPELLINGS
                 ),
             )
         except pa.ArrowInvalid:
             return None
+        if self._order is not None:
+            table = table.select(self._order)
         features = np.empty((table.num_rows, self._columns - self._labels), np.float32)
         labels = np.empty((table.num_rows, self._labels))
         row = 0
@@ -233,55 +273,63 @@ class _Reader:
             row = rows.stop
         return features, labels if self._labels else None
 
-    def _exact(self, text: bytes, number: int) -> tuple[_Parts, list[int]]:
+    def _exact(self, text: bytes, first: int) -> tuple[_Parts, list[int]]:
         """The rows a cell at a time, and their numbers. Raises UserError for the first that is wrong."""
         rows = []
         numbers = []
-        for row, line in enumerate(text.splitlines(), number):
+        texts = text.splitlines()
+        for row, line in enumerate(texts, first):
             if not line or line.isspace():
                 continue
-            if len(line) > _PIECE:
-                values = self._long_values(line, row)
-            else:
-                values = self._values(_cells(line, self._delimiter, row, self._source), 0, row)
-            if len(values) != self._columns:
-                raise self._ragged(len(values), self._where(row))
+            count = _count(line, self._delimiter, self._where(row))
+            if count != self._columns:
+                raise self._ragged(count, row, line, texts[row - first + 1 :])
+            values = self._values(line, row)
+            if len(values) != self._columns:  # quotes within quotes
+                raise self._ragged(len(values), row, line, ())
             rows.append(values)
             numbers.append(row)
         parts = self._divided(np.array(rows, np.float64).reshape(len(rows), self._columns))
         assert parts is not None
         return parts, numbers
 
-    def _long_values(self, line: bytes, row: int) -> list[float | None]:
-        """The numbers of a line whose cells are not to be in memory all at once. Raises UserError."""
-        count = _count(line, self._delimiter, self._where(row))
-        if count != self._columns:
-            raise self._ragged(count, self._where(row))
+    def _values(self, line: bytes, row: int) -> list[float | None]:
+        """The numbers of a line, of which not all cells are in memory at once. Raises UserError for the first
+        cell that holds none."""
         values: list[float | None] = []
         for segment in _segments(line, self._delimiter, self._where(row)):
-            values += self._values(_cells(segment, self._delimiter, row, self._source), len(values), row)
-        return values
-
-    def _values(self, cells: list[str], before: int, row: int) -> list[float | None]:
-        """The numbers of a row's cells, `before` which others stand. Raises UserError for the first that
-        holds none."""
-        values = [_number(cell) for cell in cells]
-        if None in values:
-            at = values.index(None)
-            raise UserError(
-                f"{self._where(row)} holds the text '{_shown(cells[at])}' in column "
-                f"{before + at + 1}; expected a number"
-            )
+            cells = _cells(segment, self._delimiter, row, self._source)
+            values += map(number, cells)
+            if None in values:
+                place = values.index(None)
+                word = cells[place - len(values)]
+                advice = csv_advice.of_word(word, segment.decode(errors="replace"), self._delimiter)
+                raise UserError(
+                    f"{self._where(row)} holds the text '{shown(word)}' in column {place + 1}; {advice}"
+                )
         return values
 
     def _where(self, row: int) -> str:
         return f"row {row} of {self._source}"
 
-    def _ragged(self, columns: int, where: str) -> UserError:
-        layout = self._layout
+    def _ragged(self, columns: int, row: int, line: bytes, following: Sequence[bytes]) -> UserError:
+        """The error for a row that has other columns than the first: which of the two is the odd one is told
+        by those that follow."""
+        layout, where = self._layout, self._where(row)
         if layout.width is not None and self._columns == layout.width + (layout.label_size or 0):
             return layout.mismatch(columns, where)
-        return UserError(f"{where} has {columns} values but the rows before it have {self._columns}")
+        same = 1
+        for other in following[: row - self._first]:
+            if len(other) > _PIECE or _count(other, self._delimiter, where) != columns:
+                break
+            same += 1
+        if same > row - self._first:
+            return UserError(
+                f"{self._where(self._first)} has {self._columns} values but {where} and those after it have "
+                f"{columns}"
+            )
+        hint = csv_advice.of_length(line[:_PIECE].decode(errors="replace"), self._delimiter, self._columns)
+        return UserError(f"{where} has {columns} values but the rows before it have {self._columns}{hint}")
 
 
 def read(
@@ -313,10 +361,9 @@ def read(
                 reader.compiled = csv_cells.ready()
                 if not reader.compiled and building is None and seen > _LONG:
                     building = builder.submit(csv_cells.build)
-            prepared = reader.prepare(text)
-            if prepared:
-                pending.append(parsers.submit(reader.parse, *prepared, threads=False))
-            if len(pending) > threads and (records := pending.popleft().result()) is not None:
+            for parser, *prepared in reader.prepare(text):
+                pending.append(parsers.submit(parser.parse, *prepared, threads=False))
+            while len(pending) > threads and (records := pending.popleft().result()) is not None:
                 yield records
         while pending:
             if (records := pending.popleft().result()) is not None:
@@ -353,7 +400,7 @@ def decode(body: bytes, content_type: ContentType, layout: Layout, *, source: st
 
 def _delimiter(line: bytes) -> str:
     """The first of the known delimiters that the line holds; a comma if it holds none."""
-    line = line.strip(b" \r")
+    line = re.sub(rb'"[^"]*"', b"", line.strip(b" \r"))
     return next((mark for mark in _DELIMITERS if mark.encode() in line), ",")
 
 
@@ -375,7 +422,7 @@ def _segments(line: bytes, delimiter: str, where: str) -> Iterator[bytes]:
         quoted = np.cumsum(window == ord('"'), dtype=np.uint8) & 1
         cuts = np.flatnonzero((window == ord(delimiter)) & (quoted == 0))
         if not len(cuts):
-            text = _shown(line[start : start + 100].decode(errors="replace"))
+            text = shown(line[start : start + 100].decode(errors="replace"))
             raise UserError(
                 f"{where} holds a cell of more than {_PIECE >> 10} KiB, '{text}'; expected a number"
             )
@@ -403,19 +450,6 @@ def _cells(line: bytes, delimiter: str, row: int, source: str) -> list[str]:
             f"row {row} of {source} is no UTF-8 text; name its encoding in the content type: "
             "text/csv;encoding=..."
         ) from None
-
-
-def _number(cell: str) -> float | None:
-    """The number that a cell holds, NaN for an empty one, None for a text."""
-    cell = cell.strip()
-    if not cell:
-        return math.nan
-    if "_" in cell or not cell.isascii():  # Python's own liberties
-        return None
-    try:
-        return float(cell)
-    except ValueError:
-        return None
 
 
 @cache
@@ -456,11 +490,6 @@ def _numbers(rows: list[bytes], delimiter: str) -> np.ndarray:
         raise ValueError("rows are of several lengths")
     values = np.fromiter((float(cell.strip() or b"nan") for cell in cells), np.float64, len(cells))
     return values.reshape(len(rows), columns)
-
-
-def _shown(text: str) -> str:
-    text = text.strip()
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def write(records: Records) -> bytes:

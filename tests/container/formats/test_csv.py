@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from algorithms.errors import UserError
 from algorithms.records import Records, concatenate
-from container.formats import csv, layout
+from container.formats import cells, csv, layout
 from container.formats.content_type import ContentType
 from container.formats.layout import Layout
+from tests.shared import SHARED, needs_shared
 
 
 @pytest.fixture(autouse=True)
@@ -241,3 +242,70 @@ def test_any_bytes_give_records_or_a_user_error(body: bytes) -> None:
 def test_a_quote_that_does_not_end_is_told() -> None:
     with pytest.raises(UserError, match="row 1 of the request cannot be parsed as CSV: unexpected end"):
         decode('1,"2\n3,4\n')
+
+
+@pytest.mark.parametrize("small", [0, 1 << 16])
+@pytest.mark.parametrize("word", sorted({*cells.MISSING, "NA", "NaN", "NULL", "None", "nULL", "N/A"}))
+def test_words_for_a_missing_value_are_nan(word: str, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv, "_SMALL", small)
+    found = decode(f"1,{word},3\n4, {word} ,6\n{word},8,9\n").features
+    np.testing.assert_array_equal(found, [[1, np.nan, 3], [4, np.nan, 6], [np.nan, 8, 9]])
+
+
+def test_a_missing_value_may_be_quoted() -> None:
+    np.testing.assert_array_equal(
+        decode('1,"NA",3\n"",2,"null"\n').features, [[1, np.nan, 3], [np.nan, 2, np.nan]]
+    )
+
+
+@pytest.mark.parametrize("word", ["missing", "nil", "no", "---", "n.a.", "inf.", "#DIV/0!", "0x1", "1_0"])
+def test_other_words_are_none(word: str) -> None:
+    with pytest.raises(UserError, match="holds the text .* in column 2; expected a number, or nothing for a"):
+        decode(f"1,{word},3\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("7,669;-0,36;1\n6,9;0,4;2\n", r"decimal commas, with semicolons between them: write decimal points"),
+        ("1;2\n1,5;2\n", "write a point before the decimals"),
+        ("1,5\t2,5\n", r"with tabs between them: .*sep='\\t', decimal=','"),
+        ("1,5 2\n", "with blanks between them"),
+        ('"1,5","2"\n', "write a point before the decimals"),
+        ('"1,234,567.5",2\n', "nothing between the thousands"),
+        ('{"features": [1, 2]}\n', "the line looks like application/jsonlines"),
+        ("1 0:2.5 7:1\n", "the line looks like text/libsvm: set the content type to that"),
+        ("1,2\n3\t4\n", "row 2 of the request has 1 values but .* have 2; tabs part them, and commas those"),
+    ],
+)
+def test_other_ways_to_write_numbers_are_told_with_the_cure(text: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        decode(text)
+
+
+@pytest.mark.parametrize("small", [0, 1 << 16])
+@pytest.mark.parametrize("first", ["1,2", "1,2,3,4"])
+def test_a_first_row_of_another_length_than_all_others_is_blamed(
+    first: str, small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv, "_SMALL", small)
+    count = first.count(",") + 1
+    said = f"row 2 of the request has {count} values but row 3 of the request and those after it have 3"
+    with pytest.raises(UserError, match=said):
+        decode(f"\n{first}\n" + "1,2,3\n" * 9)
+    with pytest.raises(UserError, match="row 3 of the request has 3 values but the rows before it have 2"):
+        decode("1,2\n1,2\n1,2,3\n1,2\n")
+
+
+@needs_shared("cases")
+@pytest.mark.parametrize("name", ["na_cells.csv", "na_first_row.csv"])
+def test_the_cases_with_missing_values(name: str) -> None:
+    found = concatenate(read((SHARED / "cases" / name).read_bytes(), "text/csv;label_size=1"))
+    assert found.features.shape == (60, 4)
+    assert np.isnan(found.features).any()
+
+
+@needs_shared("cases/first_row_short.csv")
+def test_the_case_with_a_short_first_row() -> None:
+    with pytest.raises(UserError, match=r"row 1 of train/a\.csv has 4 values but row 2"):
+        read((SHARED / "cases/first_row_short.csv").read_bytes(), "text/csv;label_size=1")
