@@ -73,6 +73,7 @@ class Rows:
         self._run = run or batch_size or RUN
         self._sparse = sparse
         self._label_size = label_size
+        self._counted: str | None = None  # the row that the width is that of
         self._columns = ColumnOrder() if columns is None else columns
         self._missing = missing
         self._ragged = ragged
@@ -123,14 +124,19 @@ class Rows:
             if content_type is None:  # nothing but empty objects so far
                 continue
             ragged = self._ragged and content_type.media == LIBSVM
-            layout = Layout(None if ragged else self.width, self._label_size, columns=self._columns)
+            layout = Layout(
+                None if ragged else self.width,
+                self._label_size,
+                counted=self._counted,
+                columns=self._columns,
+            )
             for block in tabular.read(
                 stream, content_type, layout, source=source, block_bytes=self._block_bytes
             ):
                 if not len(block):
                     continue
                 if self.width is None:
-                    self.width = block.width
+                    self.width, self._counted = block.width, block.where(0)
                 check_finite(block, missing=self._missing)
                 empty = False
                 yield block

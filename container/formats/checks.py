@@ -35,9 +35,12 @@ def check_finite(records: Records, *, what: str = "feature", missing: bool = Fal
             row, column = divmod(place, records.width)
             value = float(values[row, column])
         sign = "-" if value < 0 else ""
-        name = "NaN (or nothing)" if np.isnan(value) else f"{sign}infinity (or a number beyond float32)"
+        name = f"{sign}infinity (or a number beyond float32)"
+        if np.isnan(value):
+            name = "NaN, a missing value (as are an empty cell, NA and the like),"
         problems.append(f"{records.where(row)} holds {name} in {what} {column + 1}")
     if len(places) > _NAMED:
         problems.append(f"and {len(places) - _NAMED} more values of this block are not finite")
-    problems[-1] += "; remove such records or fill in numbers"
+    takes = "" if missing else "this algorithm takes none: "
+    problems[-1] += f"; {takes}remove such records or fill in numbers"
     raise UserError("\n".join(problems))

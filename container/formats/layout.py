@@ -23,12 +23,14 @@ class Layout:
                 columns with `width` (equal: none; one more: one, with a warning). RecordIO and JSON name
                 their labels, so there it counts only as 0: leave labels out.
     trained:    `width` is that of a trained model, not of data to come.
+    counted:    the record that `width` was counted in, where no hyperparameter says it.
     columns:    their names, by which a table that names its own is put in order; None: each as it stands.
     """
 
     width: int | None = None
     label_size: int | None = None
     trained: bool = False
+    counted: str | None = None
     columns: ColumnOrder | None = None
 
     def order(self, names: Sequence[str], source: str) -> list[int] | None:
@@ -73,6 +75,8 @@ class Layout:
             if columns == self.width + 1
             else "send as many, in the order of the training data"
             if self.trained
+            else "every row must have as many"
+            if self.counted
             else f"mend the row, or set feature_dim to {columns} if all rows are like it"
         )
         return UserError(f"{self._expected} but {where} has {_values(columns)}; {fix}")
@@ -88,6 +92,8 @@ class Layout:
     def _expected(self) -> str:
         if self.trained:
             return f"the model was trained with {_features(self.width)}"
+        if self.counted:
+            return f"{self.counted} has {_features(self.width)}"
         return f"feature_dim is {self.width}"
 
 

@@ -19,6 +19,7 @@ from algorithms.errors import UserError
 from algorithms.records import Records
 from container.channels import Channel
 from container.formats import tabular
+from container.formats.column_order import ColumnOrder
 from container.formats.content_type import ContentType
 from container.rows import Rows
 from container.spill import Spill
@@ -65,7 +66,7 @@ def rows(channel: Channel, batch_size: int = 4, host: Host | None = None, **more
 
 
 def put(data: Path, **files: bytes) -> None:
-    (data / "train").mkdir(exist_ok=True)
+    (data / "train").mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (data / "train" / name).write_bytes(content)
 
@@ -210,6 +211,27 @@ def test_a_wrong_width_names_its_row_and_both_numbers(tmp_path: Path) -> None:
     put(tmp_path, a=text(matrix(9)), b=b"1,2,3\n4,5,6,7,8\n")
     with pytest.raises(UserError, match=r"feature_dim is 3 but row 2 of train/b has 5 values"):
         list(rows(channel(tmp_path)).epoch(0))
+
+
+def test_a_width_that_nobody_said_is_told_by_the_row_that_it_was_counted_in(tmp_path: Path) -> None:
+    put(tmp_path, a=text(matrix(9)), b=b"1,2,3\n4,5,6,7,8\n")
+    read = channel(tmp_path)
+    with pytest.raises(UserError, match=r"row 1 of train/a has 3 features but row 2 of train/b has 5 values"):
+        list(rows(read, width=None).epoch(0))
+
+
+def test_columns_of_all_files_and_channels_go_by_the_names_of_the_first(tmp_path: Path) -> None:
+    headed = ContentType.parse("text/csv;header=present;label_size=0")
+    put(tmp_path, a=b"x,y,z\n1,2,3\n", b=b"z,x,y\n6,4,5\n")
+    shared = ColumnOrder()
+    train = rows(channel(tmp_path, content_type=headed), columns=shared)
+    assert train.columns is None
+    (batch,) = train.epoch(0)
+    assert batch.features.tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert train.columns == ("x", "y", "z")
+    put(tmp_path / "other", a=b"y,z,x\n8,9,7\n")
+    (batch,) = rows(channel(tmp_path / "other", content_type=headed), columns=shared).epoch(0)
+    assert batch.features.tolist() == [[7, 8, 9]]
 
 
 def test_an_unknown_width_is_that_of_the_first_row(tmp_path: Path) -> None:
