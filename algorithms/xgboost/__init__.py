@@ -23,9 +23,10 @@ from algorithms.xgboost.names import MAXIMIZED, MINIMIZED
 
 LAYOUT = (
     "One row is a label, then the features. LIBSVM: label[:weight] [qid:n] index:value..., absent values are "
-    "missing. CSV: no header; an empty cell is missing; with csv_weights=1 the second column is the weight. "
-    "Parquet: the first column is the label, null is missing. Files in folders of "
-    "up to three levels, the channel's own being the first."
+    "missing. CSV: an empty cell, NA and the like are missing; with csv_weights=1 the second column is the "
+    "weight. Parquet: the first column is the label, null is missing. Columns of Parquet, and of CSV with "
+    "header=present, go by their names. Files in folders of up to three levels, the channel's own being the "
+    "first."
 )
 CONTENT_TYPES = (
     "text/libsvm",

@@ -16,7 +16,7 @@ import numpy as np
 from algorithms.errors import UserError
 from algorithms.records import Origin, Records, concatenate
 from container.formats.blocks import BLOCK_BYTES
-from container.formats.cells import number, shown
+from container.formats.cells import MISSING, number, shown
 from container.formats.layout import Layout
 from container.formats.vectors import float32
 
@@ -113,15 +113,27 @@ def _numbers(name: str, column: Any, origin: Origin) -> np.ndarray:
 
 def _parsed(name: str, column: Any, origin: Origin) -> np.ndarray:
     """(n,) float64 of texts that hold numbers, as the cells of a CSV."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    plain = compute.utf8_trim_whitespace(column)
+    known = compute.invert(compute.is_in(compute.utf8_lower(plain), pa.array(sorted(MISSING))))
+    try:
+        numbers: np.ndarray = (
+            compute.if_else(known, plain, None).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        )
+        return numbers
+    except pa.ArrowInvalid:  # a word, or a number as Python alone reads it
+        pass
     texts = column.to_pylist()
-    numbers = [np.nan if text is None else number(text) for text in texts]
-    if None in numbers:
-        row = numbers.index(None)
+    values = [np.nan if text is None else number(text) for text in texts]
+    if None in values:
+        row = values.index(None)
         raise UserError(
             f"{origin.name(row)} holds the text '{shown(texts[row])}' in column '{name}'; expected a number: "
             "encode the column as numbers, or leave it out"
         )
-    return np.array(numbers, np.float64)
+    return np.array(values, np.float64)
 
 
 def write(records: Records) -> bytes:

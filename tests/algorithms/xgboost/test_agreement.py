@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from algorithms.errors import UserError
 from algorithms.xgboost import agreement
 from algorithms.xgboost.hyperparameters import Hyperparameters
 from algorithms.xgboost.matrix import Channel
-from tests.algorithms.xgboost.runs import FEATURES, NUMBERS, table, train
+from tests.algorithms.xgboost.runs import FEATURES, NUMBERS, Held, table, train
 
 
 class Pair:
@@ -33,8 +34,41 @@ def test_hosts_agree_on_the_width_before_they_train(media: str, width: int, agre
 
 
 def test_hosts_with_rows_of_other_widths_are_refused() -> None:
-    with pytest.raises(UserError, match="has 5 features, but 9"):
+    with pytest.raises(
+        UserError, match="on host 2 of 2 has rows of 9 features, but channel 'train' on host 1 of 2 of 5"
+    ):
         agree("text/csv", 9)
+
+
+Y_A_B = ("y", "a", "b")
+
+
+@pytest.mark.parametrize(
+    ("mine", "others", "agreed"),
+    [(Y_A_B, Y_A_B, ("a", "b")), (None, Y_A_B, ("a", "b")), (Y_A_B, None, ("a", "b")), (None, None, ())],
+)
+def test_hosts_agree_on_the_names_of_the_features(
+    mine: tuple[str, ...] | None, others: tuple[str, ...] | None, agreed: tuple[str, ...]
+) -> None:
+    assert names(mine, others) == agreed
+
+
+def test_hosts_whose_files_order_their_columns_otherwise_are_refused() -> None:
+    with pytest.raises(
+        UserError, match="column 2 is 'a' in the files of one host and 'b' in those of another"
+    ):
+        names(Y_A_B, ("y", "b", "a"))
+
+
+def names(mine: tuple[str, ...] | None, others: tuple[str, ...] | None) -> tuple[str, ...]:
+    class Other(Pair):
+        def gather(self, array: np.ndarray) -> list[np.ndarray]:
+            return [array, np.frombuffer(json.dumps(others or ()).encode(), np.uint8)]
+
+    h = Hyperparameters(num_round=1)
+    setting: Any = Setting(h, Other(0))  # type: ignore[arg-type]
+    run = Run(setting, {"train": Held([], columns=mine)}, None, Path(), bool, print, print)
+    return agreement.names(run, h, 2)
 
 
 def test_quantiles_need_rows_on_every_host_or_a_place_to_begin() -> None:

@@ -75,6 +75,8 @@ def test_a_request_that_names_its_columns_is_put_in_the_order_of_training(
     plain = answer(loaded)
     turned = parquet(FEATURES[:3, ::-1], "edcba")
     assert answer(loaded, "application/x-parquet", body=turned) == plain
+    rows = "".join(",".join(map(repr, row[::-1])) + "\n" for row in FEATURES[:3].tolist())
+    assert answer(loaded, "text/csv;header=present", body=f"e,d,c,b,a\n{rows}".encode()) == plain
     with pytest.raises(RequestError, match="the request has no column 'e', which the model has"):
         answer(loaded, "application/x-parquet", body=parquet(FEATURES[:3], "abcdf"))
 

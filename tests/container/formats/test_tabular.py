@@ -88,6 +88,7 @@ def test_parquet_holds_numbers_in_many_types() -> None:
         "decimal": pa.array([Decimal("1.5"), None], pa.decimal128(10, 3)),
         "wide": pa.array([Decimal("-2.25"), Decimal(3)], pa.decimal256(50, 2)),
         "text": [" 1e3", "N/A"],
+        "plus": ["+1", None],
         "category": pa.array(["7", "8"]).dictionary_encode(),
         "codes": pa.array([None, 5], pa.int8()).dictionary_encode(),
         "nothing": pa.nulls(2),
@@ -100,8 +101,8 @@ def test_parquet_holds_numbers_in_many_types() -> None:
     found = tabular.decode(out.getvalue(), ContentType.parse("parquet"), Layout())
     nan = np.nan
     expected = [
-        [1.5, -2.25, 1000, 7, nan, nan, 0.5, 2.0**63, 1, nan],
-        [nan, 3, nan, 8, 5, nan, 2, 1, 2, 3],
+        [1.5, -2.25, 1000, 1, 7, nan, nan, 0.5, 2.0**63, 1, nan],
+        [nan, 3, nan, nan, 8, 5, nan, 2, 1, 2, 3],
     ]
     np.testing.assert_array_equal(found.features, np.array(expected, np.float32))
 
