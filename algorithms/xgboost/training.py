@@ -147,11 +147,7 @@ def _one(plan: Plan, channels: dict[str, Channel], width: int) -> Model | None:
         log.info("Stopped; with save_model_on_termination=true there would be a model")
         return None
     _require_objective(plan, outcome.values)
-    return _model(outcome.booster, plan)
-
-
-def _model(booster: xgboost.Booster, plan: Plan) -> Model:
-    return Model([Native(booster, plan.run.setting.device)], feature_names=plan.names)
+    return Model([Native(outcome.booster, run.setting.device)], feature_names=plan.names)
 
 
 def boost(
@@ -166,7 +162,7 @@ def boost(
 
     start: a model to go on from where there is no checkpoint. last: publish the model after every round.
     """
-    h, run = plan.h, plan.run
+    h, run, names = plan.h, plan.run, plan.names
     leader = run.setting.cluster.rank == 0
     first = 0
     resumed = _resume(run, checkpoints)
@@ -185,7 +181,9 @@ def boost(
     if checkpoints is not None and leader:
         callbacks.append(Save(lambda number, booster: checkpoints.save(number, content(booster)), first))
     if last and leader:
-        callbacks.append(Save(lambda _, booster: run.publish(_model(booster, plan)), first))
+        callbacks.append(
+            Save(lambda _, booster: run.publish(Model([Native(booster)], feature_names=names)), first)
+        )
     left = h.num_round - first
     history: History = {}
     booster = start
