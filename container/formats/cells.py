@@ -25,7 +25,7 @@ SPELLINGS = tuple(
         blank + spelling
         for word in MISSING
         for spelling in (word, word.upper(), word.capitalize(), "NaN", "-NaN", "#N/A N/A")
-        for blank in ("", " ")
+        for blank in ("", " " * bool(spelling))  # a line of a blank alone is no row
     })
 )  # fmt: skip
 

@@ -49,6 +49,7 @@ _WIDE = 1 << 12  # columns up to which pyarrow's cost of each does not count
 _PARSERS = 4  # texts parsed at once, at most: each takes memory, and few jobs read faster than that
 _DELIMITERS = (",", "\t", ";", "|", " ")
 
+_Lines: TypeAlias = tuple[bytes, int, int]  # a text, the number of its first line, how many they are
 _Parts: TypeAlias = tuple[np.ndarray, np.ndarray | None]  # features (n, d) float32, labels (n, l) float64
 
 
@@ -72,11 +73,11 @@ class _Reader:
 
     def read(self, text: bytes) -> Records | None:
         """The rows of some whole lines; None if there are none."""
-        pieces = [reader.parse(*lines) for reader, *lines in self.prepare(text)]
+        pieces = [reader.parse(*lines) for reader, lines in self.prepare(text)]
         found = [records for records in pieces if records is not None]
         return concatenate(found) if found else None
 
-    def prepare(self, text: bytes) -> Iterator[tuple[_Reader, bytes, int, int]]:
+    def prepare(self, text: bytes) -> Iterator[tuple[_Reader, _Lines]]:
         """What one text after another has to go through in order: the plain lines to parse, the number of the
         first, how many they are, and who parses them, on any thread."""
         if self._line == 1:
@@ -97,12 +98,12 @@ class _Reader:
         if start < len(text):
             yield self._prepared(text[start:])
 
-    def _prepared(self, text: bytes) -> tuple[_Reader, bytes, int, int]:
+    def _prepared(self, text: bytes) -> tuple[_Reader, _Lines]:
         if self._delimiter == " ":
             text = re.sub(rb"(?m)^ +| +(?=\r?$)", b"", re.sub(rb" {2,}", b" ", text))
         line, count = self._line, count_lines(text)
         self._line += count
-        return copy.copy(self), text, line, count
+        return copy.copy(self), (text, line, count)
 
     def _use(self, names: Sequence[str], where: str) -> None:
         """Take the columns of the rows to come by their names."""
@@ -361,7 +362,7 @@ def read(
                 reader.compiled = csv_cells.ready()
                 if not reader.compiled and building is None and seen > _LONG:
                     building = builder.submit(csv_cells.build)
-            for parser, *prepared in reader.prepare(text):
+            for parser, prepared in reader.prepare(text):
                 pending.append(parsers.submit(parser.parse, *prepared, threads=False))
             while len(pending) > threads and (records := pending.popleft().result()) is not None:
                 yield records
