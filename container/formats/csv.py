@@ -161,7 +161,8 @@ class _Reader:
             return self._start(head[again[1] :])
         if self._headed and self._header is None:
             self._header = Header.read(head, self._delimiter, where)
-            self._use(self._header.names, self._source)
+            if self._header.names:
+                self._use(self._header.names, self._source)
             self._line += count_lines(self._header.lines)
             return self._start(head[len(self._header.lines) :])
         columns = _count(line, self._delimiter, where)
@@ -169,7 +170,7 @@ class _Reader:
             self._layout.labels_among(columns, where)
         if line.translate(None, _PLAIN):
             self._refuse_header(self._first_cells(line, self._line), head[len(line) + 1 :], where)
-        if self._header and len(self._header.names) != columns:
+        if self._header and self._header.names and len(self._header.names) != columns:
             names = len(self._header.names)
             raise UserError(f"the header of {self._source} names {names} columns, but {where} has {columns}")
         self._labels = self._layout.labels_among(columns, where)

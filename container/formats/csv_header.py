@@ -15,9 +15,13 @@ from container.formats.cells import is_missing, number, shown
 log = logging.getLogger(__name__)
 
 
+_LONGEST = 1 << 20  # bytes of a header whose names are kept: each takes many times its letters
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The names of the columns, and the lines (with their ends) that hold them."""
+    """The names of the columns, none where they are too many to be kept, and the lines (with their ends) that
+    hold them."""
 
     names: tuple[str, ...]
     lines: bytes
@@ -36,6 +40,8 @@ class Header:
             if quotes % 2 == 0:
                 break
         lines = text[:end]
+        if len(lines) > _LONGEST and quotes % 2 == 0:
+            return cls((), lines)
         names = _names(lines, delimiter)
         if names is None:
             raise UserError(f"{where}, the header, cannot be parsed: a quote does not end, or it is no UTF-8")
