@@ -113,8 +113,11 @@ def test_what_is_wrong_is_said_in_one_line_without_a_place() -> None:
     """Each record is tried alone, so it would always be the first."""
     lines = answer("kmeans", b"1,2,3\n1,nan,inf\n1,x,3\n", CSV, CSV).splitlines()
     assert len(lines) == 3
-    assert lines[1].startswith(b'"the record holds NaN (or nothing) in feature 2 the record holds infinity')
-    assert lines[2] == b"\"the record holds the text 'x' in column 2; expected a number\""
+    assert lines[1].startswith(
+        b'"the record holds NaN, a missing value (as are an empty cell, NA and the like),'
+    )
+    assert b" in feature 2 the record holds infinity" in lines[1]
+    assert lines[2].startswith(b"\"the record holds the text 'x' in column 2; expected a number")
 
 
 def test_answers_in_record_io_keep_the_uids_and_metadata_of_their_records() -> None:

@@ -260,7 +260,9 @@ def test_a_missing_value_may_be_quoted() -> None:
 
 @pytest.mark.parametrize("word", ["missing", "nil", "no", "---", "n.a.", "inf.", "#DIV/0!", "0x1", "1_0"])
 def test_other_words_are_none(word: str) -> None:
-    with pytest.raises(UserError, match="holds the text .* in column 2; expected a number, or nothing for a"):
+    with pytest.raises(
+        UserError, match=r"holds the text .* in column 2; expected a number, or nothing for a"
+    ):
         decode(f"1,{word},3\n")
 
 

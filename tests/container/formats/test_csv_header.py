@@ -38,10 +38,12 @@ def read(
 
 
 def read_blocks(
-    text: str, content_type: ContentType = PRESENT, layout: Layout = Layout(), block_bytes: int = 1 << 20
+    text: str, content_type: ContentType = PRESENT, layout: Layout | None = None, block_bytes: int = 1 << 20
 ) -> list[Records]:
     stream = io.BytesIO(text.encode())
-    return list(csv.read(stream, content_type, layout, source="train/a.csv", block_bytes=block_bytes))
+    return list(
+        csv.read(stream, content_type, layout or Layout(), source="train/a.csv", block_bytes=block_bytes)
+    )
 
 
 @pytest.mark.parametrize(
