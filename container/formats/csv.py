@@ -402,7 +402,7 @@ def decode(body: bytes, content_type: ContentType, layout: Layout, *, source: st
 
 def _delimiter(line: bytes) -> str:
     """The first of the known delimiters that the line holds; a comma if it holds none."""
-    line = re.sub(rb'"[^"]*"', b"", line.strip(b" \r"))
+    line = re.sub(rb'"[^"]*"', b"", line[:_PIECE].strip(b" \r"))
     return next((mark for mark in _DELIMITERS if mark.encode() in line), ",")
 
 
