@@ -8,7 +8,7 @@ above the threshold.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -173,6 +173,50 @@ def choose(models: Sequence[Calibrated], hyperparameters: Hyperparameters) -> Ch
         maximize=True,
         warning="" if models[best].reached else _unreached(models[best], hyperparameters),
     )
+
+
+def alike(
+    models: Sequence[Calibrated],
+    best: int,
+    scores: Callable[[int], np.ndarray],
+    labels: np.ndarray,
+    hyperparameters: Hyperparameters,
+) -> np.ndarray:
+    """(M,) bool: models that the criterion does not tell from the best one: values that differ by no more
+    than the standard error of the difference, over the rows that they are judged by.
+
+    scores: of a model, those (n,) of the rows.   labels: (n,) bool.
+    """
+
+    def parts(model: int) -> np.ndarray:
+        return _parts(scores(model) > np.float32(models[model].threshold), labels, hyperparameters)
+
+    of_best = parts(best)
+    found = np.zeros(len(models), bool)
+    for place, model in enumerate(models):
+        if model.value == model.value and model.reached == models[best].reached:
+            error = np.sqrt(np.square(of_best - parts(place)).sum()) / len(labels)
+            found[place] = models[best].value - model.value <= error
+    found[best] = True
+    return found
+
+
+def _parts(predicted: np.ndarray, labels: np.ndarray, hyperparameters: Hyperparameters) -> np.ndarray:
+    """What each row (n,) adds to a criterion, less the mean: criteria are ratios of sums over the rows, here
+    linearised (the delta method)."""
+    hits = (predicted & labels).astype(np.float64)
+    match hyperparameters.criterion:
+        case "accuracy":
+            over, under = (predicted == labels).astype(np.float64), np.ones(len(labels))
+        case "f_beta":
+            square = hyperparameters.criterion_beta**2
+            over, under = (1 + square) * hits, predicted + square * labels
+        case "precision_at_target_recall":
+            over, under = hits, predicted.astype(np.float64)
+        case _:
+            over, under = hits, labels.astype(np.float64)
+    mean = max(under.mean(), 1 / len(labels))
+    return np.asarray((over - over.mean() / mean * under) / mean)
 
 
 def _unreached(model: Calibrated, hyperparameters: Hyperparameters) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -14,15 +14,20 @@ log = logging.getLogger("optml")
 
 
 class EarlyStopping(Patience):
-    """Patience over one value an epoch, with a line in the log for each."""
+    """Patience over the lowest loss of the models, with a line in the log for each epoch.
 
-    def __init__(self, patience: int, tolerance: float, *, maximize: bool) -> None:
-        super().__init__(patience, tolerance, maximize=maximize)
+    The value that it is handed is the criterion, which log lines give. Accuracy and its like are too coarse
+    to go by: of few rows, or few positive ones, they stand still while the models still learn.
+    """
+
+    def __init__(self, patience: int, tolerance: float, loss: Callable[[], float]) -> None:
+        super().__init__(patience, tolerance)
         self.epoch = 0
+        self._loss = loss
 
     def update(self, value: float) -> Literal["best", "stale", "stop"]:
         before = self.stale
-        verdict = super().update(value)
+        verdict = super().update(self._loss())
         if verdict == "best":
             log.info("Epoch %d: Loss improved. Updating best model", self.epoch)
         else:

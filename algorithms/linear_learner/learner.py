@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -32,6 +32,7 @@ from algorithms.records import Records
 log = logging.getLogger("optml")
 
 CRITERIA = "early_stopping:criteria"
+LEAST_UPDATES = 300  # before the first evaluation, where all rows are at hand
 SCORES_BYTES = 32 << 20  # of all models' scores of the rows that are evaluated at a time
 SAMPLE_ROWS, SAMPLE_BYTES = (
     100_000,
@@ -66,6 +67,7 @@ class Learner:
         self.rows = 0  # of this epoch and host
         self.objective = np.full(len(self.points), np.nan)  # of the last whole epoch
         self.choice: Choice | None = None  # by the newest evaluation
+        self.lowest = float("nan")  # objective of the models, in that evaluation
         self.error = np.zeros(len(self.points))  # mean of prediction - label, in that evaluation
         self._label = (0.0, 1.0)  # what is subtracted from labels, and what they are divided by then
         self._final: tuple[Model, np.ndarray | None] | None = None  # and its class weights
@@ -74,7 +76,7 @@ class Learner:
         y = None if batch is None else self._checked(batch, "train")
         if self.stack is None:
             self.waiting.add(batch, self.cluster)
-            if self.waiting.rows >= self.hyperparameters.num_point_for_scaler:
+            if self.waiting.rows > self.hyperparameters.num_point_for_scaler:
                 self._start()
         else:
             self._learn(batch, y)
@@ -82,7 +84,7 @@ class Learner:
 
     def end_round(self) -> Iterable[Metric]:
         if self.stack is None:
-            self._start()
+            self._start(whole=True)
         assert self.stack is not None
         rows = np.array([self.rows], np.float64)
         losses = self.stack.take_losses()
@@ -100,7 +102,8 @@ class Learner:
         metrics = self._of_models("train", self.objective)
         if not self.validated:
             token = f"{self.loss.token}_objective"
-            metrics.append(Metric(CRITERIA, float(np.nanmin(self.objective)), token=token))
+            self.lowest = float(np.nanmin(self.objective))
+            metrics.append(Metric(CRITERIA, self.lowest, token=token))
         self.rows = 0
         self.epoch += 1
         return metrics
@@ -113,15 +116,15 @@ class Learner:
         self.cluster.all_sum(errors)
         self.choice = scores.choose()
         self.error = errors / scores.rows
-        metrics = self._of_models(channel, scores.objective(), self.epoch - 1)
+        objective = scores.objective()
+        self.lowest = float(np.nan if np.isnan(objective).all() else np.nanmin(objective))
+        metrics = self._of_models(channel, objective, self.epoch - 1)
         return [*metrics, Metric(CRITERIA, self.choice.value, epoch=self.epoch - 1, token=self.choice.name)]
 
     def stopping(self) -> tuple[EarlyStopping, str]:
         parameters = self.hyperparameters
-        binary = parameters.predictor_type == "binary_classifier"
-        maximize = binary and self.validated and parameters.criterion != "loss_function"
         patience, tolerance = parameters.early_stopping_patience, parameters.early_stopping_tolerance
-        return EarlyStopping(patience, tolerance, maximize=maximize), CRITERIA
+        return EarlyStopping(patience, tolerance, lambda: self.lowest), CRITERIA
 
     def state_dict(self) -> dict[str, np.ndarray]:
         state = {
@@ -189,8 +192,9 @@ class Learner:
             return model, ()
         return model, [replace(metric, score=True) for metric in self._score_final("train", self.sample)]
 
-    def _start(self) -> None:
-        """Fit the scaler to the first rows, and train on all that have come."""
+    def _start(self, *, whole: bool = False) -> None:
+        """Fit the scaler to the first rows, and train on all that have come; again and again where they are
+        the `whole` channel: a pass over so few rows is a handful of updates."""
         parameters = self.hyperparameters
         first = self.waiting.first(parameters.num_point_for_scaler, self.cluster.rank)
         widths = np.concatenate(self.cluster.gather(np.array([self.width or 0])))
@@ -216,8 +220,20 @@ class Learner:
         stack = self._prepare(scaler)
         if self.warm is not None:
             stack.start_from(*unfold(self.warm, scaler, parameters))
-        for batch in self.waiting.steps():
+        held = list(self.waiting.steps()) if whole else []
+        for batch in held or self.waiting.steps():
             self._learn(batch, None if batch is None else self._checked(batch, "train"))
+        if held:
+            self._repeat(held, stack)
+
+    def _repeat(self, held: Sequence[Records | None], stack: Stack) -> None:
+        """More updates by the rows of the first epoch, LEAST_UPDATES with its own. They count neither as rows
+        nor in its loss."""
+        losses = stack.take_losses()
+        while stack.updates < LEAST_UPDATES:
+            for batch in held:
+                self._step(batch, None if batch is None else labels.checked(batch, self.hyperparameters))
+        stack.put_losses(losses)
 
     def _prepare(self, scaler: Scaler) -> Stack:
         """A stack of models at their start, for data that the scaler knows."""
@@ -239,6 +255,14 @@ class Learner:
         self._room = [rows - max(fits, 0), room - size]
 
     def _learn(self, batch: Records | None, y: np.ndarray | None) -> None:
+        """A step by the next rows of the epoch."""
+        if batch is not None:
+            self.rows += len(batch)
+            if not self.validated and self.epoch == 0:
+                self._keep(batch)
+        self._step(batch, y)
+
+    def _step(self, batch: Records | None, y: np.ndarray | None) -> None:
         assert self.stack is not None
         assert self.width is not None
         if batch is None or y is None:
@@ -246,9 +270,6 @@ class Learner:
         else:
             shift, scale = self._label
             rows, targets = batch.features, (y - shift) / scale
-            self.rows += len(batch)
-            if not self.validated and self.epoch == 0:
-                self._keep(batch)
         self.stack.step(rows, targets, self.cluster)
 
     def _bury(self, stack: Stack) -> None:

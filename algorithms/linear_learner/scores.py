@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from algorithms import memory
@@ -11,6 +13,7 @@ from algorithms.linear_learner.calibration import (
     Calibrated,
     Choice,
     Sweep,
+    alike,
     calibrate,
     choose,
 )
@@ -94,8 +97,9 @@ class Scores:
         return self.losses / self.rows if self.rows[0] else np.full(len(self.losses), np.nan)
 
     def choose(self) -> Choice:
-        """The best model, and every model's threshold. Of a binary classifier by its criterion, else by the
-        objective; a model whose scores are not finite has the value NaN and is never the best of several."""
+        """The best model, and every model's threshold. Of a binary classifier by its criterion, and of those
+        that it does not tell apart by the objective; of others by the objective alone. A model whose scores
+        are not finite has the value NaN and is never the best of several."""
         parameters = self.hyperparameters
         objective = self.objective()
         binary = parameters.predictor_type == "binary_classifier"
@@ -109,7 +113,13 @@ class Scores:
             sound = len(labels) > 0 and np.isfinite(value)
             scores = self.kept.scores(model)
             models.append(calibrate(Sweep.of(scores, labels), parameters) if sound else Calibrated())
-        return choose(models, parameters)
+        choice = choose(models, parameters)
+        if not np.isfinite(choice.value):
+            return choice
+        rivals = alike(models, choice.best, self.kept.scores, labels, parameters)
+        if self.weights is not None:  # objectives that weigh rows alike
+            rivals &= (self.weights == self.weights[:, choice.best :][:, :1]).all(axis=0)
+        return replace(choice, best=int(np.where(rivals, objective, np.inf).argmin()))
 
     def metrics(self, channel: str, threshold: float = NATURAL) -> list[Metric]:
         """The values of one final model (M = 1), in the order in which AWS's image prints them."""

@@ -74,6 +74,7 @@ class Stack:
 
         self.alive = np.ones(self.models, bool)
         self.updates = 0
+        self.full = 0  # rows of the largest step
         self.weights: Array = self._state(self._drawn(seed))
         self.moments = self._zeros()
         self.losses: Array = self._put(np.zeros(self.models), np.float64)
@@ -87,7 +88,8 @@ class Stack:
         self._captured = None
 
     def step(self, rows: Features, targets: np.ndarray, cluster: Cluster) -> None:
-        """One update by the mean gradient over the rows of all hosts, none of which need have any here.
+        """One update by the gradient over the rows of all hosts, none of which need have any here: their sum,
+        divided by the rows of a full step, so that a row counts the same in a short one.
 
         targets: (n,) numbers, what regressors are to learn, or classes.
         """
@@ -107,7 +109,8 @@ class Stack:
             self.updates += 1
             use_bias = self.hyperparameters.use_bias
             how = self._update()
-            update(self.weights, self.moments, summed, 1 / count, use_bias, how)
+            self.full = max(self.full, count)
+            update(self.weights, self.moments, summed, 1 / self.full, use_bias, how)
             full = count == self.hyperparameters.mini_batch_size and isinstance(rows, np.ndarray)
             if self._device.startswith("cuda") and full and cluster.size == 1:
                 from algorithms.kernels.linear_step_triton import Captured
@@ -127,6 +130,11 @@ class Stack:
         taken = self.host(self.losses).copy()
         self.losses *= 0
         return taken
+
+    def put_losses(self, losses: np.ndarray) -> None:
+        """Go on summing from these, forgetting those since `take_losses` was called."""
+        self.losses *= 0
+        self.losses += self._put(losses, np.float64)
 
     def scores(self, rows: Features) -> np.ndarray:
         """z of (n, d) rows under every model, (n, M, C) float32 in units of training; NaN of dead models."""
@@ -161,6 +169,7 @@ class Stack:
         return {name: self.host(array).copy() for name, array in state.items()} | {
             "alive": self.alive.copy(),
             "updates": np.array(self.updates),
+            "full": np.array(self.full),
             "losses": self.host(self.losses).copy(),
         }
 
@@ -169,6 +178,7 @@ class Stack:
         self.moments = tuple(self._state(state[f"moment_{n}"]) for n in range(len(self.moments)))
         self.alive = np.array(state["alive"])
         self.updates = int(state["updates"])
+        self.full = int(state.get("full", 0))
         self.losses = self._put(np.array(state["losses"]), np.float64)
         self._captured = None
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
-from sklearn.metrics import mean_pinball_loss
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, make_classification
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, mean_pinball_loss, roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from algorithms.records import Records
 from benchmarks import tables
@@ -34,6 +37,23 @@ def test_breast_cancer_is_told_as_well_as_an_exact_solver_tells_it() -> None:
 def test_digits_are_told_as_well_as_an_exact_solver_tells_them() -> None:
     found = trained(load_digits(return_X_y=True), "multiclass_classifier", num_classes=10)
     assert found.metrics["test:multiclass_accuracy"] >= 0.962
+
+
+@pytest.mark.parametrize("share", [0.5, 0.05])
+def test_a_few_thousand_rows_are_ranked_as_an_exact_solver_ranks_them(share: float) -> None:
+    """With AWS's defaults: batches of 1000, models chosen by accuracy."""
+    features, labels = make_classification(
+        8000, n_features=20, n_informative=8, weights=[1 - share], flip_y=0.02, random_state=0
+    )
+    features = features.astype(np.float32)
+    train, validation, test = (
+        (features[part], labels[part]) for part in (slice(0, 4320), slice(4320, 5400), slice(5400, 8000))
+    )
+    metrics = fit(train, validation, test, predictor_type="binary_classifier").metrics
+    exact = make_pipeline(StandardScaler(), LogisticRegression()).fit(*train)
+    probability = exact.predict_proba(test[0])[:, 1]
+    assert metrics["test:roc_auc_score"] >= roc_auc_score(test[1], probability) - 0.003
+    assert metrics["test:objective_loss"] <= log_loss(test[1], probability) + 0.003
 
 
 def test_diabetes_is_regressed_nearly_as_least_squares_do() -> None:

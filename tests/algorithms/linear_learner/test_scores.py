@@ -160,6 +160,36 @@ def test_the_best_model_has_the_best_criterion_at_its_own_threshold() -> None:
     assert choice.thresholds[2] < 0.4
 
 
+@pytest.mark.parametrize("criterion", ["accuracy", "f_beta"])
+def test_of_models_that_the_criterion_does_not_tell_apart_the_one_with_the_lowest_loss_is_chosen(
+    criterion: str,
+) -> None:
+    parameters = hyperparameters("binary_classifier", binary_classifier_model_selection_criteria=criterion)
+    z, labels = binary(2, 1000)
+    z[:, 0] += 2 * labels[:, None].astype(np.float32)
+    (threshold,) = scored(z[:, :1], labels, parameters).choose().thresholds
+    right = (served(z[:, 0, 0], "logistic") > np.float32(threshold)) == (labels > 0)
+    truth = np.where(labels > 0, 9, -9)
+
+    def chosen(better: int, worse: int) -> tuple[int, float]:
+        """A second model that is too sure of itself, right about `better` rows more, wrong about `worse`."""
+        z[:, 1] = 9 * (z[:, 0] - np.log(threshold / (1 - threshold)))
+        more, less = np.flatnonzero(~right)[:better], np.flatnonzero(right)[:worse]
+        z[more, 1, 0], z[less, 1, 0] = truth[more], -truth[less]
+        found = scored(z, labels, parameters)
+        objective = found.objective()
+        assert objective[0] < objective[1]
+        choice = found.choose()
+        return choice.best, choice.values[1] - choice.values[0]
+
+    best, gain = chosen(30, 26)
+    assert gain > 0
+    assert best == 0
+    best, gain = chosen(60, 0)
+    assert gain > 0.05
+    assert best == 1
+
+
 @pytest.mark.parametrize("criterion", ["loss_function", "cross_entropy_loss"])
 def test_models_are_chosen_by_loss_where_that_is_the_criterion(criterion: str) -> None:
     z, labels = binary(3)
