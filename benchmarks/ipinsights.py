@@ -34,7 +34,7 @@ from algorithms.ip_insights.learner import Learner
 from algorithms.ip_insights.pairs import Pairs, scan
 from algorithms.ip_insights.quality import area_under_curve
 from algorithms.ip_insights.sampling import expand
-from algorithms.kernels.pair_step import BITS, LENGTHS, PREFIXES, bits
+from algorithms.kernels.pair_step import BITS, LENGTHS, PREFIXES, SHORT, bits
 from algorithms.kernels.pair_view_cpu import prefix_rows_of
 from benchmarks.environment import options, save
 from benchmarks.ip_counts import Counts
@@ -94,21 +94,25 @@ def torch_steps(given: Any, parts: Sequence[Batch]) -> Callable[[], object]:
     sparse = torch.optim.SparseAdam(tables, lr=given.learning_rate)
     dense = torch.optim.Adam(encoder.parameters(), lr=given.learning_rate, weight_decay=given.weight_decay)
     loss_of = nn.BCEWithLogitsLoss()
+    short = sum(length <= SHORT for length in LENGTHS)
     inputs = [
         (
             torch.from_numpy(part.samples.rows.astype(np.int64)),
             torch.from_numpy(bits(part.samples.addresses)),
             torch.from_numpy(prefix_rows_of(part.samples.addresses).astype(np.int64)),
             torch.from_numpy(part.samples.labels),
+            torch.from_numpy(np.flatnonzero(~part.samples.teaching)),
         )
         for part in parts
     ]
 
     def run() -> None:
-        for rows, signs, prefix_rows, labels in inputs:
+        for rows, signs, prefix_rows, labels, others in inputs:
             e = encoder[0](signs)
             if given.ip_prefix_tables:
                 e = e + prefixes(prefix_rows)
+                learnt = prefixes(prefix_rows[others, :short])
+                e = e.index_add(0, others, learnt.detach() - learnt)  # the same value without its gradient
             for place, layer in enumerate(encoder[1:], 1):
                 e = layer(e) if place == len(encoder) - 1 else torch.relu(layer(e))
             loss = loss_of((entities(rows) * e).sum(1), labels)

@@ -249,4 +249,4 @@ def _ones(rows: np.ndarray) -> np.ndarray:
 
 def _nothing() -> Samples:
     """The batch of a host that has none."""
-    return Samples(np.empty(0, np.uint32), np.empty(0, np.uint32), np.empty(0, np.float32))
+    return Samples(np.empty(0, np.uint32), np.empty(0, np.uint32), np.empty(0, np.float32), np.empty(0, bool))

@@ -73,7 +73,8 @@ class Parameters:
         """The batch turned around, on the device."""
         from algorithms.kernels.pair_view_cpu import view
 
-        found = view(samples.rows, samples.addresses, samples.labels, prefixes=self._given.ip_prefix_tables)
+        teaching = samples.teaching if self._given.ip_prefix_tables else None
+        found = view(samples.rows, samples.addresses, samples.labels, teaching)
         return found if self._device == "cpu" else self._there(found)
 
     def put(self, array: np.ndarray) -> Array:

@@ -11,17 +11,19 @@ BLOCK = 2_000_000  # samples that are made together, about
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """rows: (n,) uint32 of the entity table.   addresses: (n,) uint32.   labels: (n,) float32, 1 observed."""
+    """rows: (n,) uint32 of the entity table.   addresses: (n,) uint32.   labels: (n,) float32, 1 observed.
+    teaching: (n,) bool, samples that the vectors of short prefixes learn from."""
 
     rows: np.ndarray
     addresses: np.ndarray
     labels: np.ndarray
+    teaching: np.ndarray
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, part: slice) -> Samples:
-        return Samples(self.rows[part], self.addresses[part], self.labels[part])
+        return Samples(self.rows[part], self.addresses[part], self.labels[part], self.teaching[part])
 
 
 def expand(
@@ -32,6 +34,10 @@ def expand(
 
     An octet of a random address is uniform in 0..255. Each shuffled copy permutes the addresses anew; what
     happens to be an observed pair stays. The same arguments give the same samples.
+
+    Where there are shuffled pairs, those with random addresses teach no short prefixes. Told from addresses
+    that nobody has, a large network learns how popular it is, which says nothing of an entity. In shuffled
+    pairs each address is as frequent as in the observed ones: popularity is no help there.
     """
     generator = np.random.default_rng(seed)
     n = len(rows)
@@ -40,4 +46,6 @@ def expand(
     every = np.concatenate(copies)
     order = np.arange(len(every), dtype=np.int32)
     generator.shuffle(order)
-    return Samples(rows[order % np.int32(n)], every[order], (order < n).astype(np.float32))
+    random = (order >= n) & (order < n * (1 + random_rate))
+    teaching = ~random if shuffled_rate else np.ones(len(order), bool)
+    return Samples(rows[order % np.int32(n)], every[order], (order < n).astype(np.float32), teaching)

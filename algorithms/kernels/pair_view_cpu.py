@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import float32, int32, int64, types, uint32, uint64, void
 
-from algorithms.kernels.pair_step import LENGTHS, OFFSETS, RATES, WIDEST, Groups, View
+from algorithms.kernels.pair_step import LENGTHS, OFFSETS, RATES, SHORT, WIDEST, Groups, View
 from algorithms.kernels.simd import compiled
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Knuth's multiplicative hashing, TAOCP 3, 6.4
@@ -19,20 +19,25 @@ _int32s = types.Array(int32, 1, "C")
 _uint32s = types.Array(uint32, 1, "C")
 
 
-def view(rows: np.ndarray, addresses: np.ndarray, labels: np.ndarray, *, prefixes: bool) -> View:
+def view(rows: np.ndarray, addresses: np.ndarray, labels: np.ndarray, teaching: np.ndarray | None) -> View:
     """The view of samples: entities' rows (n,) uint32, addresses (n,) uint32, labels (n,) float32.
 
-    prefixes: False for an encoder of bits alone."""
+    teaching: (n,) bool. The vectors of an address's prefixes up to `SHORT` bits learn if one of its samples
+    teaches them, then from all of its samples. None for an encoder of bits alone."""
     distinct, bounds, order, _ = _grouped(addresses)
     rows = rows[order]
     of_sample = np.repeat(np.arange(len(distinct), dtype=np.int32), np.diff(bounds))
     touched, ends, members, _ = _grouped(rows)
     entities = Groups(touched.view(np.int32), ends, of_sample[members], np.ones(len(touched), np.float32))
-    if prefixes:
+    if teaching is not None:
         prefix_rows = prefix_rows_of(distinct)
-        touched, ends, entries, _ = _grouped(prefix_rows.reshape(-1).view(np.uint32))
+        learns = np.ones(prefix_rows.shape, bool)
+        learns[:, np.array(LENGTHS) <= SHORT] = False
+        learns[of_sample[teaching[order]]] = True
+        places = np.flatnonzero(learns).astype(np.int32)
+        touched, ends, entries, _ = _grouped(prefix_rows.reshape(-1)[places].view(np.uint32))
         touched = touched.view(np.int32)
-        groups = Groups(touched, ends, entries // np.int32(len(LENGTHS)), rates_of(touched))
+        groups = Groups(touched, ends, places[entries] // np.int32(len(LENGTHS)), rates_of(touched))
     else:
         prefix_rows = np.empty((len(distinct), 0), np.int32)
         nothing = np.empty(0, np.int32)

@@ -10,7 +10,8 @@ from algorithms.base import Setting
 from algorithms.errors import UserError
 from algorithms.ip_insights.learner import Learner
 from algorithms.ip_insights.pairs import scan
-from algorithms.kernels.pair_step import BETA1, BETA2
+from algorithms.kernels.pair_step import BETA1, BETA2, LENGTHS, OFFSETS, SHORT
+from algorithms.kernels.pair_view_cpu import prefix_rows_of
 from tests.algorithms.hosts import on_hosts
 from tests.algorithms.ip_insights.training import (
     Files,
@@ -245,3 +246,21 @@ def test_a_channel_without_pairs_on_any_host_is_refused() -> None:
     state.update(None)
     with pytest.raises(UserError, match="channel 'train' is empty"):
         state.end_round()
+
+
+@pytest.mark.parametrize("shuffled", [1, 0])
+def test_a_large_network_is_not_taught_that_it_is_popular(shuffled: int) -> None:
+    """Vectors of short prefixes that no pair has stay as they began, however many random addresses have them;
+    where there are no shuffled pairs, nothing else would tell what an observed address is."""
+    given = setting(
+        _ip_prefix_tables=True, weight_decay=0.0, epochs=1, shuffled_negative_sampling_rate=shuffled
+    )
+    short = OFFSETS[sum(length <= SHORT for length in LENGTHS)]
+    state = Learner(given)
+    begun = state.parameters.values()["encoder.prefixes"][:short]
+    absorb(state, training(at_home(2000), given))
+    ended = state.parameters.values()["encoder.prefixes"][:short]
+    moved = np.flatnonzero((begun != ended).any(axis=1))
+    rows = np.unique(prefix_rows_of(scan(at_home(2000), "train")[0].addresses))
+    known = rows[rows < short]
+    np.testing.assert_array_equal(moved, known if shuffled else np.arange(short))

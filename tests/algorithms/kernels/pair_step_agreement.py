@@ -74,7 +74,8 @@ def batches_agree(put: Put, shape: tuple[int, int, int, int, int, bool]) -> None
     width = shape[3]
     state = State(*(put(a.copy()) for a in (given.entities, given.prefixes, given.dense)))
     assert state.layers == shape[4]
-    here = view(given.rows, given.addresses, given.labels, prefixes=shape[5])
+    teaching = np.ones(len(given.rows), bool) if shape[5] else None
+    here = view(given.rows, given.addresses, given.labels, teaching)
     batch = there(put, here)
     every_row = prefix_rows_of(given.addresses) if shape[5] else np.empty((len(given.rows), 0), np.int32)
     values = [a.astype(np.float64) for a in (given.entities[:, 0], given.prefixes[:, 0], given.dense[0])]

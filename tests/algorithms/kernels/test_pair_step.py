@@ -69,7 +69,7 @@ def trained(batches: int = 3) -> State:
     for t in range(1, batches + 1):
         addresses = rng.integers(0, 1 << 32, 300, np.uint32)[rng.integers(0, 300, 2000)]
         labels = rng.integers(0, 2, 2000).astype(np.float32)
-        batch = view(rng.integers(0, 50, 2000).astype(np.uint32), addresses, labels, prefixes=False)
+        batch = view(rng.integers(0, 50, 2000).astype(np.uint32), addresses, labels, None)
         step = Step.number(t, 0.1, 1e-5, 1 / 2000)
         pair_step.learn(state, batch, pair_step.gradient(state, batch), step)
     return state
@@ -106,7 +106,7 @@ def test_scores_far_from_zero_have_finite_losses_and_slopes() -> None:
         np.array([0, 0, 1, 1], np.uint32),
         np.full(4, every),
         np.array([1, 0, 1, 0], np.float32),
-        prefixes=False,
+        None,
     )
     found = pair_step.gradient(state, batch)
     assert found.tallies.tolist() == [4, 2 * 32e4, 2]
@@ -118,7 +118,7 @@ def test_scores_far_from_zero_have_finite_losses_and_slopes() -> None:
 def test_a_view_holds_every_sample_once(samples: list[tuple[int, int, bool]]) -> None:
     rows, addresses = (np.array([sample[at] for sample in samples], np.uint32) for at in (0, 1))
     labels = np.array([sample[2] for sample in samples], np.float32)
-    batch: View = view(rows, addresses, labels, prefixes=True)
+    batch: View = view(rows, addresses, labels, np.ones(len(rows), bool))
     distinct = batch.addresses.view(np.uint32)
     assert distinct.tolist() == list(dict.fromkeys(addresses.tolist()))
     owners = np.repeat(distinct, np.diff(batch.bounds))
