@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Literal, Protocol
 
@@ -302,7 +303,7 @@ class Model(Protocol):
 
 
 class Learner(Protocol):
-    """The state that absorbs batches. Made by `Algorithm.learner(Setting)`."""
+    """The state that absorbs batches. Made by `Training.learner(Setting)`."""
 
     round: int | None  # updates between evaluations of validation channels; None: an epoch
     lockstep: bool  # True: `update` holds collectives, so exhausted hosts go on with None as their batch
@@ -360,33 +361,54 @@ class Run:
     publish: Callable[[Model], None]  # writes the model folder, whole; on the first host only
 
 
-@dataclass(frozen=True)
-class Algorithm:
-    """A frozen description; `optml describe`, the codecs and the conformance check read it.
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Which hyperparameters play the parts that the container asks about; None: none of them does."""
 
-    Either a `learner`, driven by the container's loop, or `fit`, for a library that owns its own.
-    """
+    epochs: str | None = None  # passes over the training data, at most; None: one pass
+    updates: str | None = None  # batches, at most
+    batch_size: str | None = None  # rows of a batch
+    width: str | None = None  # features of a row
+    seed: str | None = None  # overrides OPTML_SEED where it is given
 
-    slug: str
-    title: str
-    task: str
-    hyperparameters: type[Hyperparameters]
+    def value(self, role: str, hyperparameters: Any) -> Any:
+        """What the job has for a role; None where no hyperparameter plays it."""
+        name = getattr(self, role)
+        return None if name is None else getattr(hyperparameters, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How an algorithm learns: either a `learner`, driven by the container's loop, or `fit`, for a library
+    that owns its own."""
+
     channels: tuple[ChannelSpec, ...]
-    metrics: tuple[MetricSpec, ...]  # that tuning jobs and charts know
+    metrics: tuple[MetricSpec, ...]
+    roles: Roles = Roles()
+    learner: Callable[[Setting], Learner] | None = None
+    fit: Callable[[Run], Model | None] | None = None  # None of it: stopped before there was a model to keep
+    data: Callable[[Source, Setting], Data] | None = None  # of a channel; None: rows of a table
+    batch_rows: Callable[[Any], int] | None = None  # of a batch, by hyperparameters; None: by their role
+    sparse: bool = False  # True: the learner and the model take csr_array; False: they are handed dense rows
+    missing: bool = False  # NaN among the features is a missing value; False: a mistake
+    scored_on_validation: bool = False  # the final model is scored on the validation channels once more
+    logged_as: str = ""  # the name of AWS's implementation in `#metrics` lines; "": the title
+    printed: tuple[MetricSpec, ...] = ()  # further metrics in the log's lines, for people
+
+    def channel(self, name: str) -> ChannelSpec | None:
+        return next((spec for spec in self.channels if spec.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """How a model of an algorithm is loaded and asked."""
+
     content_types: tuple[str, ...]
     accepts: tuple[str, ...]  # the first is the answer to */* and to no Accept
     response: Response
-    learner: Callable[[Setting], Learner] | None
     load: Callable[[Path, str], Model]  # (model folder, device); raises UserError saying what is wrong
     recognises: Callable[[Path], bool]  # is this folder an artifact of AWS's image of this algorithm?
-    compute: Compute = Compute()
-    fit: Callable[[Run], Model | None] | None = None  # None of it: stopped before there was a model to keep
-    data: Callable[[Source, Setting], Data] | None = None  # of a channel; None: rows of a table
-    batch_rows: Callable[[Any], int] | None = None  # of a batch, by hyperparameters; None: mini_batch_size
-    sparse: bool = False  # True: the learner and the model take csr_array; False: they are handed dense rows
     label_size: int | None = 0  # label columns that a CSV request has where it names none; None: never any
-    default_request: str = "text/csv"
-    scored_on_validation: bool = False  # the final model is scored on the validation channels once more
     missing: bool = False  # NaN among the features is a missing value; False: a mistake
     judges_width: bool = False  # the model says how many features a request must have, not the decoder
     refusals: tuple[int, int] = (400, 400)  # HTTP status of a body that does not parse, and of an empty one
@@ -395,13 +417,31 @@ class Algorithm:
     encode: Callable[[Columns, str, Answer], Written | None] | None = None  # (.., media, ..) None: as others
     feature_names: Callable[[Any], Sequence[str] | None] | None = None  # of a model that goes by names
     answer_of_many: str | None = None  # what a server of many models answers to no Accept; None: as of one
-    printed: tuple[MetricSpec, ...] = ()  # further metrics in the log's lines, for people
-    logged_as: str = ""  # the name of AWS's implementation in `#metrics` lines; "": the title
     # Draws a batch (of a table: its dense rows) as a model sees it, as a PNG; returns what to say of it.
     picture: Callable[[Any, Any, Path], str] | None = None
 
-    def channel(self, name: str) -> ChannelSpec | None:
-        return next((spec for spec in self.channels if spec.name == name), None)
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """A frozen description; `optml describe`, the codecs and the conformance check read it."""
+
+    slug: str
+    title: str
+    task: str
+    hyperparameters: type[Hyperparameters]
+    training: Training
+    inference: Inference
+    compute: Compute = Compute()
+
+
+def lazy(target: str) -> Callable[..., Any]:
+    """The function that `module:name` names; the module is imported at the first call."""
+    module, _, name = target.partition(":")
+
+    def call(*given: Any) -> Any:
+        return getattr(import_module(module), name)(*given)
+
+    return call
 
 
 def names(specs: Sequence[ChannelSpec] | Sequence[MetricSpec]) -> list[str]:

@@ -123,4 +123,4 @@ def recognise(folder: Path) -> str | None:
         named = None
     if isinstance(named, str):
         return named
-    return next((slug for slug in available() if get(slug).recognises(folder)), None)
+    return next((slug for slug in available() if get(slug).inference.recognises(folder)), None)

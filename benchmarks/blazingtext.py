@@ -98,10 +98,10 @@ def learner(path: Path, seed: int, **given: Any) -> tuple[Any, Any, Any]:
     from algorithms.blazingtext.data import Training
     from container.cluster import Alone
 
-    assert ALGORITHM.learner is not None
+    assert ALGORITHM.training.learner is not None
     setting = Setting(ALGORITHM.hyperparameters(**given), Alone(), seed=seed)
     data = Training(File(path), setting)  # type: ignore[arg-type]
-    return ALGORITHM.learner(setting), data, setting.hyperparameters
+    return ALGORITHM.training.learner(setting), data, setting.hyperparameters
 
 
 def ours(path: Path, mode: str, seed: int) -> tuple[list[str], np.ndarray, float, float]:

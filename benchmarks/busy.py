@@ -73,8 +73,8 @@ def _ntm(updates: int) -> Iterator[Any]:
     from container.cluster import Alone
 
     given = ALGORITHM.hyperparameters(feature_dim=2000, num_topics=20)
-    assert ALGORITHM.learner is not None
-    learner = ALGORITHM.learner(Setting(given, Alone()))
+    assert ALGORITHM.training.learner is not None
+    learner = ALGORITHM.training.learner(Setting(given, Alone()))
     parts = list(batches(documents(2000, 60, 6400), 256))
     for number in range(10 * updates):
         yield list(learner.update(parts[number % len(parts)]))

@@ -75,7 +75,7 @@ def through(width: int, parts: list[Records], size: int) -> float | None:
     settings = ALGORITHM.hyperparameters(
         feature_dim=width, num_factors=FACTORS, predictor_type="regressor", mini_batch_size=size
     )
-    learner = ALGORITHM.learner(Setting(settings, Alone(), "cuda:0"))
+    learner = ALGORITHM.training.learner(Setting(settings, Alone(), "cuda:0"))
     for _ in range(2):  # rows are made by the first pass
         torch.cuda.synchronize()
         start = time.perf_counter()

@@ -126,7 +126,7 @@ def high_water(pid: int) -> int:
 def compute(rows: np.ndarray) -> float:
     """Seconds of the learner alone over the same mini-batches."""
     hyperparameters = ALGORITHM.hyperparameters(k=10, feature_dim=rows.shape[1])  # type: ignore[call-arg]
-    learner = ALGORITHM.learner(Setting(hyperparameters, Alone()))
+    learner = ALGORITHM.training.learner(Setting(hyperparameters, Alone()))
     began = time.perf_counter()
     for batch in batches(rows):
         learner.update(Records(batch))

@@ -57,7 +57,7 @@ def ours(rows: np.ndarray, count: int) -> Callable[[], object]:
     from algorithms.records import Records
 
     settings = ALGORITHM.hyperparameters(feature_dim=rows.shape[1], k=count, extra_center_factor=1)
-    learner = ALGORITHM.learner(Setting(settings, Alone()))
+    learner = ALGORITHM.training.learner(Setting(settings, Alone()))
     return lambda: [learner.update(Records(batch)) for batch in batches(rows)]
 
 

@@ -134,7 +134,7 @@ def streaming(width: int, count: int, batch: int) -> dict[str, Any]:
     settings = ALGORITHM.hyperparameters(
         feature_dim=width, k=count, extra_center_factor=1, mini_batch_size=batch
     )
-    learner = ALGORITHM.learner(Setting(settings, Alone(), "cuda:0"))
+    learner = ALGORITHM.training.learner(Setting(settings, Alone(), "cuda:0"))
     learner.update(Records(rows[:batch]))
     learner.update(Records(rows[:batch]))
     torch.cuda.synchronize()

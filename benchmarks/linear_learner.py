@@ -76,7 +76,7 @@ class Run:
 
     def __init__(self, table: Table, models: int, size: int = BATCH, **given: Any) -> None:
         settings = ALGORITHM.hyperparameters(predictor_type=table.kind, num_models=models, **given)
-        self.learner: Any = ALGORITHM.learner(Setting(settings, Alone()))
+        self.learner: Any = ALGORITHM.training.learner(Setting(settings, Alone()))
         self.batches = list(batches(table.train, size))
 
     def __call__(self) -> None:

@@ -81,7 +81,7 @@ def streaming(width: int, models: int, batch: int) -> dict[str, Any]:
     settings = ALGORITHM.hyperparameters(
         predictor_type="binary_classifier", num_models=models, mini_batch_size=batch
     )
-    learner: Any = ALGORITHM.learner(Setting(settings, Alone(), "cuda:0"))
+    learner: Any = ALGORITHM.training.learner(Setting(settings, Alone(), "cuda:0"))
     parts = [
         Records(features[at : at + batch], labels[at : at + batch]) for at in range(0, len(features), batch)
     ]

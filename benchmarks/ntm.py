@@ -55,7 +55,7 @@ def train(counts: csr_array, validation: csr_array, **given: Any) -> tuple[Any, 
     from algorithms.ntm import ALGORITHM
 
     settings = ALGORITHM.hyperparameters(feature_dim=counts.shape[1], **given)
-    learner = ALGORITHM.learner(Setting(settings, Alone(), channels=("train", "validation")))
+    learner = ALGORITHM.training.learner(Setting(settings, Alone(), channels=("train", "validation")))
     rule, _ = learner.stopping()
     start = time.perf_counter()
     best = learner.state_dict()
@@ -187,7 +187,7 @@ def ours(counts: csr_array, topics: int, size: int) -> Callable[[], None]:
     from algorithms.ntm import ALGORITHM
 
     settings = ALGORITHM.hyperparameters(feature_dim=counts.shape[1], num_topics=topics, mini_batch_size=size)
-    learner = ALGORITHM.learner(Setting(settings, Alone()))
+    learner = ALGORITHM.training.learner(Setting(settings, Alone()))
     parts = list(batches(counts, size))
 
     def run() -> None:

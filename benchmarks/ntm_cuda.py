@@ -28,8 +28,8 @@ def measure(
     """One row of the table."""
     counts = documents(words, length, n)
     settings = ALGORITHM.hyperparameters(feature_dim=words, num_topics=topics, mini_batch_size=size)
-    assert ALGORITHM.learner is not None
-    learner = ALGORITHM.learner(Setting(settings, Alone(), "cuda:0"))
+    assert ALGORITHM.training.learner is not None
+    learner = ALGORITHM.training.learner(Setting(settings, Alone(), "cuda:0"))
     parts = list(batches(counts, size))
 
     def ours() -> None:

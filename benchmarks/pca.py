@@ -58,7 +58,7 @@ def ours(rows: Any, components: int = COMPONENTS, **given: Any) -> Callable[[], 
     )
 
     def run() -> Any:
-        learner = ALGORITHM.learner(Setting(settings, Alone()))
+        learner = ALGORITHM.training.learner(Setting(settings, Alone()))
         for batch in batches(rows, batch_rows(settings)):
             learner.update(Records(batch))
         return learner.finish()[0]

@@ -59,7 +59,7 @@ def streaming(width: int) -> dict[str, Any]:
     settings = ALGORITHM.hyperparameters(
         feature_dim=width, num_components=min(50, width), mini_batch_size=500
     )
-    learner = ALGORITHM.learner(Setting(settings, Alone(), "cuda:0"))
+    learner = ALGORITHM.training.learner(Setting(settings, Alone(), "cuda:0"))
     size = batch_rows(settings)
     for first in (0, size):  # both places of the staging, and the library's own start
         learner.update(Records(rows[first : first + size]))

@@ -49,8 +49,8 @@ def trained(rows: np.ndarray, trees: int, size: int, seed: int = 0) -> Any:
     settings = ALGORITHM.hyperparameters(
         feature_dim=rows.shape[1], num_trees=trees, num_samples_per_tree=size
     )
-    assert ALGORITHM.learner is not None
-    learner = ALGORITHM.learner(Setting(settings, Alone(), "cpu", seed))
+    assert ALGORITHM.training.learner is not None
+    learner = ALGORITHM.training.learner(Setting(settings, Alone(), "cpu", seed))
     learner.update(Records(rows))
     return learner.finish()[0]
 
@@ -137,8 +137,10 @@ def training() -> list[dict[str, Any]]:
                     yield block[start : start + 1000]
 
         def absorb(width: int = width, batches: Any = batches) -> None:
-            assert ALGORITHM.learner is not None
-            learner = ALGORITHM.learner(Setting(ALGORITHM.hyperparameters(feature_dim=width), Alone()))
+            assert ALGORITHM.training.learner is not None
+            learner = ALGORITHM.training.learner(
+                Setting(ALGORITHM.hyperparameters(feature_dim=width), Alone())
+            )
             for batch in batches():
                 learner.update(batch)
 

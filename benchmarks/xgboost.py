@@ -150,7 +150,7 @@ def reading(table: np.ndarray, scratch: Path) -> list[dict[str, Any]]:
     folder.mkdir()
     path = folder / "rows.csv"
     path.write_bytes(csv.write(Records(table[:, 1:], table[:, :1].astype(np.float64).round(4))))
-    spec = ALGORITHM.channels[0]
+    spec = ALGORITHM.training.channels[0]
     h = Hyperparameters(num_round=1)  # type: ignore[call-arg]
 
     def ours(make: Callable[[Channel], object]) -> Callable[[], object]:

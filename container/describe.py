@@ -94,9 +94,9 @@ def describe(algorithm: Algorithm) -> dict[str, Any]:
             for spec in _channels(algorithm)
         ],
         "inference": {
-            "content_types": list(algorithm.content_types),
-            "accept": list(algorithm.accepts),
-            "default_accept": algorithm.accepts[0],
+            "content_types": list(algorithm.inference.content_types),
+            "accept": list(algorithm.inference.accepts),
+            "default_accept": algorithm.inference.accepts[0],
         },
         "metrics": [
             {
@@ -106,12 +106,12 @@ def describe(algorithm: Algorithm) -> dict[str, Any]:
                 "log_line": _example(spec),
                 "regex": regex(spec),
             }
-            for spec in algorithm.metrics
+            for spec in algorithm.training.metrics
         ],
         "compute": {
             "cpu": True,
             **asdict(algorithm.compute),
-            "pipe_mode": any("Pipe" in spec.input_modes for spec in algorithm.channels),
+            "pipe_mode": any("Pipe" in spec.input_modes for spec in algorithm.training.channels),
             "checkpoint": True,
         },
     }
@@ -168,8 +168,8 @@ def create_algorithm(algorithm: Algorithm, image: str) -> dict[str, Any]:
             "Containers": [{"Image": image}],
             "SupportedTransformInstanceTypes": instances,
             "SupportedRealtimeInferenceInstanceTypes": instances,
-            "SupportedContentTypes": list(algorithm.content_types),
-            "SupportedResponseMIMETypes": list(algorithm.accepts),
+            "SupportedContentTypes": list(algorithm.inference.content_types),
+            "SupportedResponseMIMETypes": list(algorithm.inference.accepts),
         },
     }
 
@@ -181,11 +181,11 @@ def _defined(algorithm: Algorithm) -> list[MetricSpec]:
         channel = spec.name.partition(":")[0]
         return spec.objective is None, UNSEEN.index(channel) if channel in UNSEEN else len(UNSEEN)
 
-    return sorted(algorithm.metrics, key=importance)[:MOST_METRICS]
+    return sorted(algorithm.training.metrics, key=importance)[:MOST_METRICS]
 
 
 def _channels(algorithm: Algorithm) -> list[ChannelSpec]:
-    return [*algorithm.channels, *([MODEL] if algorithm.compute.incremental else [])]
+    return [*algorithm.training.channels, *([MODEL] if algorithm.compute.incremental else [])]
 
 
 def _field(spec: FieldSpec) -> dict[str, Any]:

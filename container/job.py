@@ -98,7 +98,7 @@ class Job:
 
         hosts = attempt(lambda: _hosts(resources or {}, paths.config / "resourceconfig.json"), Hosts())
         hyperparameters, engine = attempt(
-            lambda: parse(raw or {}, algorithm.hyperparameters, names(algorithm.metrics)),
+            lambda: parse(raw or {}, algorithm.hyperparameters, names(algorithm.training.metrics)),
             (Hyperparameters(), Engine()),
         )
         timeout = attempt(lambda: _number("OPTML_PIPE_TIMEOUT_S", 1200.0), 1200.0)
@@ -108,7 +108,7 @@ class Job:
         problems += wrong
         # The objective is looked up in the raw text: it counts even where another value could not be read.
         objective = as_text((raw or {}).get("_tuning_objective_metric")).partition(":")
-        if objective[1] and algorithm.channel(objective[0]) and objective[0] not in given:
+        if objective[1] and algorithm.training.channel(objective[0]) and objective[0] not in given:
             problems.append(
                 f"hyperparameter _tuning_objective_metric='{''.join(objective)}' needs the channel "
                 f"'{objective[0]}', which was not given"
@@ -193,14 +193,14 @@ def _channels(
     channels: dict[str, Channel] = {}
     problems: list[str] = []
     wording = algorithm.hyperparameters.wording
-    allowed = [*names(algorithm.channels), *([MODEL] if algorithm.compute.incremental else [])]
+    allowed = [*names(algorithm.training.channels), *([MODEL] if algorithm.compute.incremental else [])]
     for name in given:
         if name not in (*allowed, CODE):
             near = difflib.get_close_matches(name, allowed, n=1)
             hint = f"did you mean '{near[0]}'? " if near else ""
             others = f"{algorithm.slug} takes {', '.join(allowed)}"
             problems.append(wording.unknown_channel.format(name=name, near=hint, others=others))
-    for spec in algorithm.channels:
+    for spec in algorithm.training.channels:
         if spec.name not in given:
             if spec.required:
                 others = f"channels given: {', '.join(given) or 'none'}"

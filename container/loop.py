@@ -29,6 +29,7 @@ class Plan:
     validation: Mapping[str, Data]  # evaluated each round
     test: Mapping[str, Data]  # evaluated once, after the end
     epochs: int
+    updates: int | None = None  # after so many the job is over; None: after the epochs
     final: Mapping[str, Data] = field(default_factory=dict)  # validation, of the final model once more
     tests: Sequence[str] = ()  # channels of that kind that the algorithm knows, given or not
     checkpoint_every: float = 60.0  # seconds
@@ -88,7 +89,9 @@ class Loop:
             if batch is not None:
                 self._report.batch(len(batch))
             position = self._position
-            self._position = replace(position, step=position.step + 1, updates=position.updates + 1)
+            updates = position.updates + 1
+            over = position.over or updates == self._plan.updates
+            self._position = replace(position, step=position.step + 1, updates=updates, over=over)
             if self._learner.round and self._position.updates % self._learner.round == 0:
                 self._round()
         position = self._position

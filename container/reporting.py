@@ -98,10 +98,10 @@ class Report:
         self.records = 0  # seen by this host in all epochs
         self.batches = 0
         self._most = (0, 0)  # records and batches of the largest epoch
-        self._lines = {spec.name: spec.line for spec in algorithm.metrics}
-        self._scored = {spec.name for spec in algorithm.metrics if spec.scored and " <" in spec.line}
-        self._objectives = {spec.name for spec in algorithm.metrics if spec.objective}
-        self._algorithm = algorithm.logged_as or algorithm.title
+        self._lines = {spec.name: spec.line for spec in algorithm.training.metrics}
+        self._scored = {spec.name for spec in algorithm.training.metrics if spec.scored and " <" in spec.line}
+        self._objectives = {spec.name for spec in algorithm.training.metrics if spec.objective}
+        self._algorithm = algorithm.training.logged_as or algorithm.title
         self._out = out
         self._host = host
         self._leader = leader

@@ -10,6 +10,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from algorithms import memory, registry
 from algorithms.base import Algorithm, Data, Model, Run, Setting, Table
@@ -68,7 +69,7 @@ class Training:
             with self.stop.at_once():
                 job, device = self._begin()
             with tempfile.TemporaryDirectory(prefix="optml-") as scratch:
-                if job.algorithm.fit is not None:
+                if job.algorithm.training.fit is not None:
                     self._fit(job, device, Path(scratch))
                 else:
                     self._loop(job, device, Path(scratch)).run()
@@ -140,7 +141,7 @@ class Training:
 
     def _fit(self, job: Job, device: str, scratch: Path) -> None:
         """Train with a library that owns its loop."""
-        assert job.algorithm.fit is not None
+        assert job.algorithm.training.fit is not None
 
         def publish(model: Model) -> None:
             if self.cluster.rank == 0:
@@ -160,7 +161,7 @@ class Training:
             publish=publish,
         )
         with self.cluster.watched(self._give_up):
-            model = job.algorithm.fit(run)
+            model = job.algorithm.training.fit(run)
         if model is None:
             log.info("There is no model: the model folder stays empty")
         else:
@@ -179,7 +180,7 @@ class Training:
             sparse=True,
             label_size=channel.spec.label_size,
             columns=self.columns,
-            missing=algorithm.missing,
+            missing=algorithm.training.missing,
             ragged=True,
             stopped=lambda: self.stop.requested,
             spill=Spill(scratch),
@@ -189,17 +190,18 @@ class Training:
     def _loop(self, job: Job, device: str, scratch: Path) -> Loop:
         """Everything that the training loop needs, made from the job."""
         algorithm, cluster = job.algorithm, self.cluster
-        assert algorithm.learner is not None
+        assert algorithm.training.learner is not None
         setting = self._setting(job, device, scratch)
         validation = self._data(job, "validation", setting, scratch)
         tests = self._data(job, "test", setting, scratch)
         plan = Plan(
             train=next(iter(self._data(job, "train", setting, scratch).values())),
             validation=validation,
-            final=validation if algorithm.scored_on_validation else {},
+            final=validation if algorithm.training.scored_on_validation else {},
             test=tests,
-            tests=[spec.name for spec in algorithm.channels if spec.role == "test"],
-            epochs=getattr(job.hyperparameters, "epochs", 1),
+            tests=[spec.name for spec in algorithm.training.channels if spec.role == "test"],
+            epochs=_role(job, "epochs") or 1,
+            updates=_role(job, "updates"),
             checkpoint_every=number("OPTML_CHECKPOINT_SECONDS", 60.0),
             objective=job.engine.tuning_objective_metric,
         )
@@ -210,7 +212,7 @@ class Training:
             processes=cluster.size,
         )
         return Loop(
-            algorithm.learner(replace(setting, tests=tests)),
+            algorithm.training.learner(replace(setting, tests=tests)),
             plan,
             cluster=cluster,
             report=Report(
@@ -234,19 +236,21 @@ class Training:
     def _data(self, job: Job, role: str, setting: Setting, scratch: Path) -> dict[str, Data]:
         """The given channels of a role."""
         given = {name: channel for name, channel in job.channels.items() if channel.spec.role == role}
-        if job.algorithm.data is not None:
+        if job.algorithm.training.data is not None:
             return {
-                name: job.algorithm.data(Source(channel, lambda: self.stop.requested), setting)
+                name: job.algorithm.training.data(Source(channel, lambda: self.stop.requested), setting)
                 for name, channel in given.items()
             }
         from container.rows import Rows
         from container.spill import Spill
 
-        repeated = getattr(job.hyperparameters, "epochs", 1) > 1 and role != "test"
-        run = size = getattr(job.hyperparameters, "mini_batch_size", None)
-        if job.algorithm.batch_rows is not None:  # whatever is read at once, hosts share mini-batches out
-            size = job.algorithm.batch_rows(job.hyperparameters)
-        width = getattr(job.hyperparameters, "feature_dim", None)
+        repeated = (_role(job, "epochs") or 1) > 1 and role != "test"
+        run = size = _role(job, "batch_size")
+        if (
+            job.algorithm.training.batch_rows is not None
+        ):  # whatever is read at once, hosts share mini-batches out
+            size = job.algorithm.training.batch_rows(job.hyperparameters)
+        width = _role(job, "width")
         return {
             name: Rows(
                 channel,
@@ -254,10 +258,10 @@ class Training:
                 batch_size=size if isinstance(size, int) else BATCH_SIZE,
                 run=run if isinstance(run, int) else None,
                 cluster=self.cluster,
-                sparse=job.algorithm.sparse,
+                sparse=job.algorithm.training.sparse,
                 label_size=channel.spec.label_size,
                 columns=self.columns,
-                missing=job.algorithm.missing,
+                missing=job.algorithm.training.missing,
                 stopped=lambda: self.stop.requested,
                 spill=Spill(scratch) if repeated else None,
             )
@@ -322,11 +326,14 @@ def _slug() -> str:
 
 def _seed(job: Job) -> int:
     """The seed of the algorithm's own hyperparameter where it has one and it was given, else OPTML_SEED."""
-    for name in ("seed", "random_seed"):
-        value = getattr(job.hyperparameters, name, None)
-        if isinstance(value, int) and name in job.hyperparameters.model_fields_set:
-            return value
-    return job.seed
+    name = job.algorithm.training.roles.seed
+    value = _role(job, "seed")
+    return value if isinstance(value, int) and name in job.hyperparameters.model_fields_set else job.seed
+
+
+def _role(job: Job, role: str) -> Any:
+    """The value of the hyperparameter that plays a role (`algorithms.base.Roles`)."""
+    return job.algorithm.training.roles.value(role, job.hyperparameters)
 
 
 def _require_writable(folder: Path) -> None:

@@ -95,7 +95,7 @@ def load(folder: Path, device: str = "cpu", slug: str | None = None) -> Served:
             f"set OPTML_ALGORITHM to one of {', '.join(registry.available())}"
         )
     algorithm = registry.get(found)
-    model = algorithm.load(folder, device)
+    model = algorithm.inference.load(folder, device)
     seconds = _warm_up(model)
     about = _about(folder)
     hyperparameters = about.get("hyperparameters")

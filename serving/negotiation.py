@@ -26,7 +26,7 @@ def of_request(header: str, body: bytes, algorithm: Algorithm) -> ContentType:
     content_type = _parsed(header)
     if content_type.media in _UNTOLD:
         content_type = sniff(body[:_SNIFFED])
-    if algorithm.label_size is None:
+    if algorithm.inference.label_size is None:
         content_type = content_type.without("label_size")
     supported = readable(algorithm)
     if content_type.media not in supported:
@@ -36,7 +36,7 @@ def of_request(header: str, body: bytes, algorithm: Algorithm) -> ContentType:
 
 def readable(algorithm: Algorithm) -> tuple[str, ...]:
     """The content types of requests; JSON lines are ours in addition where AWS lacks them."""
-    return _with_json_lines(algorithm.content_types)
+    return _with_json_lines(algorithm.inference.content_types)
 
 
 def writable(algorithm: Algorithm, many: bool = False) -> tuple[str, ...]:
@@ -44,8 +44,8 @@ def writable(algorithm: Algorithm, many: bool = False) -> tuple[str, ...]:
 
     many: of a server of many models.
     """
-    accepts = _with_json_lines(algorithm.accepts)
-    first = algorithm.answer_of_many if many else None
+    accepts = _with_json_lines(algorithm.inference.accepts)
+    first = algorithm.inference.answer_of_many if many else None
     return accepts if first is None else (first, *(media for media in accepts if media != first))
 
 

@@ -34,10 +34,14 @@ class Predictor:
         self.served = served
         self._queue = queue
         self._settings = settings
-        width = None if served.algorithm.judges_width else served.model.width
-        names = served.algorithm.feature_names and served.algorithm.feature_names(served.model)
+        width = None if served.algorithm.inference.judges_width else served.model.width
+        names = served.algorithm.inference.feature_names and served.algorithm.inference.feature_names(
+            served.model
+        )
         columns = ColumnOrder(names, "the model") if names else None
-        self._layout = Layout(width, served.algorithm.label_size or 0, trained=True, columns=columns)
+        self._layout = Layout(
+            width, served.algorithm.inference.label_size or 0, trained=True, columns=columns
+        )
         self._accepts = negotiation.writable(served.algorithm, settings.multi_model)
         self._part = Answer(settings.batch, settings.multi_model)
 
@@ -48,7 +52,7 @@ class Predictor:
         Raises RequestError, also for records that do not parse or that the model cannot take.
         """
         algorithm = self.served.algorithm
-        unparsable, bare = algorithm.refusals
+        unparsable, bare = algorithm.inference.refusals
         if not body:
             raise empty(bare)
         form = negotiation.of_request(content_type, body, algorithm)
@@ -59,7 +63,7 @@ class Predictor:
         except UserError as error:
             records, failed = self._sound(body, form, unreadable(str(error), unparsable), deadline)
         metrics.DECODED.observe(time.perf_counter() - start)
-        wanted = form.media if algorithm.follows_request else accept or self._settings.accept or ""
+        wanted = form.media if algorithm.inference.follows_request else accept or self._settings.accept or ""
         media, options = negotiation.of_answer(wanted, self._accepts)
         try:
             columns = self._predict(records, options, deadline)
@@ -77,11 +81,11 @@ class Predictor:
 
     def decode(self, body: bytes, form: ContentType) -> Any:
         """The records of a table, or what the algorithm makes of a body. Raises UserError."""
-        if self.served.algorithm.decode is not None:
+        if self.served.algorithm.inference.decode is not None:
             body = as_utf8(body, form, "the request") if is_text(form) else body
-            return self.served.algorithm.decode(body, form.media, self.served.model)
+            return self.served.algorithm.inference.decode(body, form.media, self.served.model)
         records = tabular.decode(body, form, self._layout)
-        check_finite(records, missing=self.served.algorithm.missing)
+        check_finite(records, missing=self.served.algorithm.inference.missing)
         return records
 
     def _sound(
@@ -98,7 +102,7 @@ class Predictor:
         failed: dict[int, str] = {}
         try:
             apart = pieces(body, form)
-            if apart.bare is not None and self.served.algorithm.decode is not None:
+            if apart.bare is not None and self.served.algorithm.inference.decode is not None:
                 self.decode(apart.bare, apart.form)  # what is asked of every record must be sound itself
         except UserError:
             raise refusal from None
@@ -129,19 +133,21 @@ class Predictor:
 
     def _predict(self, records: Any, options: Mapping[str, str], deadline: float) -> Columns:
         if records is None or not len(records):
-            return {name: np.empty(0, np.float32) for name in self.served.algorithm.response.fields}
+            return {name: np.empty(0, np.float32) for name in self.served.algorithm.inference.response.fields}
         return self._queue.predict(self.served, records, options, deadline)
 
     def _encode(self, columns: Columns, media: str, records: Any, failed: Mapping[int, str]) -> bytes:
         algorithm = self.served.algorithm
-        written = algorithm.encode(columns, media, self._part) if algorithm.encode else None
+        written = (
+            algorithm.inference.encode(columns, media, self._part) if algorithm.inference.encode else None
+        )
         if written is not None:
             others = {place: codecs.unanswered(why, media).encode() for place, why in failed.items()}
             return bytes(written.with_others(others) if others else written)
         return codecs.encode(
             columns,
             media,
-            algorithm.response,
+            algorithm.inference.response,
             uids=getattr(records, "uids", None),
             metadata=getattr(records, "metadata", None),
             failed=failed,

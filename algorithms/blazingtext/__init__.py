@@ -11,12 +11,16 @@ from algorithms.base import (
     ChannelSpec,
     Columns,
     Compute,
+    Inference,
     Learner,
     MetricSpec,
     Model,
     Response,
+    Roles,
     Setting,
+    Training,
     Written,
+    lazy,
 )
 from algorithms.blazingtext.hyperparameters import Hyperparameters
 
@@ -38,95 +42,69 @@ def _learner(setting: Setting) -> Learner:
     return Embedding(setting)
 
 
-def _data(source: Any, setting: Setting) -> Any:
-    from algorithms.blazingtext.data import data
-
-    return data(source, setting)
-
-
-def _load(folder: Path, device: str) -> Model:
-    from algorithms.blazingtext.model import load
-
-    return load(folder, device)
-
-
-def _recognises(folder: Path) -> bool:
-    from algorithms.blazingtext.recognition import recognises
-
-    return recognises(folder)
-
-
-def _decode(body: bytes, media: str, model: Any) -> Any:
-    from algorithms.blazingtext.requests import decode
-
-    return decode(body, media, model)
-
-
-def _encode(columns: Columns, media: str, answer: Answer) -> Written:
-    from algorithms.blazingtext.requests import encode
-
-    return encode(columns, media, answer)
-
-
 ALGORITHM = Algorithm(
     slug="blazingtext",
     title="BlazingText",
     task="word vectors (skipgram, cbow, batch_skipgram) and text classification (supervised)",
     hyperparameters=Hyperparameters,
-    channels=(
-        ChannelSpec(
-            "train",
-            "train",
-            required=True,
-            content_types=FORMATS,
-            default_content_type="text/plain",
-            distribution=("FullyReplicated",),
-            meaning=TEXT,
+    training=Training(
+        channels=(
+            ChannelSpec(
+                "train",
+                "train",
+                required=True,
+                content_types=FORMATS,
+                default_content_type="text/plain",
+                distribution=("FullyReplicated",),
+                meaning=TEXT,
+            ),
+            ChannelSpec(
+                "validation",
+                "validation",
+                content_types=FORMATS,
+                default_content_type="text/plain",
+                distribution=("FullyReplicated",),
+                meaning="The same layout; mode supervised only. Required when early_stopping is true.",
+            ),
+            ChannelSpec(
+                "evaluation",
+                "test",
+                content_types=("text/plain", "text/csv"),
+                default_content_type="text/plain",
+                distribution=("FullyReplicated",),
+                meaning="Ours: files of word pairs with human scores (WordSim-353), 'tiger cat 7.35' a line. "
+                "Word vectors are scored on them.",
+            ),
         ),
-        ChannelSpec(
-            "validation",
-            "validation",
-            content_types=FORMATS,
-            default_content_type="text/plain",
-            distribution=("FullyReplicated",),
-            meaning="The same layout; mode supervised only. Required when early_stopping is true.",
+        metrics=(
+            MetricSpec(
+                "train:mean_rho",
+                "#mean_rho: {value}",
+                "Maximize",
+                "word vectors, evaluation true, channel evaluation given",
+            ),
+            MetricSpec("train:accuracy", "#train_accuracy: {value}", None, "supervised"),
+            MetricSpec(
+                "validation:accuracy",
+                "#validation_accuracy: {value}",
+                "Maximize",
+                "supervised with a validation channel",
+            ),
         ),
-        ChannelSpec(
-            "evaluation",
-            "test",
-            content_types=("text/plain", "text/csv"),
-            default_content_type="text/plain",
-            distribution=("FullyReplicated",),
-            meaning="Ours: files of word pairs with human scores (WordSim-353), 'tiger cat 7.35' a line. "
-            "Word vectors are scored on them.",
-        ),
+        roles=Roles(epochs="epochs"),
+        learner=_learner,
+        data=lazy("algorithms.blazingtext.data:data"),
+        scored_on_validation=True,
     ),
-    metrics=(
-        MetricSpec(
-            "train:mean_rho",
-            "#mean_rho: {value}",
-            "Maximize",
-            "word vectors, evaluation true, channel evaluation given",
-        ),
-        MetricSpec("train:accuracy", "#train_accuracy: {value}", None, "supervised"),
-        MetricSpec(
-            "validation:accuracy",
-            "#validation_accuracy: {value}",
-            "Maximize",
-            "supervised with a validation channel",
-        ),
+    inference=Inference(
+        content_types=("application/json", "application/jsonlines"),
+        accepts=("application/json", "application/jsonlines"),
+        response=Response("predictions", ("vector", "word")),
+        load=lazy("algorithms.blazingtext.model:load"),
+        recognises=lazy("algorithms.blazingtext.recognition:recognises"),
+        decode=lazy("algorithms.blazingtext.requests:decode"),
+        encode=lazy("algorithms.blazingtext.requests:encode"),
+        follows_request=True,
     ),
-    content_types=("application/json", "application/jsonlines"),
-    accepts=("application/json", "application/jsonlines"),
-    response=Response("predictions", ("vector", "word")),
-    learner=_learner,
-    load=_load,
-    recognises=_recognises,
     compute=Compute(gpu=True, multi_gpu=False, multi_machine=True, incremental=False),
-    data=_data,
-    default_request="application/json",
-    scored_on_validation=True,
-    decode=_decode,
-    encode=_encode,
-    follows_request=True,
 )

@@ -28,7 +28,7 @@ LABELLED_ROUNDS, LABELLED_SHORTEST = 64, 1 << 8
 
 
 def data(source: Source, setting: Setting) -> Any:
-    """The data of one channel (`algorithms.base.Algorithm.data`)."""
+    """The data of one channel (`algorithms.base.Training.data`)."""
     if source.name == "train":
         return Training(source, setting)
     return WordPairs(source) if source.name == "evaluation" else Validation(source)

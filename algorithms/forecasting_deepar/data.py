@@ -25,7 +25,7 @@ SCORED = 256  # series of the test channel at a time
 
 
 def data(source: Source, setting: Setting) -> Any:
-    """The data of one channel (`algorithms.base.Algorithm.data`). It is read at once: what is wrong with the
+    """The data of one channel (`algorithms.base.Training.data`). It is read at once: what is wrong with the
     test channel is better known before training than after."""
     parameters: Hyperparameters = setting.hyperparameters
     series = read(source, parameters)

@@ -11,11 +11,15 @@ from algorithms.base import (
     Algorithm,
     ChannelSpec,
     Compute,
+    Inference,
     Learner,
     MetricSpec,
     Model,
     Response,
+    Roles,
     Setting,
+    Training,
+    lazy,
 )
 from algorithms.ip_insights.hyperparameters import Hyperparameters
 
@@ -26,106 +30,86 @@ LAYOUT = (
 ACCURACY, CROSS_ENTROPY = "binary_classification_accuracy", "binary_classification_cross_entropy"
 
 
-def _learner(setting: Setting) -> Learner:
-    from algorithms.ip_insights.learner import Learner
-
-    return Learner(setting)
-
-
-def _data(source: Any, setting: Setting) -> Any:
-    from algorithms.ip_insights.data import data
-
-    return data(source, setting)
-
-
-def _load(folder: Path, device: str) -> Model:
-    from algorithms.ip_insights.model import load
-
-    return load(folder, device)
-
-
-def _decode(body: bytes, media: str, model: Any) -> Any:
-    from algorithms.ip_insights.requests import decode
-
-    return decode(body, media, model)
-
-
 ALGORITHM = Algorithm(
     slug="ipinsights",
     title="IP Insights",
     task="Unsupervised scoring of (entity, IPv4 address) pairs: how compatible an address is with an entity",
     hyperparameters=Hyperparameters,
-    channels=(
-        ChannelSpec(
-            "train",
-            "train",
-            required=True,
-            content_types=("text/csv",),
-            default_content_type="text/csv",
-            input_modes=("File",),
-            meaning=LAYOUT,
+    training=Training(
+        channels=(
+            ChannelSpec(
+                "train",
+                "train",
+                required=True,
+                content_types=("text/csv",),
+                default_content_type="text/csv",
+                input_modes=("File",),
+                meaning=LAYOUT,
+            ),
+            ChannelSpec(
+                "validation",
+                "validation",
+                content_types=("text/csv",),
+                default_content_type="text/csv",
+                input_modes=("File",),
+                distribution=("FullyReplicated",),
+                meaning="The same layout; told apart from random addresses after each epoch.",
+            ),
         ),
-        ChannelSpec(
-            "validation",
-            "validation",
-            content_types=("text/csv",),
-            default_content_type="text/csv",
-            input_modes=("File",),
-            distribution=("FullyReplicated",),
-            meaning="The same layout; told apart from random addresses after each epoch.",
+        metrics=(
+            MetricSpec(
+                "validation:discriminator_auc",
+                "#quality_metric: host={host}, epoch={epoch}, validation discriminator_auc <score>={value}",
+                "Maximize",
+                "validation channel given, each epoch",
+            ),
+            MetricSpec(
+                f"train:{CROSS_ENTROPY}:epoch",
+                f"#quality_metric: host={{host}}, epoch={{epoch}}, train {CROSS_ENTROPY} <loss>={{value}}",
+                "Minimize",
+                "each epoch",
+            ),
+            MetricSpec(
+                f"train:{ACCURACY}:epoch",
+                f"#quality_metric: host={{host}}, epoch={{epoch}}, train {ACCURACY} <score>={{value}}",
+                "Maximize",
+                "each epoch",
+            ),
+            MetricSpec(
+                f"train:{CROSS_ENTROPY}",
+                f"#quality_metric: host={{host}}, epoch={{epoch}}, batch={{batch}} train {CROSS_ENTROPY} "
+                "<loss>={value}",
+                "Minimize",
+                "batch 0 and each batch_metrics_publish_interval: mean since the epoch began",
+            ),
+            MetricSpec(
+                f"train:{ACCURACY}",
+                f"#quality_metric: host={{host}}, epoch={{epoch}}, batch={{batch}} train {ACCURACY} "
+                "<score>={value}",
+                "Maximize",
+                "batch 0 and each batch_metrics_publish_interval: mean since the epoch began",
+            ),
+            PROGRESS,
+            THROUGHPUT,
         ),
+        roles=Roles(epochs="epochs", batch_size="mini_batch_size"),
+        learner=lazy("algorithms.ip_insights.learner:Learner"),
+        data=lazy("algorithms.ip_insights.data:data"),
+        logged_as="ipinsights",
     ),
-    metrics=(
-        MetricSpec(
-            "validation:discriminator_auc",
-            "#quality_metric: host={host}, epoch={epoch}, validation discriminator_auc <score>={value}",
-            "Maximize",
-            "validation channel given, each epoch",
+    inference=Inference(
+        content_types=("text/csv", "application/json", "application/jsonlines"),
+        accepts=(
+            "application/json",
+            "application/jsonlines",
+            "application/json;verbose=True",
+            "application/jsonlines;verbose=True",
+            "text/csv",  # ours, so that scores can be joined to their pairs
         ),
-        MetricSpec(
-            f"train:{CROSS_ENTROPY}:epoch",
-            f"#quality_metric: host={{host}}, epoch={{epoch}}, train {CROSS_ENTROPY} <loss>={{value}}",
-            "Minimize",
-            "each epoch",
-        ),
-        MetricSpec(
-            f"train:{ACCURACY}:epoch",
-            f"#quality_metric: host={{host}}, epoch={{epoch}}, train {ACCURACY} <score>={{value}}",
-            "Maximize",
-            "each epoch",
-        ),
-        MetricSpec(
-            f"train:{CROSS_ENTROPY}",
-            f"#quality_metric: host={{host}}, epoch={{epoch}}, batch={{batch}} train {CROSS_ENTROPY} "
-            "<loss>={value}",
-            "Minimize",
-            "batch 0 and each batch_metrics_publish_interval: mean since the epoch began",
-        ),
-        MetricSpec(
-            f"train:{ACCURACY}",
-            f"#quality_metric: host={{host}}, epoch={{epoch}}, batch={{batch}} train {ACCURACY} "
-            "<score>={value}",
-            "Maximize",
-            "batch 0 and each batch_metrics_publish_interval: mean since the epoch began",
-        ),
-        PROGRESS,
-        THROUGHPUT,
+        response=Response("predictions", ("dot_product", "ip_embedding", "entity_embedding", "entity_seen")),
+        load=lazy("algorithms.ip_insights.model:load"),
+        recognises=lambda folder: False,
+        decode=lazy("algorithms.ip_insights.requests:decode"),
     ),
-    content_types=("text/csv", "application/json", "application/jsonlines"),
-    accepts=(
-        "application/json",
-        "application/jsonlines",
-        "application/json;verbose=True",
-        "application/jsonlines;verbose=True",
-        "text/csv",  # ours, so that scores can be joined to their pairs
-    ),
-    response=Response("predictions", ("dot_product", "ip_embedding", "entity_embedding", "entity_seen")),
-    learner=_learner,
-    load=_load,
-    recognises=lambda folder: False,  # nobody has published what AWS's artifact looks like
     compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=False),
-    data=_data,
-    decode=_decode,
-    default_request="text/csv",
-    logged_as="ipinsights",
 )

@@ -35,7 +35,7 @@ class Batch:
 
 
 def data(source: Source, setting: Setting) -> Channel:
-    """The data of one channel (`algorithms.base.Algorithm.data`)."""
+    """The data of one channel (`algorithms.base.Training.data`)."""
     return Training(source, setting) if source.name == "train" else Validation(source, setting)
 
 

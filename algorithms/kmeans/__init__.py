@@ -10,8 +10,11 @@ from algorithms.base import (
     Algorithm,
     ChannelSpec,
     Compute,
+    Inference,
     MetricSpec,
     Response,
+    Roles,
+    Training,
 )
 from algorithms.kmeans.hyperparameters import Hyperparameters
 from algorithms.kmeans.learner import Learner
@@ -27,51 +30,56 @@ ALGORITHM = Algorithm(
     title="K-Means",
     task="unsupervised clustering of numeric rows into k groups by Euclidean distance, in one streaming pass",
     hyperparameters=Hyperparameters,
-    channels=(
-        ChannelSpec(
-            "train",
-            "train",
-            required=True,
-            label_size=None,
-            distribution=("ShardedByS3Key", "FullyReplicated"),
-            meaning=ROWS,
+    training=Training(
+        channels=(
+            ChannelSpec(
+                "train",
+                "train",
+                required=True,
+                label_size=None,
+                distribution=("ShardedByS3Key", "FullyReplicated"),
+                meaning=ROWS,
+            ),
+            ChannelSpec("test", "test", label_size=None, meaning="The same layout. Only scored."),
         ),
-        ChannelSpec("test", "test", label_size=None, meaning="The same layout. Only scored."),
+        metrics=(
+            MetricSpec(
+                "test:msd",
+                "#quality_metric: host={host}, test msd <loss>={value}",
+                "Minimize",
+                "test channel given and 'msd' in eval_metrics",
+            ),
+            MetricSpec(
+                "test:ssd",
+                "#quality_metric: host={host}, test ssd <loss>={value}",
+                "Minimize",
+                "test channel given and 'ssd' in eval_metrics",
+            ),
+            MetricSpec(
+                "train:msd",
+                "#quality_metric: host={host}, train msd <loss>={value}",
+                "Minimize",
+                "once, after the shrink step; the weighted loss over the streaming centers, not over rows",
+            ),
+            MetricSpec(
+                "train:row_msd",
+                "#quality_metric: host={host}, train row msd <loss>={value}",
+                "Minimize",
+                "once, after the shrink step; what the pass tells of the rows' mean squared distance",
+            ),
+            PROGRESS,
+            THROUGHPUT,
+        ),
+        roles=Roles(epochs="epochs", batch_size="mini_batch_size", width="feature_dim"),
+        learner=Learner,
+        logged_as="AWS/KMeansWebscale",
     ),
-    metrics=(
-        MetricSpec(
-            "test:msd",
-            "#quality_metric: host={host}, test msd <loss>={value}",
-            "Minimize",
-            "test channel given and 'msd' in eval_metrics",
-        ),
-        MetricSpec(
-            "test:ssd",
-            "#quality_metric: host={host}, test ssd <loss>={value}",
-            "Minimize",
-            "test channel given and 'ssd' in eval_metrics",
-        ),
-        MetricSpec(
-            "train:msd",
-            "#quality_metric: host={host}, train msd <loss>={value}",
-            "Minimize",
-            "once, after the shrink step; the weighted loss over the streaming centers, not over rows",
-        ),
-        MetricSpec(
-            "train:row_msd",
-            "#quality_metric: host={host}, train row msd <loss>={value}",
-            "Minimize",
-            "once, after the shrink step; what the pass tells of the rows' mean squared distance",
-        ),
-        PROGRESS,
-        THROUGHPUT,
+    inference=Inference(
+        content_types=REQUESTS,
+        accepts=ANSWERS,
+        response=Response("predictions", ("closest_cluster", "distance_to_cluster")),
+        load=load,
+        recognises=recognises,
     ),
-    content_types=REQUESTS,
-    accepts=ANSWERS,
-    response=Response("predictions", ("closest_cluster", "distance_to_cluster")),
-    learner=Learner,
-    load=load,
-    recognises=recognises,
     compute=Compute(gpu=True, multi_gpu=False, multi_machine=True, incremental=True),
-    logged_as="AWS/KMeansWebscale",
 )

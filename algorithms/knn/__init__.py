@@ -9,8 +9,11 @@ from algorithms.base import (
     Algorithm,
     ChannelSpec,
     Compute,
+    Inference,
     MetricSpec,
     Response,
+    Roles,
+    Training,
 )
 from algorithms.knn.hyperparameters import Hyperparameters
 from algorithms.knn.learner import Learner
@@ -29,56 +32,62 @@ ALGORITHM = Algorithm(
     task="classification and regression by the labels of the nearest rows of a sample, in an exact or an "
     "approximate index",
     hyperparameters=Hyperparameters,
-    channels=(
-        ChannelSpec(
-            "train",
-            "train",
-            required=True,
-            content_types=TYPES,
-            distribution=("ShardedByS3Key", "FullyReplicated"),
-            meaning=ROWS,
+    training=Training(
+        channels=(
+            ChannelSpec(
+                "train",
+                "train",
+                required=True,
+                content_types=TYPES,
+                distribution=("ShardedByS3Key", "FullyReplicated"),
+                meaning=ROWS,
+            ),
+            ChannelSpec("test", "test", content_types=TYPES, meaning="The same layout. Only scored."),
         ),
-        ChannelSpec("test", "test", content_types=TYPES, meaning="The same layout. Only scored."),
-    ),
-    metrics=(
-        MetricSpec(
-            "test:accuracy",
-            "#quality_metric: host={host}, test accuracy <score>={value}",
-            "Maximize",
-            "test channel given, classifier",
+        metrics=(
+            MetricSpec(
+                "test:accuracy",
+                "#quality_metric: host={host}, test accuracy <score>={value}",
+                "Maximize",
+                "test channel given, classifier",
+            ),
+            MetricSpec(
+                "test:macro_f_beta",
+                "#quality_metric: host={host}, test macro_f_{token} <score>={value}",
+                "Maximize",
+                "test channel given, classifier; the mean F1 over the labels that occur",
+            ),
+            MetricSpec(
+                "test:mse",
+                "#quality_metric: host={host}, test mse <loss>={value}",
+                "Minimize",
+                "test channel given, regressor",
+            ),
+            PROGRESS,
+            THROUGHPUT,
         ),
-        MetricSpec(
-            "test:macro_f_beta",
-            "#quality_metric: host={host}, test macro_f_{token} <score>={value}",
-            "Maximize",
-            "test channel given, classifier; the mean F1 over the labels that occur",
+        roles=Roles(epochs="epochs", batch_size="mini_batch_size", width="feature_dim"),
+        learner=Learner,
+        missing=True,
+        logged_as="AWS/KNN",
+    ),
+    inference=Inference(
+        content_types=REQUESTS,
+        accepts=(
+            "application/json",
+            "application/json;verbose=true",
+            "application/jsonlines",
+            "application/jsonlines;verbose=true",
+            "application/x-recordio-protobuf",
+            "application/x-recordio-protobuf;verbose=true",
+            "text/csv",
         ),
-        MetricSpec(
-            "test:mse",
-            "#quality_metric: host={host}, test mse <loss>={value}",
-            "Minimize",
-            "test channel given, regressor",
+        response=Response(
+            "predictions", ("predicted_label", "distances", "labels", "indices", "classes", "scores")
         ),
-        PROGRESS,
-        THROUGHPUT,
+        load=load,
+        recognises=recognises,
+        missing=True,
     ),
-    content_types=REQUESTS,
-    accepts=(
-        "application/json",
-        "application/json;verbose=true",
-        "application/jsonlines",
-        "application/jsonlines;verbose=true",
-        "application/x-recordio-protobuf",
-        "application/x-recordio-protobuf;verbose=true",
-        "text/csv",
-    ),
-    response=Response(
-        "predictions", ("predicted_label", "distances", "labels", "indices", "classes", "scores")
-    ),
-    learner=Learner,
-    load=load,
-    recognises=recognises,
     compute=Compute(gpu=True, multi_gpu=False, multi_machine=True, incremental=False),
-    missing=True,
-    logged_as="AWS/KNN",
 )

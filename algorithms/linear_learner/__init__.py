@@ -12,8 +12,11 @@ from algorithms.base import (
     Algorithm,
     ChannelSpec,
     Compute,
+    Inference,
     MetricSpec,
     Response,
+    Roles,
+    Training,
 )
 from algorithms.linear_learner.hyperparameters import Hyperparameters
 from algorithms.linear_learner.learner import Learner
@@ -89,55 +92,60 @@ ALGORITHM = Algorithm(
     task="linear regression, binary and multiclass classification by stochastic gradients over many models "
     "at once, with a calibrated threshold and the best model chosen on validation data",
     hyperparameters=Hyperparameters,
-    channels=(
-        ChannelSpec(
-            "train",
-            "train",
-            required=True,
-            distribution=("ShardedByS3Key", "FullyReplicated"),
-            meaning=f"{ROWS} Rows should be shuffled.",
+    training=Training(
+        channels=(
+            ChannelSpec(
+                "train",
+                "train",
+                required=True,
+                distribution=("ShardedByS3Key", "FullyReplicated"),
+                meaning=f"{ROWS} Rows should be shuffled.",
+            ),
+            ChannelSpec(
+                "validation",
+                "validation",
+                distribution=("FullyReplicated", "ShardedByS3Key"),
+                meaning="The same layout. Early stopping, the threshold and the choice of the model go by it.",
+            ),
+            ChannelSpec(
+                "test",
+                "test",
+                distribution=("FullyReplicated", "ShardedByS3Key"),
+                meaning="The same layout. Only scored.",
+            ),
         ),
-        ChannelSpec(
-            "validation",
-            "validation",
-            distribution=("FullyReplicated", "ShardedByS3Key"),
-            meaning="The same layout. Early stopping, the threshold and the choice of the model go by it.",
+        metrics=(
+            *_final("test", "", "test channel given"),
+            *_final("validation", ":final", "validation channel given"),
+            *_final("train", ":final", "no validation channel; on a sample of train"),
+            _each_epoch("train", "each epoch; the first model, on labels as they are trained on"),
+            _each_epoch("validation", "each epoch, validation channel given; the first model"),
+            MetricSpec(
+                "early_stopping:criteria",
+                "#early_stopping_criteria_metric: host={host}, epoch={epoch}, criteria={token}, value={value}",
+                None,
+                "each epoch; the best of the models",
+            ),
+            PROGRESS,
+            THROUGHPUT,
         ),
-        ChannelSpec(
-            "test",
-            "test",
-            distribution=("FullyReplicated", "ShardedByS3Key"),
-            meaning="The same layout. Only scored.",
-        ),
+        roles=Roles(epochs="epochs", batch_size="mini_batch_size", width="feature_dim", seed="seed"),
+        learner=Learner,
+        sparse=True,
+        scored_on_validation=True,
+        logged_as="Linear Learner",
     ),
-    metrics=(
-        *_final("test", "", "test channel given"),
-        *_final("validation", ":final", "validation channel given"),
-        *_final("train", ":final", "no validation channel; on a sample of train"),
-        _each_epoch("train", "each epoch; the first model, on labels as they are trained on"),
-        _each_epoch("validation", "each epoch, validation channel given; the first model"),
-        MetricSpec(
-            "early_stopping:criteria",
-            "#early_stopping_criteria_metric: host={host}, epoch={epoch}, criteria={token}, value={value}",
-            None,
-            "each epoch; the best of the models",
+    inference=Inference(
+        content_types=REQUESTS,
+        accepts=ANSWERS,
+        response=Response(
+            "predictions",
+            ("score", "predicted_label"),
+            csv_fields=("predicted_label", "score"),
+            compact_lines=True,
         ),
-        PROGRESS,
-        THROUGHPUT,
+        load=load,
+        recognises=recognises,
     ),
-    content_types=REQUESTS,
-    accepts=ANSWERS,
-    response=Response(
-        "predictions",
-        ("score", "predicted_label"),
-        csv_fields=("predicted_label", "score"),
-        compact_lines=True,
-    ),
-    learner=Learner,
-    load=load,
-    recognises=recognises,
     compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=True, memory=130),
-    sparse=True,
-    scored_on_validation=True,
-    logged_as="Linear Learner",
 )

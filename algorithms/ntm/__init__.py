@@ -12,11 +12,15 @@ from algorithms.base import (
     Algorithm,
     ChannelSpec,
     Compute,
+    Inference,
     Learner,
     MetricSpec,
     Model,
     Response,
+    Roles,
     Setting,
+    Training,
+    lazy,
 )
 from algorithms.ntm.hyperparameters import Hyperparameters
 
@@ -28,102 +32,92 @@ FORMATS = ("application/x-recordio-protobuf", "text/csv")
 RECORDIO = "application/x-recordio-protobuf"
 
 
-def _learner(setting: Setting) -> Learner:
-    from algorithms.ntm.learner import Learner
-
-    return Learner(setting)
-
-
-def _load(folder: Path, device: str) -> Model:
-    from algorithms.ntm.model import load
-
-    return load(folder, device)
-
-
-def _recognises(folder: Path) -> bool:
-    from algorithms.ntm.model import recognises
-
-    return recognises(folder)
-
-
 ALGORITHM = Algorithm(
     slug="ntm",
     title="Neural Topic Model",
     task="unsupervised topic model of word counts by a variational autoencoder",
     hyperparameters=Hyperparameters,
-    channels=(
-        ChannelSpec(
-            "train",
-            "train",
-            required=True,
-            content_types=FORMATS,
-            default_content_type=RECORDIO,
-            label_size=0,
-            distribution=("ShardedByS3Key", "FullyReplicated"),
-            meaning=f"{DOCUMENTS} Documents should be shuffled.",
+    training=Training(
+        channels=(
+            ChannelSpec(
+                "train",
+                "train",
+                required=True,
+                content_types=FORMATS,
+                default_content_type=RECORDIO,
+                label_size=0,
+                distribution=("ShardedByS3Key", "FullyReplicated"),
+                meaning=f"{DOCUMENTS} Documents should be shuffled.",
+            ),
+            ChannelSpec(
+                "validation",
+                "validation",
+                content_types=FORMATS,
+                default_content_type=RECORDIO,
+                label_size=0,
+                distribution=("FullyReplicated", "ShardedByS3Key"),
+                meaning="The same layout; scored after each epoch, and early stopping goes by it.",
+            ),
+            ChannelSpec(
+                "test",
+                "test",
+                content_types=FORMATS,
+                default_content_type=RECORDIO,
+                label_size=0,
+                distribution=("FullyReplicated", "ShardedByS3Key"),
+                meaning="The same layout; scored once, with the final model.",
+            ),
+            ChannelSpec(
+                "auxiliary",
+                "auxiliary",
+                content_types=("text/plain",),
+                default_content_type="text/plain",
+                input_modes=("File",),
+                distribution=("FullyReplicated",),
+                meaning="vocab.txt: UTF-8, a word a line, in the order of their numbers. Ours: embeddings.txt, "
+                "vectors of words in GloVe's text layout, for WETC.",
+            ),
         ),
-        ChannelSpec(
-            "validation",
-            "validation",
-            content_types=FORMATS,
-            default_content_type=RECORDIO,
-            label_size=0,
-            distribution=("FullyReplicated", "ShardedByS3Key"),
-            meaning="The same layout; scored after each epoch, and early stopping goes by it.",
+        metrics=(
+            MetricSpec(
+                "validation:total_loss",
+                "#quality_metric: host={host}, epoch={epoch}, validation total_loss <loss>={value}",
+                "Minimize",
+                "validation channel given; one line at the end of training",
+            ),
+            MetricSpec(
+                "train:total_loss",
+                "#quality_metric: host={host}, epoch={epoch}, train total_loss <loss>={value}",
+                "Minimize",
+                "each epoch",
+            ),
+            MetricSpec(
+                "validation:score",
+                "#validation_score ({epoch}): {value}",
+                None,
+                "each epoch, validation given",
+            ),
+            MetricSpec(
+                "test:total_loss",
+                "#quality_metric: host={host}, epoch={epoch}, test total_loss <loss>={value}",
+                None,
+                "test channel given; one line at the end of training",
+            ),
+            PROGRESS,
+            THROUGHPUT,
         ),
-        ChannelSpec(
-            "test",
-            "test",
-            content_types=FORMATS,
-            default_content_type=RECORDIO,
-            label_size=0,
-            distribution=("FullyReplicated", "ShardedByS3Key"),
-            meaning="The same layout; scored once, with the final model.",
-        ),
-        ChannelSpec(
-            "auxiliary",
-            "auxiliary",
-            content_types=("text/plain",),
-            default_content_type="text/plain",
-            input_modes=("File",),
-            distribution=("FullyReplicated",),
-            meaning="vocab.txt: UTF-8, a word a line, in the order of their numbers. Ours: embeddings.txt, "
-            "vectors of words in GloVe's text layout, for WETC.",
-        ),
+        roles=Roles(epochs="epochs", batch_size="mini_batch_size", width="feature_dim"),
+        learner=lazy("algorithms.ntm.learner:Learner"),
+        sparse=True,
+        scored_on_validation=True,
+        logged_as="AWS/NTM",
     ),
-    metrics=(
-        MetricSpec(
-            "validation:total_loss",
-            "#quality_metric: host={host}, epoch={epoch}, validation total_loss <loss>={value}",
-            "Minimize",
-            "validation channel given; one line at the end of training",
-        ),
-        MetricSpec(
-            "train:total_loss",
-            "#quality_metric: host={host}, epoch={epoch}, train total_loss <loss>={value}",
-            "Minimize",
-            "each epoch",
-        ),
-        MetricSpec(
-            "validation:score", "#validation_score ({epoch}): {value}", None, "each epoch, validation given"
-        ),
-        MetricSpec(
-            "test:total_loss",
-            "#quality_metric: host={host}, epoch={epoch}, test total_loss <loss>={value}",
-            None,
-            "test channel given; one line at the end of training",
-        ),
-        PROGRESS,
-        THROUGHPUT,
+    inference=Inference(
+        content_types=REQUESTS,
+        accepts=ANSWERS,
+        response=Response("predictions", ("topic_weights",)),
+        load=lazy("algorithms.ntm.model:load"),
+        recognises=lazy("algorithms.ntm.model:recognises"),
     ),
-    content_types=REQUESTS,
-    accepts=ANSWERS,
-    response=Response("predictions", ("topic_weights",)),
-    learner=_learner,
-    load=_load,
-    recognises=_recognises,
     compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=False, memory=300),
-    sparse=True,
-    scored_on_validation=True,
-    logged_as="AWS/NTM",
 )

@@ -10,8 +10,11 @@ from algorithms.base import (
     Algorithm,
     ChannelSpec,
     Compute,
+    Inference,
     MetricSpec,
     Response,
+    Roles,
+    Training,
 )
 from algorithms.pca.hyperparameters import Hyperparameters
 from algorithms.pca.learner import Learner, batch_rows
@@ -29,46 +32,51 @@ ALGORITHM = Algorithm(
     task="principal component analysis: learn num_components orthonormal directions of most variance and "
     "project rows on them",
     hyperparameters=Hyperparameters,
-    channels=(
-        ChannelSpec(
-            "train",
-            "train",
-            required=True,
-            label_size=None,
-            distribution=("ShardedByS3Key", "FullyReplicated"),
-            meaning=ROWS,
+    training=Training(
+        channels=(
+            ChannelSpec(
+                "train",
+                "train",
+                required=True,
+                label_size=None,
+                distribution=("ShardedByS3Key", "FullyReplicated"),
+                meaning=ROWS,
+            ),
+            ChannelSpec(
+                "test",
+                "test",
+                label_size=None,
+                meaning="The same layout. Only scored.",
+            ),
         ),
-        ChannelSpec(
-            "test",
-            "test",
-            label_size=None,
-            meaning="The same layout. Only scored.",
+        metrics=(
+            PROGRESS,
+            THROUGHPUT,
+            MetricSpec(
+                "test:reconstruction_mse",
+                "#quality_metric: host={host}, test reconstruction_mse <loss>={value}",
+                "Minimize",
+                "test channel given; mean over rows and features, of the final model",
+            ),
+            MetricSpec(
+                "train:explained_variance_ratio",
+                "#quality_metric: host={host}, train explained_variance_ratio <score>={value}",
+                "Maximize",
+                "once, after the pass; share of the variance that the components hold",
+            ),
         ),
+        roles=Roles(epochs="epochs", batch_size="mini_batch_size", width="feature_dim"),
+        learner=Learner,
+        batch_rows=batch_rows,
+        sparse=True,
+        logged_as="PCA",
     ),
-    metrics=(
-        PROGRESS,
-        THROUGHPUT,
-        MetricSpec(
-            "test:reconstruction_mse",
-            "#quality_metric: host={host}, test reconstruction_mse <loss>={value}",
-            "Minimize",
-            "test channel given; mean over rows and features, of the final model",
-        ),
-        MetricSpec(
-            "train:explained_variance_ratio",
-            "#quality_metric: host={host}, train explained_variance_ratio <score>={value}",
-            "Maximize",
-            "once, after the pass; share of the variance that the components hold",
-        ),
+    inference=Inference(
+        content_types=REQUESTS,
+        accepts=ANSWERS,
+        response=Response("projections", ("projection",)),
+        load=load,
+        recognises=recognises,
     ),
-    content_types=REQUESTS,
-    accepts=ANSWERS,
-    response=Response("projections", ("projection",)),
-    learner=Learner,
-    load=load,
-    recognises=recognises,
     compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=False),
-    batch_rows=batch_rows,
-    sparse=True,
-    logged_as="PCA",
 )

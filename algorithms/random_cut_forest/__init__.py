@@ -9,8 +9,11 @@ from algorithms.base import (
     Algorithm,
     ChannelSpec,
     Compute,
+    Inference,
     MetricSpec,
     Response,
+    Roles,
+    Training,
 )
 from algorithms.random_cut_forest.hyperparameters import Hyperparameters
 from algorithms.random_cut_forest.learner import Learner
@@ -33,48 +36,53 @@ ALGORITHM = Algorithm(
     task="unsupervised anomaly scores: how early random axis cuts would isolate a row from samples of the "
     "training data",
     hyperparameters=Hyperparameters,
-    channels=(
-        ChannelSpec(
-            "train",
-            "train",
-            required=True,
-            label_size=None,
-            distribution=("ShardedByS3Key",),
-            meaning="One row is one observation of feature_dim numbers. RecordIO-protobuf: features "
-            "'values', dense or sparse. CSV: no header, text/csv;label_size=0. Labels are ignored.",
+    training=Training(
+        channels=(
+            ChannelSpec(
+                "train",
+                "train",
+                required=True,
+                label_size=None,
+                distribution=("ShardedByS3Key",),
+                meaning="One row is one observation of feature_dim numbers. RecordIO-protobuf: features "
+                "'values', dense or sparse. CSV: no header, text/csv;label_size=0. Labels are ignored.",
+            ),
+            ChannelSpec(
+                "test",
+                "test",
+                label_size=None,
+                meaning="The same rows with a label each, 1 for an anomaly, 0 for any other. RecordIO-protobuf: "
+                "label 'values'. CSV: the first column, text/csv;label_size=1.",
+            ),
         ),
-        ChannelSpec(
-            "test",
-            "test",
-            label_size=None,
-            meaning="The same rows with a label each, 1 for an anomaly, 0 for any other. RecordIO-protobuf: "
-            "label 'values'. CSV: the first column, text/csv;label_size=1.",
+        metrics=(
+            _quality("test:f1", LABELLED),
+            _quality("test:accuracy", "labelled test channel and 'accuracy' in eval_metrics"),
+            _quality("test:precision", LABELLED),
+            _quality("test:recall", LABELLED),
+            _quality("test:negative_precision", LABELLED),
+            _quality("test:negative_recall", LABELLED),
+            _quality("test:negative_f1", LABELLED),
+            _quality("test:roc_auc", "test channel with labels of both kinds"),
+            THROUGHPUT,
+            MetricSpec(
+                "train:progress",
+                "#progress_metric: host={host}, completed {value} % epochs",
+                None,
+                "end of the pass",
+            ),
         ),
+        roles=Roles(epochs="epochs", batch_size="mini_batch_size", width="feature_dim"),
+        learner=Learner,
+        logged_as="RandomCutForest",
     ),
-    metrics=(
-        _quality("test:f1", LABELLED),
-        _quality("test:accuracy", "labelled test channel and 'accuracy' in eval_metrics"),
-        _quality("test:precision", LABELLED),
-        _quality("test:recall", LABELLED),
-        _quality("test:negative_precision", LABELLED),
-        _quality("test:negative_recall", LABELLED),
-        _quality("test:negative_f1", LABELLED),
-        _quality("test:roc_auc", "test channel with labels of both kinds"),
-        THROUGHPUT,
-        MetricSpec(
-            "train:progress",
-            "#progress_metric: host={host}, completed {value} % epochs",
-            None,
-            "end of the pass",
-        ),
+    inference=Inference(
+        content_types=REQUESTS,
+        accepts=ANSWERS,
+        response=Response("scores", ("score",)),
+        load=load,
+        recognises=recognises,
+        picture=draw,
     ),
-    content_types=REQUESTS,
-    accepts=ANSWERS,
-    response=Response("scores", ("score",)),
-    learner=Learner,
-    load=load,
-    recognises=recognises,
     compute=Compute(gpu=True, multi_gpu=False, multi_machine=True, incremental=False),
-    logged_as="RandomCutForest",
-    picture=draw,
 )

@@ -12,11 +12,15 @@ from algorithms.base import (
     ChannelSpec,
     Columns,
     Compute,
+    Inference,
     MetricSpec,
     Model,
     Response,
+    Roles,
     Run,
+    Training,
     Written,
+    lazy,
 )
 from algorithms.xgboost.hyperparameters import Hyperparameters
 from algorithms.xgboost.names import MAXIMIZED, MINIMIZED
@@ -103,12 +107,6 @@ def _load(folder: Path, device: str) -> Model:
     return load(folder, device)
 
 
-def _encode(columns: Columns, media: str, part: Answer) -> Written | None:
-    from algorithms.xgboost.answer import encode
-
-    return encode(columns, media, part)
-
-
 def _recognises(folder: Path) -> bool:
     from algorithms.xgboost.files import models
 
@@ -120,36 +118,40 @@ ALGORITHM = Algorithm(
     title="XGBoost",
     task="gradient boosted trees: regression, binary and multiclass classification, ranking, survival",
     hyperparameters=Hyperparameters,
-    channels=(
-        _channel("train"),
-        _channel("validation"),
-        ChannelSpec(
-            "code",
-            "auxiliary",
-            content_types=("text/python",),
-            default_content_type="text/python",
-            input_modes=("File",),
-            distribution=("FullyReplicated",),
-            meaning="The SDK's script mode: not read here.",
+    training=Training(
+        channels=(
+            _channel("train"),
+            _channel("validation"),
+            ChannelSpec(
+                "code",
+                "auxiliary",
+                content_types=("text/python",),
+                default_content_type="text/python",
+                input_modes=("File",),
+                distribution=("FullyReplicated",),
+                meaning="The SDK's script mode: not read here.",
+            ),
         ),
+        metrics=tuple(_metric(name) for name in _METRICS),
+        roles=Roles(seed="seed"),
+        fit=_fit,
+        sparse=True,
+        missing=True,
+        printed=tuple(_of_train(name) for name in _METRICS),
     ),
-    metrics=tuple(_metric(name) for name in _METRICS),
-    printed=tuple(_of_train(name) for name in _METRICS),
-    content_types=(*CONTENT_TYPES, "application/json", "application/jsonlines"),
-    accepts=("text/csv", "application/json", "application/jsonlines", "application/x-recordio-protobuf"),
-    response=Response("predictions", ("score",)),
-    learner=None,
-    fit=_fit,
-    load=_load,
-    recognises=_recognises,
+    inference=Inference(
+        content_types=(*CONTENT_TYPES, "application/json", "application/jsonlines"),
+        accepts=("text/csv", "application/json", "application/jsonlines", "application/x-recordio-protobuf"),
+        response=Response("predictions", ("score",)),
+        load=_load,
+        recognises=_recognises,
+        encode=lazy("algorithms.xgboost.answer:encode"),
+        label_size=None,
+        missing=True,
+        judges_width=True,
+        refusals=(415, 204),
+        answer_of_many="application/json",
+        feature_names=lambda model: model.feature_names,
+    ),
     compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=True),
-    sparse=True,
-    default_request="text/libsvm",
-    missing=True,
-    judges_width=True,
-    refusals=(415, 204),
-    encode=_encode,
-    label_size=None,
-    answer_of_many="application/json",
-    feature_names=lambda model: model.feature_names,
 )

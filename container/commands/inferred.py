@@ -23,7 +23,7 @@ def feature_dim(
     Labels of a table are told by `label_size` of the content type, else by the algorithm's habit.
     Raises UserError for data that do not parse.
     """
-    for spec in algorithm.channels:
+    for spec in algorithm.training.channels:
         if spec.role != "train" or spec.name not in sources:
             continue
         given = content_types.get(spec.name)

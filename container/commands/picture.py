@@ -21,7 +21,7 @@ _HEAD = 8192  # bytes from which a format is told
 
 def require(algorithm: Algorithm, path: Path, option: str = "--picture") -> None:
     """Raise UserError where no picture could be drawn in the end."""
-    if algorithm.picture is None:
+    if algorithm.inference.picture is None:
         raise UserError(f"{option}: {algorithm.title} draws none")
     if path.suffix != ".png":
         raise UserError(f"{option} {path}: the name of a picture ends in .png")
@@ -39,14 +39,14 @@ def draw(
     path: Path,
 ) -> str:
     """Draw the first training rows with the model in its folder; returns what to say of the picture."""
-    assert algorithm.picture is not None
-    trained = algorithm.load(model, "cpu")
+    assert algorithm.inference.picture is not None
+    trained = algorithm.inference.load(model, "cpu")
     rows = _rows(algorithm, sources, content_type, trained.width)
-    return algorithm.picture(trained, rows.dense(), path)
+    return algorithm.inference.picture(trained, rows.dense(), path)
 
 
 def _rows(algorithm: Algorithm, sources: Sequence[Path], given: str | None, width: int | None) -> Records:
-    (spec,) = (spec for spec in algorithm.channels if spec.role == "train")
+    (spec,) = (spec for spec in algorithm.training.channels if spec.role == "train")
     blocks: list[Records] = []
     for path in (file for source in sources for file in files(source)):
         with path.open("rb") as file:

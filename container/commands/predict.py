@@ -105,10 +105,10 @@ def _predict(
         hint = "; name one by --content-type" if refusal.code == "UnsupportedContentType" else ""
         raise UserError(f"{path}: {refusal.message}{hint}") from None
     if plot:
-        assert served.algorithm.picture is not None
+        assert served.algorithm.inference.picture is not None
         batch = predictor.decode(body, content_type)
         shown = batch[: picture.MOST].dense() if isinstance(batch, Records) else batch
-        said = served.algorithm.picture(served.model, shown, plot)
+        said = served.algorithm.inference.picture(served.model, shown, plot)
         print(f"picture: {plot} ({said})", file=sys.stderr)
     return answer
 

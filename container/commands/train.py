@@ -81,7 +81,7 @@ def _channels(words: Sequence[str]) -> dict[str, str]:
     if slug is None and not (words and not words[0].startswith("-")):
         return {"train": "the training data"}
     algorithm = get(slug or words[0])  # which says what that is not
-    found = {spec.name: spec.meaning for spec in algorithm.channels}
+    found = {spec.name: spec.meaning for spec in algorithm.training.channels}
     if algorithm.compute.incremental:
         found["model"] = "an earlier model (folder or model.tar.gz) to go on from"
     return found
@@ -117,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
                 print(f"feature_dim={found[0]}, counted in {where}", file=sys.stderr)
         if args.picture:
             picture.require(algorithm, args.picture)
-            if algorithm.decode is not None:
+            if algorithm.inference.decode is not None:
                 raise UserError(f"--picture: {algorithm.title} draws requests; see optml predict --plot")
         new = not args.model_dir.exists()
         _make(args.model_dir, "--model-dir")
@@ -138,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
             docker=args.docker,
             gpus=args.gpus,
         )
-        log = JobLog((*algorithm.printed, *algorithm.metrics))
+        log = JobLog((*algorithm.training.printed, *algorithm.training.metrics))
         with job, _interruptible(job):
             _follow(job, log, verbose=args.verbose)
             code = _outcome(job, args, log, new)

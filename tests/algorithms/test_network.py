@@ -146,7 +146,7 @@ def test_small_networks_learn_on_one_thread(slug: str, monkeypatch: pytest.Monke
         topics.absorb(learner, topics.documents()[0])
     else:
         made = series.setting()
-        deepar = get(slug).learner
+        deepar = get(slug).training.learner
         assert deepar is not None
         learner = deepar(made)
         for draw in data(series.channel(*series.waves()), made).epoch(0):

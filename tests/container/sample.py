@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from algorithms.base import Algorithm, ChannelSpec, Hyperparameters, MetricSpec, Response
+from algorithms.base import Algorithm, ChannelSpec, Hyperparameters, Inference, MetricSpec, Response, Training
 
 RECORDIO = "application/x-recordio-protobuf"
 
@@ -25,19 +25,23 @@ SAMPLE = Algorithm(
     title="Sample",
     task="nothing",
     hyperparameters=SampleHyperparameters,
-    channels=(
-        ChannelSpec("train", "train", required=True, default_content_type=RECORDIO, label_size=0),
-        ChannelSpec("validation", "validation"),
-        ChannelSpec("test", "test"),
+    training=Training(
+        channels=(
+            ChannelSpec("train", "train", required=True, default_content_type=RECORDIO, label_size=0),
+            ChannelSpec("validation", "validation"),
+            ChannelSpec("test", "test"),
+        ),
+        metrics=(
+            MetricSpec("test:msd", "test msd={value}", "Minimize"),
+            MetricSpec("train:msd", "train msd={value}", "Minimize"),
+        ),
+        learner=unused,
     ),
-    metrics=(
-        MetricSpec("test:msd", "test msd={value}", "Minimize"),
-        MetricSpec("train:msd", "train msd={value}", "Minimize"),
+    inference=Inference(
+        content_types=("text/csv",),
+        accepts=("application/json",),
+        response=Response(),
+        load=unused,
+        recognises=unused,
     ),
-    content_types=("text/csv",),
-    accepts=("application/json",),
-    response=Response(),
-    learner=unused,
-    load=unused,
-    recognises=unused,
 )

@@ -9,7 +9,16 @@ import pytest
 from pydantic import Field
 
 from algorithms import registry
-from algorithms.base import Algorithm, ChannelSpec, Compute, Hyperparameters, MetricSpec, Response
+from algorithms.base import (
+    Algorithm,
+    ChannelSpec,
+    Compute,
+    Hyperparameters,
+    Inference,
+    MetricSpec,
+    Response,
+    Training,
+)
 from container.describe import create_algorithm, describe, metric_definitions, regex
 from tests.shared import SHARED, needs_shared
 
@@ -38,19 +47,23 @@ ALGORITHM = Algorithm(
     title="Sample",
     task="something",
     hyperparameters=Sample,
-    channels=(ChannelSpec("train", "train", required=True), ChannelSpec("test", "test")),
-    metrics=(
-        MetricSpec(
-            "test:msd", "#quality_metric: host={host}, test msd <loss>={value}", "Minimize", "with test"
+    training=Training(
+        channels=(ChannelSpec("train", "train", required=True), ChannelSpec("test", "test")),
+        metrics=(
+            MetricSpec(
+                "test:msd", "#quality_metric: host={host}, test msd <loss>={value}", "Minimize", "with test"
+            ),
+            MetricSpec("train:speed", "#speed (a.b): {value} [{epoch}] rows/second"),
         ),
-        MetricSpec("train:speed", "#speed (a.b): {value} [{epoch}] rows/second"),
+        learner=unused,
     ),
-    content_types=("text/csv",),
-    accepts=("application/json", "application/json; verbose=true"),
-    response=Response(),
-    learner=unused,
-    load=unused,
-    recognises=unused,
+    inference=Inference(
+        content_types=("text/csv",),
+        accepts=("application/json", "application/json; verbose=true"),
+        response=Response(),
+        load=unused,
+        recognises=unused,
+    ),
     compute=Compute(gpu=False),
 )
 
@@ -60,7 +73,7 @@ def algorithms() -> list[Algorithm]:
 
 
 def test_a_regex_reads_the_value_out_of_its_own_line() -> None:
-    first, second = ALGORITHM.metrics
+    first, second = ALGORITHM.training.metrics
     assert regex(first) == r"#quality_metric: host=\S+, test msd <loss>=(\S+)"
     assert regex(second) == r"#speed \(a\.b\): (\S+) \[\S+\] rows/second"
     line = "[11/22/2026 15:00:00 INFO 140021904598848] " + second.line.format(value=repr(1234.5), epoch=3)

@@ -276,6 +276,6 @@ def test_a_file_that_is_in_train_and_validation_is_suspected(
     for name, content in (("train", "1,2\n"), ("validation", text)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.csv").write_text(content)
-        channels[name] = Channel(name, SAMPLE.channels[0], tmp_path / name)
+        channels[name] = Channel(name, SAMPLE.training.channels[0], tmp_path / name)
     module._warn_of_copies(channels)
     assert ("Suspected identical files found" in caplog.text) == warned

@@ -92,10 +92,10 @@ def test_every_objective_that_is_offered_is_defined(slug: str) -> None:
 
 def test_of_too_many_metrics_those_of_unseen_rows_that_can_be_tuned_come_first() -> None:
     algorithm = registry.get("linear-learner")
-    assert len(algorithm.metrics) > 40
+    assert len(algorithm.training.metrics) > 40
     names = [metric["Name"] for metric in metric_definitions(algorithm)]
     assert len(names) == len(set(names)) == 40
-    tunable = {spec.name for spec in algorithm.metrics if spec.objective is not None}
+    tunable = {spec.name for spec in algorithm.training.metrics if spec.objective is not None}
     unseen = [name for name in tunable if name.startswith(("validation:", "test:"))]
     assert set(names[: len(unseen)]) == set(unseen)
     assert set(names) <= tunable

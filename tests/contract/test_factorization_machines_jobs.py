@@ -150,7 +150,7 @@ def test_answers_come_in_every_form_for_sparse_and_dense_rows_together(tmp_path:
         )
     ]
     instances = [sparse[0], {"features": few[[1]].toarray()[0].tolist()}, sparse[2]]
-    model = registry.get(SLUG).load(tree.model, "cpu")
+    model = registry.get(SLUG).inference.load(tree.model, "cpu")
     expected = model.predict(Records(few), {})
     scores, labels = expected["score"].astype(float).tolist(), expected["predicted_label"].tolist()
     with server.serving(tmp_path) as served:

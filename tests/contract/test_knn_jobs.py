@@ -181,7 +181,7 @@ def test_a_trained_model_is_served_by_several_workers(tmp_path: Path, kind: str)
     asked = ROWS[:3]
     plain = encode(model.predict(Records(asked), {}), "application/json", Response()).decode()
     verbose = model.predict(Records(asked), {"verbose": "true"})
-    lines = encode(verbose, "application/jsonlines", ALGORITHM.response).decode()
+    lines = encode(verbose, "application/jsonlines", ALGORITHM.inference.response).decode()
     with serving(tmp_path, SAGEMAKER_MODEL_SERVER_WORKERS="2") as server:
         body = "\n".join(",".join(map(repr, row)) for row in asked.tolist())
         for _ in range(6):  # both workers

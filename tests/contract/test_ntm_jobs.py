@@ -180,7 +180,7 @@ def test_answers_are_the_same_in_every_format_from_our_model_and_aws_s(tmp_path:
         for keys, values in ((few[[i]].indices, few[[i]].data) for i in range(3))
     ]
     dense = few.toarray().tolist()
-    model = registry.get("ntm").load(tree.model, "cpu")
+    model = registry.get("ntm").inference.load(tree.model, "cpu")
     expected = model.predict(Records(few), {})["topic_weights"].astype(float).tolist()
 
     def check(served: server.Server) -> None:

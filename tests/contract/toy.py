@@ -23,10 +23,13 @@ from algorithms.base import (
     ChannelSpec,
     Columns,
     Hyperparameters,
+    Inference,
     Metric,
     MetricSpec,
     Response,
+    Roles,
     Setting,
+    Training,
 )
 from algorithms.errors import UserError
 
@@ -163,25 +166,32 @@ ALGORITHM = Algorithm(
     title="Toy",
     task="nothing",
     hyperparameters=ToyHyperparameters,
-    channels=(
-        ChannelSpec("train", "train", required=True, content_types=("text/csv",)),
-        ChannelSpec("validation", "validation", content_types=("text/csv",)),
-        ChannelSpec("test", "test", content_types=("text/csv",)),
+    training=Training(
+        channels=(
+            ChannelSpec("train", "train", required=True, content_types=("text/csv",)),
+            ChannelSpec("validation", "validation", content_types=("text/csv",)),
+            ChannelSpec("test", "test", content_types=("text/csv",)),
+        ),
+        metrics=(
+            MetricSpec("train:state", "#quality_metric: host={host}, epoch={epoch}, train state={value}"),
+            MetricSpec("train:final", "#quality_metric: host={host}, train final={value}", "Minimize"),
+            MetricSpec(
+                "validation:loss", "#quality_metric: host={host}, validation loss={value}", "Minimize"
+            ),
+            MetricSpec("test:loss", "#quality_metric: host={host}, test loss <loss>={value}", "Minimize"),
+        ),
+        roles=Roles(epochs="epochs", batch_size="mini_batch_size"),
+        learner=ToyLearner,
+        data=data,
+        logged_as="AWS/Toy",
     ),
-    metrics=(
-        MetricSpec("train:state", "#quality_metric: host={host}, epoch={epoch}, train state={value}"),
-        MetricSpec("train:final", "#quality_metric: host={host}, train final={value}", "Minimize"),
-        MetricSpec("validation:loss", "#quality_metric: host={host}, validation loss={value}", "Minimize"),
-        MetricSpec("test:loss", "#quality_metric: host={host}, test loss <loss>={value}", "Minimize"),
+    inference=Inference(
+        content_types=("text/csv",),
+        accepts=("application/json",),
+        response=Response(),
+        load=load,
+        recognises=recognises,
     ),
-    content_types=("text/csv",),
-    accepts=("application/json",),
-    response=Response(),
-    learner=ToyLearner,
-    load=load,
-    recognises=recognises,
-    data=data,
-    logged_as="AWS/Toy",
 )
 
 

@@ -120,7 +120,7 @@ def extract(archive: Path, into: Path) -> Path:
 
 def trained(archive: Path, folder: Path) -> bool:
     """Whether the artifact that the SDK packed is a K-Means model."""
-    return get("kmeans").load(extract(archive, folder / "model"), "cpu").width == 4
+    return get("kmeans").inference.load(extract(archive, folder / "model"), "cpu").width == 4
 
 
 def test_sdk_v2_fits_deploys_predicts_and_transforms(sdk2: Client, image: str, folder: Path) -> None:

@@ -17,7 +17,7 @@ MakeJob = Callable[..., Job]
 
 
 def centers(job: Job) -> np.ndarray:
-    model = get("kmeans").load(job.model, "cpu")
+    model = get("kmeans").inference.load(job.model, "cpu")
     return np.asarray(model.centers)  # type: ignore[attr-defined]
 
 

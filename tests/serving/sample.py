@@ -14,7 +14,7 @@ import numpy as np
 from flask.testing import FlaskClient
 
 from algorithms import kmeans
-from algorithms.base import Algorithm, Columns, Hyperparameters, Response
+from algorithms.base import Algorithm, Columns, Hyperparameters, Inference, Response, Training
 from algorithms.errors import UserError
 from algorithms.kmeans.model import Model
 from algorithms.records import Records
@@ -93,14 +93,18 @@ ALGORITHM = Algorithm(
     title="Obedient",
     task="test",
     hyperparameters=Hyperparameters,
-    channels=(),
-    metrics=(),
-    content_types=kmeans.ALGORITHM.content_types,
-    accepts=kmeans.ALGORITHM.accepts,
-    response=Response(fields=("score", "detail")),
-    learner=_never,  # type: ignore[arg-type]
-    load=_load,
-    recognises=lambda _: False,
+    training=Training(
+        channels=(),
+        metrics=(),
+        learner=_never,
+    ),
+    inference=Inference(
+        content_types=kmeans.ALGORITHM.inference.content_types,
+        accepts=kmeans.ALGORITHM.inference.accepts,
+        response=Response(fields=("score", "detail")),
+        load=_load,
+        recognises=lambda _: False,
+    ),
 )
 
 

@@ -65,7 +65,7 @@ def test_a_bad_record_leaves_its_place_and_the_others_have_their_answers(
 ) -> None:
     algorithm = every.served(name).algorithm
     for accept in dict.fromkeys(accept.split(";")[0] for accept in writable(algorithm)):
-        written = media if algorithm.follows_request else accept
+        written = media if algorithm.inference.follows_request else accept
         sound = answer(name, every.request(name, media, (0, 2, 3)), media, accept, "error", batch=batch)
         mixed = answer(name, every.request(name, media, (0, 1, 2, 3), bad=[1]), media, accept, batch=batch)
         found = rows(mixed, written)
@@ -174,7 +174,7 @@ class Picky:
 def picky(body: bytes, seconds: float = 60.0) -> tuple[list[bytes], Picky]:
     model = Picky()
     algorithm = replace(every.served("kmeans").algorithm, accepts=(CSV,))
-    algorithm = replace(algorithm, response=replace(algorithm.response, fields=("score",)))
+    algorithm = replace(algorithm, response=replace(algorithm.inference.response, fields=("score",)))
     predictor = Predictor(Served(algorithm, model), Gate(1), Settings(bad_record="null"))
     return predictor.answer(body, CSV, CSV, time.monotonic() + seconds)[0].splitlines(), model
 

@@ -93,7 +93,7 @@ def test_we_predict_with_its_classifiers_as_it_does(
     theirs = fasttext(
         script, tmp_path / "train.txt", name, json.dumps(settings), json.dumps(quantize), json.dumps(LINES)
     )
-    model: Any = ALGORITHM.load(tmp_path, "cpu")
+    model: Any = ALGORITHM.inference.load(tmp_path, "cpu")
     ours = model.predict(Texts([line.encode() for line in LINES], [2] * len(LINES)), {})
     for (labels, likely), mine, p in zip(theirs, ours["label"], ours["prob"], strict=True):
         assert labels == mine

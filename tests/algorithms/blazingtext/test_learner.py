@@ -26,8 +26,8 @@ LABELS = {
 
 def trained(text: str, cluster: Cluster | None = None, **given: Any) -> Any:
     wanted = setting(cluster, **given)
-    assert ALGORITHM.learner is not None
-    learner: Any = ALGORITHM.learner(wanted)
+    assert ALGORITHM.training.learner is not None
+    learner: Any = ALGORITHM.training.learner(wanted)
     data = Training(channel(text), wanted)
     rounds = max(sum(1 for _ in data.epoch(0)), 1)
     for epoch in range(wanted.hyperparameters.epochs):
@@ -105,13 +105,13 @@ def test_a_resumed_job_goes_on_as_if_undisturbed(given: dict[str, Any]) -> None:
     text = topics(400, True)
     whole = trained(text, **given)
     wanted = setting(**given)
-    assert ALGORITHM.learner is not None
-    half: Any = ALGORITHM.learner(wanted)
+    assert ALGORITHM.training.learner is not None
+    half: Any = ALGORITHM.training.learner(wanted)
     data = Training(channel(text), wanted)
     blocks = [block for epoch in range(wanted.hyperparameters.epochs) for block in data.epoch(epoch)]
     for block in blocks[: len(blocks) // 2]:
         half.update(block)
-    resumed: Any = ALGORITHM.learner(wanted)
+    resumed: Any = ALGORITHM.training.learner(wanted)
     resumed.load_state_dict({name: np.array(array) for name, array in half.state_dict().items()})
     assert (resumed.model().input.values == half.model().input.values).all()
     for block in blocks[len(blocks) // 2 :]:
@@ -174,8 +174,8 @@ def test_a_learning_rate_that_training_runs_away_from_is_named(given: dict[str, 
 def test_early_stopping_scores_from_its_first_epoch_on() -> None:
     given = LABELS | {"early_stopping": True, "min_epochs": 3, "epochs": 3}
     wanted = setting(channels=("train", "validation"), **given)
-    assert ALGORITHM.learner is not None
-    learner: Any = ALGORITHM.learner(wanted)
+    assert ALGORITHM.training.learner is not None
+    learner: Any = ALGORITHM.training.learner(wanted)
     data, held_out = Training(channel(topics(200, True)), wanted), channel(topics(50, True, 1), "validation")
     scored = []
     for epoch in range(3):
@@ -220,16 +220,16 @@ def test_a_broken_pair_names_its_line() -> None:
 def test_channels_that_do_not_fit_are_refused(
     given: dict[str, Any], channels: tuple[str, ...], message: str
 ) -> None:
-    assert ALGORITHM.learner is not None
+    assert ALGORITHM.training.learner is not None
     with pytest.raises(UserError, match=message):
-        ALGORITHM.learner(setting(channels=channels, **given))
+        ALGORITHM.training.learner(setting(channels=channels, **given))
 
 
 @pytest.mark.parametrize("mode", ["skipgram", "cbow", "supervised"])
 def test_only_batch_skipgram_takes_several_hosts(mode: str) -> None:
     def work(cluster: Any) -> Any:
-        assert ALGORITHM.learner is not None
-        return ALGORITHM.learner(setting(cluster, mode=mode))
+        assert ALGORITHM.training.learner is not None
+        return ALGORITHM.training.learner(setting(cluster, mode=mode))
 
     with pytest.raises(UserError, match=f"mode '{mode}' trains on one host, not on 2"):
         on_hosts(2, work)

@@ -75,7 +75,7 @@ def test_labels_that_hardly_come_twice_are_suspected(caplog: pytest.LogCaptureFi
 def test_a_byte_order_mark_costs_the_first_line_nothing(media: str) -> None:
     lines = {"text/plain": "__label__a x\n__label__b y\n"}
     objects = '{"source": "x", "label": "a"}\n{"source": "y", "label": "b"}\n'
-    source = channel(b"\xef\xbb\xbf" + lines.get(media, objects).encode(), media=media)
+    source = channel(b"\xef\xbb\xbf" + lines.get(media, objects).inference.encode(), media=media)
     assert words(corpus(source)) == [["__label__a", "x"], ["__label__b", "y"]]
 
 

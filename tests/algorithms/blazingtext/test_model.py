@@ -47,7 +47,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def load(folder: Path) -> Any:
-    return ALGORITHM.load(folder, "cpu")
+    return ALGORITHM.inference.load(folder, "cpu")
 
 
 def test_a_model_folder_holds_what_awss_does_and_is_recognised(folders: dict[str, Path]) -> None:
@@ -194,5 +194,5 @@ def test_a_line_without_a_known_feature_has_no_label() -> None:
     model = Classifier(settings, Vocabulary(words, 1, 1, 2), ones, ones)
     answer = model.predict(Texts([b"unheard", b"a"], [1, 1]), {})
     assert [list(labels) for labels in answer["label"]] == [[], ["__label__x"]]
-    body = bytes(ALGORITHM.encode(answer, "application/json", Answer()))  # type: ignore[misc]
+    body = bytes(ALGORITHM.inference.encode(answer, "application/json", Answer()))  # type: ignore[misc]
     assert body == b'[{"prob": [], "label": []}, {"prob": [1.0], "label": ["__label__x"]}]'

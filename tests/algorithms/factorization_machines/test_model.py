@@ -187,7 +187,7 @@ def test_what_is_wrong_with_an_archive_is_said(
     archived(tmp_path, kind, **arrays)
     with pytest.raises(UserError, match=said):
         load(tmp_path, "cpu")
-    assert not ALGORITHM.recognises(tmp_path)
+    assert not ALGORITHM.inference.recognises(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_a_huge_width_without_weights_allocates_none(tmp_path: Path) -> None:
 def test_an_empty_folder_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"expected model\.json .* found nothing"):
         load(tmp_path, "cpu")
-    assert not ALGORITHM.recognises(tmp_path)
+    assert not ALGORITHM.inference.recognises(tmp_path)
 
 
 @needs_shared(GOLDEN)

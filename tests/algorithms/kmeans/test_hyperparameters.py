@@ -34,7 +34,7 @@ def test_values_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_the_description_names_every_metric_that_training_reports() -> None:
-    assert {metric.name for metric in ALGORITHM.metrics} >= {
+    assert {metric.name for metric in ALGORITHM.training.metrics} >= {
         "train:msd",
         "train:row_msd",
         "test:msd",

@@ -32,7 +32,7 @@ def test_the_distance_is_the_one_that_aws_answered(tmp_path: Path) -> None:
     answer = load(tmp_path, "cpu").predict(records([ROW]), {})
     assert answer["closest_cluster"].tolist() == [3.0]
     assert answer["distance_to_cluster"][0] == pytest.approx(0.27046188712120056, abs=1e-6)
-    assert list(answer) == list(ALGORITHM.response.fields)
+    assert list(answer) == list(ALGORITHM.inference.response.fields)
     assert {column.dtype for column in answer.values()} == {np.dtype(np.float32)}
 
 

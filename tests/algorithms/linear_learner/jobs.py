@@ -67,7 +67,7 @@ def fit(train: Pair, validation: Pair | None = None, test: Pair | None = None, *
     channels = ("train", *held, *plan.test)
     with TemporaryDirectory() as scratch:
         Loop(
-            ALGORITHM.learner(Setting(hyperparameters, Alone(), channels=channels)),
+            ALGORITHM.training.learner(Setting(hyperparameters, Alone(), channels=channels)),
             plan,
             cluster=Alone(),
             report=report,

@@ -54,7 +54,7 @@ def test_a_model_trained_at_aws_answers_as_there(tmp_path: Path) -> None:
 def test_projections_are_around_the_mean() -> None:
     rows = spread(50, 5)
     answer = Model(S, V, MEAN).predict(Records(rows), {})
-    assert list(answer) == list(ALGORITHM.response.fields)
+    assert list(answer) == list(ALGORITHM.inference.response.fields)
     np.testing.assert_allclose(answer["projection"], (rows - MEAN) @ V, atol=1e-6)
 
 
@@ -166,8 +166,10 @@ def test_any_file_is_refused_or_loaded(content: bytes) -> None:
 def test_answers_are_worded_as_at_aws() -> None:
     columns = {"projection": np.array([[0.1, 2], [6, -7]], np.float32)}
     rows = ['{"projection": [0.10000000149011612, 2.0]}', '{"projection": [6.0, -7.0]}']
-    assert ALGORITHM.accepts[0] == JSON
-    answers = {media: encode(columns, media, ALGORITHM.response) for media in ALGORITHM.accepts}
+    assert ALGORITHM.inference.accepts[0] == JSON
+    answers = {
+        media: encode(columns, media, ALGORITHM.inference.response) for media in ALGORITHM.inference.accepts
+    }
     assert answers[JSON].decode() == f'{{"projections": [{", ".join(rows)}]}}'
     assert answers[JSON_LINES].decode() == "".join(f"{row}\n" for row in rows)
     assert answers[CSV].decode() == "0.10000000149011612,2.0\n6.0,-7.0\n"

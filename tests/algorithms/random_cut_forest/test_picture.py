@@ -16,8 +16,8 @@ def test_a_series_its_scores_and_the_threshold_are_drawn(tmp_path: Path, width: 
     series = np.sin(np.arange(600, dtype=np.float32) / 9)
     series[300] = 9
     rows = np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(series, width))
-    assert ALGORITHM.picture is not None
-    said = ALGORITHM.picture(fit(rows), rows, tmp_path / "anomalies.png")
+    assert ALGORITHM.inference.picture is not None
+    said = ALGORITHM.inference.picture(fit(rows), rows, tmp_path / "anomalies.png")
     assert f" of {len(rows)} rows score above " in said
     assert int(said.split()[0]) >= 1
     assert (tmp_path / "anomalies.png").read_bytes().startswith(b"\x89PNG")

@@ -81,8 +81,8 @@ def train(
         channels=tuple(data),
         tuned=tuned,
     )
-    assert ALGORITHM.fit is not None
-    kept.model = ALGORITHM.fit(
+    assert ALGORITHM.training.fit is not None
+    kept.model = ALGORITHM.training.fit(
         Run(
             setting,
             data,

@@ -54,7 +54,7 @@ def test_all_metrics_of_train_come_first_and_regexes_find_them(tmp_path: Path) -
     assert re.findall(r"[a-z]+-[a-z0-9]+", kept.lines[0]) == [
         f"{data}-{name}" for data in ("train", "validation") for name in ("rmse", "mae", "r2", "mse")
     ]
-    regexes = {spec.name: spec.regex for spec in ALGORITHM.metrics}
+    regexes = {spec.name: spec.regex for spec in ALGORITHM.training.metrics}
     for line in (kept.lines[0], kept.lines[0].replace("\t", "#011")):
         found = re.findall(regexes["validation:mse"], line)
         rmse = re.findall(regexes["validation:rmse"], line)

@@ -32,8 +32,8 @@ class Echo:
 
 ECHO = replace(
     ALGORITHM,
-    content_types=(*ALGORITHM.content_types, "text/libsvm"),
-    response=replace(ALGORITHM.response, fields=("score",)),
+    content_types=(*ALGORITHM.inference.content_types, "text/libsvm"),
+    response=replace(ALGORITHM.inference.response, fields=("score",)),
 )
 
 
