@@ -28,7 +28,7 @@ endif
 	@touch $@
 
 demo: setup ## train K-Means on real data, serve it over HTTP, predict, draw its centroids
-	$(BIN)/python -m container.commands.demo
+	$(BIN)/python -m optml.local.commands.demo
 
 test: setup ## the tests that need no Docker engine
 	$(BIN)/pytest

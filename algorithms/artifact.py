@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.errors import UserError
+from optml.errors import UserError
 
 ARRAYS = "model.safetensors"
 DESCRIPTION = "model.json"

@@ -17,9 +17,7 @@ from typing import Any, BinaryIO, ClassVar, Literal, Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-# The columns of an answer: name -> (n,) one number a record, or (n, m) one vector a record; a masked array
-# where some vectors are shorter than others.
-Columns = Mapping[str, np.ndarray]
+from optml.formats.records import Columns
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import orjson
 
-from algorithms.errors import UserError
+from optml.errors import UserError
 
 RUN = 1 << 18  # bytes of text that are parsed at once
 DEEPEST = 16  # long lists or objects that lie in each other

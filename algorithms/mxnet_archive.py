@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from algorithms import ndarray
-from algorithms.errors import UserError
+from optml.algorithms import ndarray
+from optml.errors import UserError
 
 AWS_FILES = "model_algo-*"
 MOST = 64 << 30  # bytes of a member: beyond that, its header lies

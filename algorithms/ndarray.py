@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from algorithms.errors import UserError
+from optml.errors import UserError
 
 LIST = 0x112
 V1 = 0xF993FAC8

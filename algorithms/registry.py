@@ -9,28 +9,28 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from algorithms.base import Algorithm
-from algorithms.errors import UserError
+from optml.algorithms.base import Algorithm
+from optml.errors import UserError
 
 # Every algorithm of the family, by the name of its repository at AWS; None: not built yet.
 MODULES: dict[str, str | None] = {
-    "linear-learner": "algorithms.linear_learner",
-    "xgboost": "algorithms.xgboost",
+    "linear-learner": "optml.algorithms.linear_learner",
+    "xgboost": "optml.algorithms.xgboost",
     "seq2seq": None,
-    "forecasting-deepar": "algorithms.forecasting_deepar",
-    "blazingtext": "algorithms.blazingtext",
+    "forecasting-deepar": "optml.algorithms.forecasting_deepar",
+    "blazingtext": "optml.algorithms.blazingtext",
     "object2vec": None,
     "object-detection": None,
     "image-classification": None,
     "semantic-segmentation": None,
-    "randomcutforest": "algorithms.random_cut_forest",
-    "ntm": "algorithms.ntm",
+    "randomcutforest": "optml.algorithms.random_cut_forest",
+    "ntm": "optml.algorithms.ntm",
     "lda": None,
-    "knn": "algorithms.knn",
-    "kmeans": "algorithms.kmeans",
-    "pca": "algorithms.pca",
-    "factorization-machines": "algorithms.factorization_machines",
-    "ipinsights": "algorithms.ip_insights",
+    "knn": "optml.algorithms.knn",
+    "kmeans": "optml.algorithms.kmeans",
+    "pca": "optml.algorithms.pca",
+    "factorization-machines": "optml.algorithms.factorization_machines",
+    "ipinsights": "optml.algorithms.ip_insights",
 }
 
 # What else people call them, in lower case, without what parts words: `word-2-vec` is `word2vec`. Not here:

@@ -93,10 +93,10 @@ class File:
 
 
 def learner(path: Path, seed: int, **given: Any) -> tuple[Any, Any, Any]:
-    from algorithms.base import Setting
-    from algorithms.blazingtext import ALGORITHM
-    from algorithms.blazingtext.data import Training
-    from container.cluster import Alone
+    from optml.algorithms.base import Setting
+    from optml.algorithms.blazingtext import ALGORITHM
+    from optml.algorithms.blazingtext.data import Training
+    from optml.container.cluster import Alone
 
     assert ALGORITHM.training.learner is not None
     setting = Setting(ALGORITHM.hyperparameters(**given), Alone(), seed=seed)
@@ -243,7 +243,7 @@ SETTINGS = {
 
 
 def classify(train: Path, test: Path, seed: int, given: dict[str, Any]) -> tuple[float, float, float]:
-    from algorithms.blazingtext.data import Validation
+    from optml.algorithms.blazingtext.data import Validation
 
     start, used = time.perf_counter(), time.process_time()
     made, data, parameters = learner(
@@ -296,7 +296,7 @@ def main() -> int:
         "--fasttext", default=os.environ.get("OPTML_FASTTEXT", sys.executable), help="the Python that has it"
     )
     given = parser.parse_args()
-    from algorithms.kernels.threads import count
+    from optml.algorithms.kernels.machine.threads import count
 
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:

@@ -19,8 +19,8 @@ LINE = 1000  # tokens
 
 
 def measure(mode: int, bandwidth: float) -> dict[str, Any]:
-    from algorithms.kernels import word2vec_triton
-    from algorithms.kernels.word2vec import Plan
+    from optml.algorithms.kernels.words import word2vec_triton
+    from optml.algorithms.kernels.words.terms import Plan
 
     generator = np.random.default_rng(0)
     share = 1 / np.arange(1, WORDS + 1)

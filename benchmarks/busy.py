@@ -28,11 +28,11 @@ LEARNERS = ("deepar", "ntm")
 
 def child(learner: str, contestant: str, updates: int) -> None:
     """Train and print the seconds, and those of processors, of so many updates."""
-    from container import cpus
+    from optml import cpus
 
     if contestant == "train":
         cpus.limit_threads()
-    from algorithms import network
+    from optml.algorithms import network
 
     if contestant != "train":
         network.PER_THREAD = 1
@@ -45,12 +45,12 @@ def child(learner: str, contestant: str, updates: int) -> None:
 
 def _deepar(updates: int) -> Iterator[Any]:
     """AWS's example, with batches of 128."""
-    from algorithms.base import Setting
-    from algorithms.forecasting_deepar.data import Training
-    from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
-    from algorithms.forecasting_deepar.learner import Learner
     from benchmarks.forecasting_deepar import awss_example, built
-    from container.cluster import Alone
+    from optml.algorithms.base import Setting
+    from optml.algorithms.forecasting_deepar.data import Training
+    from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
+    from optml.algorithms.forecasting_deepar.learner import Learner
+    from optml.container.cluster import Alone
 
     task = awss_example()
     given = Hyperparameters(
@@ -67,10 +67,10 @@ def _deepar(updates: int) -> Iterator[Any]:
 
 def _ntm(updates: int) -> Iterator[Any]:
     """2,000 words, 20 topics, documents of 60 words, batches of 256 as the default has it."""
-    from algorithms.base import Setting
-    from algorithms.ntm import ALGORITHM
     from benchmarks.ntm import batches, documents
-    from container.cluster import Alone
+    from optml.algorithms.base import Setting
+    from optml.algorithms.ntm import ALGORITHM
+    from optml.container.cluster import Alone
 
     given = ALGORITHM.hyperparameters(feature_dim=2000, num_topics=20)
     assert ALGORITHM.training.learner is not None

@@ -28,13 +28,13 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, hstack
 
-from algorithms.base import Setting
-from algorithms.factorization_machines import ALGORITHM
-from algorithms.factorization_machines.learner import Learner
-from algorithms.records import Records
 from benchmarks.environment import options, save
 from benchmarks.timing import compare
-from container.cluster import Alone
+from optml.algorithms.base import Setting
+from optml.algorithms.factorization_machines import ALGORITHM
+from optml.algorithms.factorization_machines.learner import Learner
+from optml.container.cluster import Alone
+from optml.formats.records import Records
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FACTORS = 64  # of the step, as in AWS's published log

@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.base import Setting
-from algorithms.factorization_machines import ALGORITHM
-from algorithms.kernels import factorized
-from algorithms.kernels.factorized import State, Step, View
-from algorithms.records import Records
 from benchmarks.environment import save
 from benchmarks.factorization_machines import FACTORS, batches, one_hot
 from benchmarks.kmeans_cuda import peaks, seconds
-from container.cluster import Alone
+from optml.algorithms.base import Setting
+from optml.algorithms.factorization_machines import ALGORITHM
+from optml.algorithms.kernels import factorized
+from optml.algorithms.kernels.factorized.terms import State, Step, View
+from optml.container.cluster import Alone
+from optml.formats.records import Records
 
 SHAPES = ((9284, 2, 1000), (9284, 2, 100_000), (1_000_000, 20, 1000), (1_000_000, 20, 50_000))
 

@@ -123,12 +123,12 @@ def ours(
     task: Task, updates: int, seed: int, cat: bool = False, **other: Any
 ) -> tuple[np.ndarray, Times, Times, Any]:
     """Samples (n, s, p), seconds and processor seconds of training and of forecasting, and the model."""
-    from algorithms.base import Setting
-    from algorithms.forecasting_deepar.data import Training
-    from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
-    from algorithms.forecasting_deepar.learner import Learner
-    from algorithms.forecasting_deepar.settings import BATCHES_OF_EPOCH
-    from container.cluster import Alone
+    from optml.algorithms.base import Setting
+    from optml.algorithms.forecasting_deepar.data import Training
+    from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
+    from optml.algorithms.forecasting_deepar.learner import Learner
+    from optml.algorithms.forecasting_deepar.settings import BATCHES_OF_EPOCH
+    from optml.container.cluster import Alone
 
     batches = max(len(task.train) / BATCH, BATCHES_OF_EPOCH) + 0.5  # of an epoch: the last is a part of one
     given = {
@@ -163,8 +163,8 @@ def _now() -> Times:
 
 
 def built(task: Task, future: int, cat: bool) -> Any:
-    from algorithms.forecasting_deepar.frequency import Frequency
-    from algorithms.forecasting_deepar.series import Builder
+    from optml.algorithms.forecasting_deepar.frequency import Frequency
+    from optml.algorithms.forecasting_deepar.series import Builder
 
     builder = Builder(Frequency.parse(task.frequency), future=future)
     for number, values in enumerate(task.train):
@@ -200,8 +200,8 @@ def naive(task: Task) -> np.ndarray:
 
 def quality(task: Task, paths: np.ndarray) -> dict[str, float]:
     """Mean wQL over the deciles, ND, and of the median sMAPE (in %) and MASE as M4 has them."""
-    from algorithms.forecasting_deepar.scores import Total
-    from container.cluster import Alone
+    from optml.algorithms.forecasting_deepar.scores import Total
+    from optml.container.cluster import Alone
 
     total = Total(QUANTILES)
     total.add(paths, task.truth)
@@ -269,8 +269,8 @@ def race(
 
 
 def draw(task: Task, model: Any, path: Path, cat: bool) -> None:
-    from algorithms.forecasting_deepar import picture
-    from algorithms.forecasting_deepar.model import Request
+    from optml.algorithms.forecasting_deepar import picture
+    from optml.algorithms.forecasting_deepar.model import Request
 
     which = np.linspace(0, len(task.train) - 1, picture.MOST).astype(int)
     request = Request(built(task, task.horizon, cat).take(which), SAMPLES, ("mean",), ())

@@ -22,7 +22,7 @@ def recurrence(cells: int, batch: int, bandwidth: float) -> dict[str, Any]:
     """Forward and backward of one layer."""
     import torch
 
-    from algorithms.kernels import lstm
+    from optml.algorithms.kernels import lstm
 
     gates = torch.randn(STEPS, batch, 4 * cells, device="cuda:0", requires_grad=True)
     weight = (0.1 * torch.randn(4 * cells, cells, device="cuda:0")).requires_grad_()
@@ -42,13 +42,13 @@ def recurrence(cells: int, batch: int, bandwidth: float) -> dict[str, Any]:
 
 
 def updates(cells: int, layers: int, batch: int) -> dict[str, Any]:
-    from algorithms.base import Setting
-    from algorithms.forecasting_deepar.data import Training
-    from algorithms.forecasting_deepar.frequency import Frequency
-    from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
-    from algorithms.forecasting_deepar.learner import Learner
-    from algorithms.forecasting_deepar.series import Builder
-    from container.cluster import Alone
+    from optml.algorithms.base import Setting
+    from optml.algorithms.forecasting_deepar.data import Training
+    from optml.algorithms.forecasting_deepar.frequency import Frequency
+    from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
+    from optml.algorithms.forecasting_deepar.learner import Learner
+    from optml.algorithms.forecasting_deepar.series import Builder
+    from optml.container.cluster import Alone
 
     parameters = Hyperparameters.model_validate(
         {

@@ -224,8 +224,8 @@ KINDS = {
 @contextlib.contextmanager
 def without(addition: str) -> Iterator[None]:
     """Learn without it, inside ("": with all)."""
-    from algorithms.forecasting_deepar import autoregression, settings
-    from algorithms.kernels import forecast
+    from optml.algorithms.forecasting_deepar import autoregression, settings
+    from optml.algorithms.kernels import forecast
 
     owner, name, value = {
         "": (settings, "SLOW_FACTOR", settings.SLOW_FACTOR),

@@ -20,12 +20,12 @@ import pyarrow as pa
 from pyarrow import csv as pyarrow_csv
 from scipy.sparse import csr_array
 
-from algorithms.records import Records
 from benchmarks.environment import options, save
-from container.formats import tabular
-from container.formats.content_type import ContentType
-from container.formats.layout import Layout
-from container.formats.records import encode, encode_columns
+from optml.formats import tabular
+from optml.formats.content_type import ContentType
+from optml.formats.layout import Layout
+from optml.formats.record_protobuf import encode, encode_columns
+from optml.formats.records import Records
 
 # AWS's own reader of RecordIO-protobuf (sagemaker.amazon.common), as measured when the project was planned.
 AWS_READER_MB_S = 4.0

@@ -27,20 +27,21 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.base import Setting
-from algorithms.ip_insights import ALGORITHM
-from algorithms.ip_insights.data import Batch
-from algorithms.ip_insights.learner import Learner
-from algorithms.ip_insights.pairs import Pairs, scan
-from algorithms.ip_insights.quality import area_under_curve
-from algorithms.ip_insights.sampling import expand
-from algorithms.kernels.pair_step import BITS, LENGTHS, PREFIXES, SHORT, bits
-from algorithms.kernels.pair_view_cpu import prefix_rows_of
 from benchmarks.environment import options, save
 from benchmarks.ip_counts import Counts
 from benchmarks.ip_networks import Events, Networks, events
 from benchmarks.timing import compare
-from container.cluster import Alone
+from optml.algorithms.base import Setting
+from optml.algorithms.ip_insights import ALGORITHM
+from optml.algorithms.ip_insights.data import Batch
+from optml.algorithms.ip_insights.learner import Learner
+from optml.algorithms.ip_insights.pairs import Pairs, scan
+from optml.algorithms.ip_insights.quality import area_under_curve
+from optml.algorithms.ip_insights.sampling import expand
+from optml.algorithms.kernels.pairs import SHORT
+from optml.algorithms.kernels.pairs.terms import BITS, LENGTHS, PREFIXES, bits
+from optml.algorithms.kernels.pairs.view_cpu import prefix_rows_of
+from optml.container.cluster import Alone
 
 ZEEK = Path(__file__).resolve().parents[2] / "shared" / "data" / "zeek_wrccdc2018"
 TUTORIAL: dict[str, Any] = {
@@ -158,7 +159,7 @@ def step(pairs: Pairs, count: int, **changed: Any) -> dict[str, Any]:
 
 def limits() -> dict[str, float]:
     """Of this machine: bytes/s, read and written, of a copy that two threads share, and float32 FLOP/s."""
-    from algorithms.kernels.threads import in_parts
+    from optml.algorithms.kernels.machine.threads import in_parts
 
     source = np.ones(1 << 26, np.float32)
     target = np.empty_like(source)

@@ -25,15 +25,15 @@ def measure(size: int, bandwidth: float) -> dict[str, Any]:
     """One row of the table, at the tutorial's settings but for the batch."""
     import torch
 
-    from algorithms.base import Setting
-    from algorithms.ip_insights import ALGORITHM
-    from algorithms.ip_insights.learner import Learner
-    from algorithms.ip_insights.pairs import scan
-    from algorithms.kernels import pair_step
-    from algorithms.kernels.pair_step import LENGTHS, Step
     from benchmarks.ip_networks import Networks, events
     from benchmarks.ipinsights import AWS_SAMPLES, TUTORIAL, batches
-    from container.cluster import Alone
+    from optml.algorithms.base import Setting
+    from optml.algorithms.ip_insights import ALGORITHM
+    from optml.algorithms.ip_insights.learner import Learner
+    from optml.algorithms.ip_insights.pairs import scan
+    from optml.algorithms.kernels import pairs as pair_step
+    from optml.algorithms.kernels.pairs.terms import LENGTHS, Step
+    from optml.container.cluster import Alone
 
     given = ALGORITHM.hyperparameters(**(TUTORIAL | {"mini_batch_size": size}))
     state = Learner(Setting(given, Alone(), "cuda:0"))

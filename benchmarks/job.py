@@ -21,14 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.base import Setting
-from algorithms.kmeans import ALGORITHM
-from algorithms.records import Records
 from benchmarks.environment import options, save
 from benchmarks.kmeans import batches, rows_of
-from container.cluster import Alone
-from container.feeder import Feeder
-from container.formats.records import encode
+from optml.algorithms.base import Setting
+from optml.algorithms.kmeans import ALGORITHM
+from optml.container.cluster import Alone
+from optml.formats.record_protobuf import encode
+from optml.formats.records import Records
+from optml.local.feeder import Feeder
 
 RUNS = 3
 
@@ -100,7 +100,7 @@ def train(root: Path, algorithm: str = "kmeans") -> tuple[float, int, str]:
     with tempfile.TemporaryFile("w+") as log:
         began = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, "-m", "container", "train"], env=environment, stdout=log, stderr=log
+            [sys.executable, "-m", "optml.container", "train"], env=environment, stdout=log, stderr=log
         )
         while process.poll() is None:
             peak = max(peak, high_water(process.pid))

@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.environment import options, save
 from benchmarks.timing import compare
-from container.cluster import Alone
+from optml.container.cluster import Alone
 
 MNIST = Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist" / "mnist.npz"
 BATCH = 5000
@@ -52,9 +52,9 @@ def batches(rows: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def ours(rows: np.ndarray, count: int) -> Callable[[], object]:
-    from algorithms.base import Setting
-    from algorithms.kmeans import ALGORITHM
-    from algorithms.records import Records
+    from optml.algorithms.base import Setting
+    from optml.algorithms.kmeans import ALGORITHM
+    from optml.formats.records import Records
 
     settings = ALGORITHM.hyperparameters(feature_dim=rows.shape[1], k=count, extra_center_factor=1)
     learner = ALGORITHM.training.learner(Setting(settings, Alone()))
@@ -157,8 +157,8 @@ def measure(name: str, count: int, limit: float) -> dict[str, Any]:
 
 def serving() -> dict[str, float]:
     """Microseconds of the model's answer to one row, and of BLAS's share in it."""
-    from algorithms.kmeans.model import Model
-    from algorithms.records import Records
+    from optml.algorithms.kmeans.model import Model
+    from optml.formats.records import Records
 
     rng = np.random.default_rng(0)
     centers = rng.normal(size=(100, 32)).astype(np.float32)

@@ -88,7 +88,7 @@ def flash(rows: Any, centers: Any) -> Callable[[], object] | None:
 def measure(width: int, count: int, limits: dict[str, float]) -> dict[str, Any]:
     import torch
 
-    from algorithms.kernels import nearest_triton
+    from optml.algorithms.kernels.nearest import triton as nearest_triton
 
     n = int(min(VALUES // width, WORK / (2 * width * count), 1 << 23))
     generator = torch.Generator("cuda").manual_seed(0)
@@ -125,10 +125,10 @@ def streaming(width: int, count: int, batch: int) -> dict[str, Any]:
 
     import torch
 
-    from algorithms.base import Setting
-    from algorithms.kmeans import ALGORITHM
-    from algorithms.records import Records
-    from container.cluster import Alone
+    from optml.algorithms.base import Setting
+    from optml.algorithms.kmeans import ALGORITHM
+    from optml.container.cluster import Alone
+    from optml.formats.records import Records
 
     rows = np.random.default_rng(0).random((min(VALUES // width, 2_000_000), width), dtype=np.float32)
     settings = ALGORITHM.hyperparameters(

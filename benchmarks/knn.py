@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks.environment import options, save
 from benchmarks.timing import compare
-from container.cluster import Alone
+from optml.container.cluster import Alone
 
 MNIST = Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist" / "mnist.npz"
 K = 10
@@ -52,7 +52,7 @@ def scan(points: np.ndarray) -> Callable[[], object]:
     """Add up all numbers, in as many threads as the search takes."""
     from numba import njit
 
-    from algorithms.kernels.threads import in_parts
+    from optml.algorithms.kernels.machine.threads import in_parts
 
     @njit(nogil=True, fastmath=True)  # an index, not an iterator: LLVM makes vectors of that alone
     def total(values: np.ndarray) -> float:
@@ -70,7 +70,7 @@ def flat(name: str) -> list[dict[str, Any]]:
     import faiss
     from sklearn.neighbors import NearestNeighbors
 
-    from algorithms.kernels.topk import fold, search
+    from optml.algorithms.kernels.topk import fold, search
 
     points, asked = points_of(name)
     folded = fold(points)
@@ -112,8 +112,8 @@ def flat(name: str) -> list[dict[str, Any]]:
 
 def inverted() -> list[dict[str, Any]]:
     """Recall at 10 of 2,000 queries, and the time of training, filling and searching, of FAISS itself."""
-    from algorithms.kernels.topk import fold, search
-    from algorithms.knn import inverted as lists
+    from optml.algorithms.kernels.topk import fold, search
+    from optml.algorithms.knn import inverted as lists
 
     rng = np.random.default_rng(0)
     centres = 2 * rng.normal(size=(2000, 64))
@@ -147,7 +147,7 @@ def inverted() -> list[dict[str, Any]]:
 
 def reduction() -> dict[str, float]:
     """Rows a second of 1,024 features reduced to 256."""
-    from algorithms.knn.reduction import Reduction
+    from optml.algorithms.knn.reduction import Reduction
 
     rows = np.random.default_rng(0).normal(size=(20_000, 1024)).astype(np.float32)
     sign, fjlt = Reduction("sign", 0, 256, 1024), Reduction("fjlt", 0, 256, 1024)
@@ -157,10 +157,10 @@ def reduction() -> dict[str, float]:
 
 def job() -> dict[str, float]:
     """Training on all of MNIST from memory, to the files; the accuracy of 10,000 digits by k."""
-    from algorithms.base import Setting
-    from algorithms.knn import ALGORITHM
-    from algorithms.knn.learner import Learner
-    from algorithms.records import Records
+    from optml.algorithms.base import Setting
+    from optml.algorithms.knn import ALGORITHM
+    from optml.algorithms.knn.learner import Learner
+    from optml.formats.records import Records
 
     if not MNIST.exists():
         return {}

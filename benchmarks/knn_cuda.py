@@ -58,7 +58,8 @@ def by_faiss(queries: Any, points: Any, k: int) -> Callable[[], object] | None:
 def measure(points: Any, count: int, k: int, limits: dict[str, float], generator: Any) -> dict[str, Any]:
     import torch
 
-    from algorithms.kernels.topk import Points, search
+    from optml.algorithms.kernels.topk import search
+    from optml.algorithms.kernels.topk.terms import Points
 
     (n, d) = points.shape
     queries = torch.randn(count, d, device="cuda", generator=generator)

@@ -26,10 +26,6 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.base import Setting
-from algorithms.linear_learner import ALGORITHM
-from algorithms.linear_learner.model import Model
-from algorithms.records import Records
 from benchmarks import tables
 from benchmarks.environment import options, save
 from benchmarks.job import train
@@ -37,9 +33,13 @@ from benchmarks.kmeans import peak
 from benchmarks.linear_peers import exact, held_out, sgd, vowpal
 from benchmarks.tables import TABLES, Table, whole
 from benchmarks.timing import compare
-from container.cluster import Alone
-from container.feeder import Feeder
-from container.formats.record_encoding import encode
+from optml.algorithms.base import Setting
+from optml.algorithms.linear_learner import ALGORITHM
+from optml.algorithms.linear_learner.model import Model
+from optml.container.cluster import Alone
+from optml.formats.record_encoding import encode
+from optml.formats.records import Records
+from optml.local.feeder import Feeder
 
 BATCH = 1000
 PASSES = 5

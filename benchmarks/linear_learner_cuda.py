@@ -25,7 +25,8 @@ def step(width: int, models: int, batch: int, limits: dict[str, float]) -> dict[
     """Seconds of a logistic step, `floor` of them if nothing but its products, or its bytes, took time."""
     import torch
 
-    from algorithms.kernels.linear_step import Problem, Update, gradient, update
+    from optml.algorithms.kernels.linear import gradient, update
+    from optml.algorithms.kernels.linear.terms import Problem, Update
 
     generator = torch.Generator("cuda").manual_seed(0)
     rows = torch.randn(batch, width, device="cuda", generator=generator)
@@ -70,10 +71,10 @@ def streaming(width: int, models: int, batch: int) -> dict[str, Any]:
     """One pass of the learner over host memory, in rows a second."""
     import torch
 
-    from algorithms.base import Setting
-    from algorithms.linear_learner import ALGORITHM
-    from algorithms.records import Records
-    from container.cluster import Alone
+    from optml.algorithms.base import Setting
+    from optml.algorithms.linear_learner import ALGORITHM
+    from optml.container.cluster import Alone
+    from optml.formats.records import Records
 
     generator = np.random.default_rng(0)
     features = generator.random((500_000, width), dtype=np.float32)

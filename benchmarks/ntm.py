@@ -26,7 +26,7 @@ import numpy as np
 from scipy.sparse import csr_array, load_npz, vstack
 
 from benchmarks.environment import options, save
-from container.cluster import Alone
+from optml.container.cluster import Alone
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "newsgroups20"
 LDA = {20: 1690.9, 50: 1702.3}  # completion perplexity of scikit-learn's LDA, of the README
@@ -43,7 +43,7 @@ def part(name: str) -> csr_array:
 
 
 def batches(counts: csr_array, size: int) -> Iterator[Any]:
-    from algorithms.records import Records
+    from optml.formats.records import Records
 
     for begin in range(0, counts.shape[0], size):
         yield Records(counts[begin : begin + size])
@@ -51,8 +51,8 @@ def batches(counts: csr_array, size: int) -> Iterator[Any]:
 
 def train(counts: csr_array, validation: csr_array, **given: Any) -> tuple[Any, dict[str, Any]]:
     """A learner in the state of its best epoch, as the training loop leaves it, and what it told."""
-    from algorithms.base import Setting
-    from algorithms.ntm import ALGORITHM
+    from optml.algorithms.base import Setting
+    from optml.algorithms.ntm import ALGORITHM
 
     settings = ALGORITHM.hyperparameters(feature_dim=counts.shape[1], **given)
     learner = ALGORITHM.training.learner(Setting(settings, Alone(), channels=("train", "validation")))
@@ -78,7 +78,7 @@ def bound(learner: Any, counts: csr_array) -> dict[str, float]:
     """Perplexity by the bound over all words, and the means over documents that the log tells."""
     import torch
 
-    from algorithms.ntm.counts import occupied
+    from optml.algorithms.ntm.counts import occupied
 
     sums = np.zeros(2)
     means = np.zeros(2)
@@ -113,7 +113,7 @@ def completed(model: Any, seen: csr_array, hidden: csr_array) -> float:
 
 
 def coherence(projection: np.ndarray, counts: csr_array) -> dict[str, float]:
-    from algorithms.ntm import cooccurrence, topics
+    from optml.algorithms.ntm import cooccurrence, topics
 
     sample = cooccurrence.Sample(counts.shape[1], 0, 0)
     sample.add(counts)
@@ -183,8 +183,8 @@ def documents(words: int, length: int, n: int) -> csr_array:
 
 
 def ours(counts: csr_array, topics: int, size: int) -> Callable[[], None]:
-    from algorithms.base import Setting
-    from algorithms.ntm import ALGORITHM
+    from optml.algorithms.base import Setting
+    from optml.algorithms.ntm import ALGORITHM
 
     settings = ALGORITHM.hyperparameters(feature_dim=counts.shape[1], num_topics=topics, mini_batch_size=size)
     learner = ALGORITHM.training.learner(Setting(settings, Alone()))

@@ -32,7 +32,7 @@ from benchmarks import job
 from benchmarks.environment import options, save
 from benchmarks.kmeans import peak
 from benchmarks.timing import compare
-from container.cluster import Alone
+from optml.container.cluster import Alone
 
 ROWS, WIDTH, COMPONENTS = 200_000, 512, 50
 JOBS = 3
@@ -48,10 +48,10 @@ def rows_of(count: int, width: int) -> np.ndarray:
 
 def ours(rows: Any, components: int = COMPONENTS, **given: Any) -> Callable[[], Any]:
     """Train in memory; returns the model."""
-    from algorithms.base import Setting
-    from algorithms.pca import ALGORITHM
-    from algorithms.pca.learner import batch_rows
-    from algorithms.records import Records
+    from optml.algorithms.base import Setting
+    from optml.algorithms.pca import ALGORITHM
+    from optml.algorithms.pca.learner import batch_rows
+    from optml.formats.records import Records
 
     settings = ALGORITHM.hyperparameters(
         feature_dim=rows.shape[1], num_components=components, mini_batch_size=500, **given
@@ -170,8 +170,8 @@ def once(run: Callable[[], object]) -> float:
 
 def jobs() -> list[dict[str, Any]]:
     """`train` from the start of the process to its end, beside the bare compute and the start alone."""
-    from algorithms.records import Records
-    from container.formats.records import encode
+    from optml.formats.record_protobuf import encode
+    from optml.formats.records import Records
 
     rows = rows_of(ROWS, WIDTH)
     results = []

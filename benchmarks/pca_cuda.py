@@ -24,7 +24,7 @@ def gram(width: int, limits: dict[str, float]) -> dict[str, Any]:
     """Rows on the device: what a pass costs there, beside what its work takes at the measured peaks."""
     import torch
 
-    from algorithms.kernels.gram import accumulate
+    from optml.algorithms.kernels.gram import accumulate
 
     generator = torch.Generator("cuda").manual_seed(0)
     rows = torch.randn(min(VALUES // width, 1 << 21), width, device="cuda", generator=generator)
@@ -49,11 +49,11 @@ def streaming(width: int) -> dict[str, Any]:
     """One pass of the learner over host memory, in rows a second."""
     import torch
 
-    from algorithms.base import Setting
-    from algorithms.pca import ALGORITHM
-    from algorithms.pca.learner import batch_rows
-    from algorithms.records import Records
-    from container.cluster import Alone
+    from optml.algorithms.base import Setting
+    from optml.algorithms.pca import ALGORITHM
+    from optml.algorithms.pca.learner import batch_rows
+    from optml.container.cluster import Alone
+    from optml.formats.records import Records
 
     rows = np.random.default_rng(0).random((min(VALUES // width, 2_000_000), width), dtype=np.float32)
     settings = ALGORITHM.hyperparameters(

@@ -32,7 +32,7 @@ import numpy as np
 
 from benchmarks.environment import options, save
 from benchmarks.timing import compare
-from container.cluster import Alone
+from optml.container.cluster import Alone
 
 NAB = Path(__file__).resolve().parents[2] / "shared" / "data" / "nab"
 PROGRAM = Path(__file__).parent / "java" / "Forest.java"
@@ -42,9 +42,9 @@ SHINGLE = 48
 
 
 def trained(rows: np.ndarray, trees: int, size: int, seed: int = 0) -> Any:
-    from algorithms.base import Setting
-    from algorithms.random_cut_forest import ALGORITHM
-    from algorithms.records import Records
+    from optml.algorithms.base import Setting
+    from optml.algorithms.random_cut_forest import ALGORITHM
+    from optml.formats.records import Records
 
     settings = ALGORITHM.hyperparameters(
         feature_dim=rows.shape[1], num_trees=trees, num_samples_per_tree=size
@@ -67,7 +67,7 @@ def java(
     classes: Path, rows: np.ndarray, training: int, trees: int, size: int
 ) -> dict[str, tuple[float, float]]:
     """Way to call the library -> seconds of scoring, mean score."""
-    from container.cpus import count
+    from optml.cpus import count
 
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["javac", "-cp", classes, "-d", folder, PROGRAM], check=True)
@@ -117,13 +117,13 @@ def scoring(trees: int, size: int, width: int, classes: Path | None) -> dict[str
 
 def training() -> list[dict[str, Any]]:
     """Rows a second of a pass over 500,000 rows of RecordIO-protobuf, with and without the sample."""
-    from algorithms.base import Setting
-    from algorithms.random_cut_forest import ALGORITHM
-    from algorithms.records import Records
-    from container.formats import tabular
-    from container.formats.content_type import ContentType
-    from container.formats.layout import Layout
-    from container.formats.record_encoding import encode
+    from optml.algorithms.base import Setting
+    from optml.algorithms.random_cut_forest import ALGORITHM
+    from optml.formats import tabular
+    from optml.formats.content_type import ContentType
+    from optml.formats.layout import Layout
+    from optml.formats.record_encoding import encode
+    from optml.formats.records import Records
 
     results = []
     for width in (1, 32):
@@ -158,7 +158,7 @@ def training() -> list[dict[str, Any]]:
 
 def quality() -> list[dict[str, Any]]:
     """Areas under ROC of the labelled series of the Numenta Anomaly Benchmark."""
-    from algorithms.random_cut_forest.evaluation import measure
+    from optml.algorithms.random_cut_forest.evaluation import measure
 
     spans = json.loads((NAB / "combined_windows.json").read_text())
     results = []

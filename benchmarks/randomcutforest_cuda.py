@@ -33,7 +33,7 @@ def bandwidth() -> float:
 def measure(trees: int, size: int, width: int, rate: float) -> dict[str, Any]:
     import torch
 
-    from algorithms.kernels.forest import score
+    from optml.algorithms.kernels.forest import score
 
     rng = np.random.default_rng(0)
     forest = trained(rng.normal(size=(trees * size, width)).astype(np.float32), trees, size).forest

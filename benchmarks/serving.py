@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.kmeans.model import Model
 from benchmarks.environment import options, save
+from optml.algorithms.kmeans.model import Model
 
 CONNECTIONS = 64
 FEATURES, K = 20, 10
@@ -42,9 +42,9 @@ def serve_nothing() -> None:
     """The peer: our gunicorn configuration, with a Flask application that answers `{}`."""
     from flask import Flask, Response
 
-    from container import cpus
-    from serving.server import _Server
-    from serving.settings import Settings
+    from optml import cpus
+    from optml.serving.server import _Server
+    from optml.serving.settings import Settings
 
     class Empty(_Server):
         def start_worker(self, worker: Any) -> None:
@@ -157,7 +157,7 @@ def main() -> int:
         script = root / "row.lua"
         script.write_text(SCRIPT.format(row=", ".join(f"{x:.6f}" for x in rng.normal(size=FEATURES))))
         nothing = ["-c", "from benchmarks.serving import serve_nothing; serve_nothing()"]
-        ours = ["-m", "container", "serve"]
+        ours = ["-m", "optml.container", "serve"]
         starts = []
         for _ in range(5):
             with server(ours, root) as (_, took):

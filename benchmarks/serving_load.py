@@ -27,8 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.kmeans.model import Model
 from benchmarks.environment import options, save
+from optml.algorithms.kmeans.model import Model
 
 KEPT = 64  # clients with a connection each that they keep
 HEAVY = 4  # of them: those that send 6 MB at a time
@@ -54,7 +54,7 @@ def server(root: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     environment = os.environ | {"SAGEMAKER_BASE_DIR": str(root), "SAGEMAKER_BIND_TO_PORT": str(port)}
-    command = [sys.executable, "-m", "container", "serve"]
+    command = [sys.executable, "-m", "optml.container", "serve"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
         while call(port, "GET", "/ping")[0] != 200:

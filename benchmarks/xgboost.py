@@ -84,8 +84,9 @@ def job(table: np.ndarray, scratch: Path, device: str = "cpu") -> dict[str, Any]
     Overhead and memory are told against both; a job is what QuantileDMatrix is: its bins are not held
     beside a copy of the values.
     """
-    from algorithms.records import Records
-    from container.formats import csv, records
+    from optml.formats import csv
+    from optml.formats import record_protobuf as records
+    from optml.formats.records import Records
 
     parameters = PARAMETERS | {"device": device}
     np.save(scratch / "rows.npy", table)
@@ -111,7 +112,7 @@ def job(table: np.ndarray, scratch: Path, device: str = "cpu") -> dict[str, Any]
             best[matrix] = min(best.get(matrix, (float("inf"), 0)), (float(said.split()[-1]), peak))
         for name, root in trees.items():
             environment = {"SAGEMAKER_BASE_DIR": str(root), "OPTML_ALGORITHM": "xgboost"}
-            seconds, peak, _ = measured([sys.executable, "-m", "container", "train"], **environment)
+            seconds, peak, _ = measured([sys.executable, "-m", "optml.container", "train"], **environment)
             best[name] = min(best.get(name, (float("inf"), 0)), (seconds, peak))
     matrices = ("QuantileDMatrix", "DMatrix")
     return {
@@ -135,16 +136,16 @@ def reading(table: np.ndarray, scratch: Path) -> list[dict[str, Any]]:
     bins are timed with one round on either."""
     import xgboost
 
-    from algorithms.records import Records
-    from algorithms.xgboost import ALGORITHM
-    from algorithms.xgboost.hyperparameters import Hyperparameters
-    from algorithms.xgboost.matrix import Channel, joined, streamed, whole
-    from container.channels import Channel as Files
-    from container.cluster import Alone
-    from container.formats import csv
-    from container.formats.content_type import ContentType
-    from container.rows import Rows
-    from container.spill import Spill
+    from optml.algorithms.xgboost import ALGORITHM
+    from optml.algorithms.xgboost.hyperparameters import Hyperparameters
+    from optml.algorithms.xgboost.matrix import Channel, joined, streamed, whole
+    from optml.container.channels import Channel as Files
+    from optml.container.cluster import Alone
+    from optml.container.rows import Rows
+    from optml.container.spill import Spill
+    from optml.formats import csv
+    from optml.formats.content_type import ContentType
+    from optml.formats.records import Records
 
     folder = scratch / "table"
     folder.mkdir()
@@ -216,13 +217,13 @@ def serving(table: np.ndarray, scratch: Path) -> list[dict[str, Any]]:
     """Microseconds of a body of CSV rows, answered as CSV."""
     import xgboost
 
-    from algorithms.xgboost import ALGORITHM
-    from algorithms.xgboost.boosters import Native
-    from algorithms.xgboost.model import Model
-    from serving.batching import Gate
-    from serving.models import load
-    from serving.predictor import Predictor
-    from serving.settings import Settings
+    from optml.algorithms.xgboost import ALGORITHM
+    from optml.algorithms.xgboost.boosters import Native
+    from optml.algorithms.xgboost.model import Model
+    from optml.serving.batching import Gate
+    from optml.serving.models import load
+    from optml.serving.predictor import Predictor
+    from optml.serving.settings import Settings
 
     matrix = xgboost.QuantileDMatrix(table[:20_000, 1:], table[:20_000, 0])
     booster = xgboost.train(PARAMETERS, matrix, ROUNDS)

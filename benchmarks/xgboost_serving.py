@@ -53,7 +53,7 @@ def serve_as_they_do() -> None:
     import flask
     from gunicorn.app.base import BaseApplication
 
-    from container import cpus
+    from optml import cpus
 
     app = flask.Flask("open container")
     app.add_url_rule("/ping", "ping", lambda: flask.Response(status=200))
@@ -103,7 +103,7 @@ def latencies(port: int, body: bytes, count: int) -> list[float]:
 
 def throughput(port: int, body: bytes, seconds: float) -> float:
     """Bodies per second over a connection a core."""
-    from container import cpus
+    from optml import cpus
 
     done: list[int] = []
     until = time.perf_counter() + seconds
@@ -137,8 +137,8 @@ def main() -> int:
     """Run, print the table, and write xgboost_serving-cpu.json."""
     import xgboost
 
-    from algorithms.xgboost.boosters import Native
-    from algorithms.xgboost.model import Model
+    from optml.algorithms.xgboost.boosters import Native
+    from optml.algorithms.xgboost.model import Model
 
     parser = options(__doc__)
     parser.add_argument("--turns", type=int, default=5, help="in which both are asked (default: 5)")
@@ -155,7 +155,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         Model([Native(booster)]).save(Path(folder) / "model")
         with (
-            server(["-m", "container", "serve"], Path(folder)) as (ours, _),
+            server(["-m", "optml.container", "serve"], Path(folder)) as (ours, _),
             server(PEER, Path(folder)) as (theirs, _),
         ):
             answers = [

@@ -11,7 +11,7 @@ from typing import NoReturn
 BEGAN = time.time()
 
 USAGE = """\
-usage: python -m container [train | serve | --help | --version]
+usage: python -m optml.container [train | serve | --help | --version]
 
 train      run the training job that /opt/ml/input/config describes; the model goes to /opt/ml/model
 serve      answer HTTP requests with the model in /opt/ml/model, on port 8080
@@ -23,18 +23,18 @@ OPTML_ALGORITHM names the algorithm; SAGEMAKER_BASE_DIR moves /opt/ml.
 
 def train() -> NoReturn:
     """Train and end the process. The signal handler is there before anything slow is imported."""
-    from container.stop import Stop
+    from optml.container.stop import Stop
 
     stop = Stop()
     stop.install()
 
-    from container import scratch
-    from container.cpus import limit_threads
+    from optml.container import scratch
+    from optml.cpus import limit_threads
 
     scratch.prepare()
     limit_threads(int(os.environ.get("OPTML_LOCAL_SIZE") or 1))
 
-    from container.train import main as run
+    from optml.container.train import main as run
 
     code = run(stop, BEGAN)
     for stream in (sys.stdout, sys.stderr):
@@ -46,10 +46,10 @@ def train() -> NoReturn:
 
 def serve() -> NoReturn:
     """Serve until told to stop."""
-    from container import scratch
+    from optml.container import scratch
 
     scratch.prepare()
-    from serving.server import main as run
+    from optml.serving.server import main as run
 
     sys.exit(run())
 
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def _asked_to_train() -> bool:
-    from container.paths import Paths
+    from optml.container.paths import Paths
 
     return (Paths.of_environment().config / "hyperparameters.json").exists()
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from algorithms.errors import UserError
+from optml.errors import UserError
 
 MAX_BYTES = 64 << 30  # unpacked
 MAX_FILES = 100_000

@@ -14,14 +14,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from algorithms.base import ChannelSpec
-from algorithms.errors import PlatformError, UserError
-from container.fifo import Fifo, Flag, is_fifo
-from container.formats import signatures
-from container.formats.compression import MAGIC as GZIP
-from container.formats.compression import decompressed
-from container.formats.content_type import CSV, PARQUET, RECORDIO_PROTOBUF, ContentType, sniff
-from container.formats.recordio import payloads
+from optml.algorithms.base import ChannelSpec
+from optml.container.fifo import Fifo, Flag, is_fifo
+from optml.errors import PlatformError, UserError
+from optml.formats import signatures
+from optml.formats.compression import MAGIC as GZIP
+from optml.formats.compression import decompressed
+from optml.formats.content_type import CSV, PARQUET, RECORDIO_PROTOBUF, ContentType, sniff
+from optml.formats.recordio import payloads
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from algorithms.base import Cluster
-from container.errors import system_error
-from container.outputs import sync_folder
+from optml.algorithms.base import Cluster
+from optml.container.errors import system_error
+from optml.container.outputs import sync_folder
 
 log = logging.getLogger(__name__)
 

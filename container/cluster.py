@@ -24,11 +24,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from algorithms.base import Cluster
-from algorithms.errors import PlatformError
-from container.errors import Failure, JobFailedError, explain
-from container.heartbeat import Heartbeat
-from container.rendezvous import Place, number, serve_or_find
+from optml.algorithms.base import Cluster
+from optml.container.errors import Failure, JobFailedError, explain
+from optml.container.heartbeat import Heartbeat
+from optml.container.rendezvous import Place, number, serve_or_find
+from optml.errors import PlatformError
 
 PATIENCE = timedelta(hours=2)  # that one process may be ahead of another, both alive, in a collective
 LIBRARY = 5.0  # seconds that a library's own collective gets to say itself what went wrong

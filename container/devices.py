@@ -9,7 +9,7 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
-from algorithms.base import Compute
+from optml.algorithms.base import Compute
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from algorithms.errors import PlatformError, UserError
+from optml.errors import PlatformError, UserError
 
 LIMIT = 1024  # characters of the failure file that become the job's FailureReason
 

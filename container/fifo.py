@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
-from algorithms.errors import UserError
+from optml.errors import UserError
 
 log = logging.getLogger(__name__)
 

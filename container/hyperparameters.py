@@ -19,8 +19,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from algorithms.base import Hyperparameters, Wording
-from algorithms.errors import UserError, nearest
+from optml.algorithms.base import Hyperparameters, Wording
+from optml.errors import UserError, nearest
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from algorithms.errors import UserError
-from algorithms.registry import recognise
-from container.archives import extract
+from optml.algorithms.registry import recognise
+from optml.container.archives import extract
+from optml.errors import UserError
 
 log = logging.getLogger(__name__)
 

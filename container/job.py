@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from algorithms.base import Algorithm, Hyperparameters, names
-from algorithms.errors import PlatformError, UserError
-from algorithms.registry import get
-from container.channels import Channel
-from container.fifo import is_fifo
-from container.formats.content_type import ContentType
-from container.hyperparameters import Engine, as_text, parse
-from container.paths import Paths
+from optml.algorithms.base import Algorithm, Hyperparameters, names
+from optml.algorithms.registry import get
+from optml.container.channels import Channel
+from optml.container.fifo import is_fifo
+from optml.container.hyperparameters import Engine, as_text, parse
+from optml.container.paths import Paths
+from optml.errors import PlatformError, UserError
+from optml.formats.content_type import ContentType
 
 log = logging.getLogger(__name__)
 

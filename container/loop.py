@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.base import Cluster, Data, Learner, Metric, Model, Stopping
-from container.checkpoint import Checkpoint, Checkpoints, Position
-from container.reporting import Report, log
-from container.stop import Stop
+from optml.algorithms.base import Cluster, Data, Learner, Metric, Model, Stopping
+from optml.container.checkpoint import Checkpoint, Checkpoints, Position
+from optml.container.reporting import Report, log
+from optml.container.stop import Stop
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from algorithms.base import Model
-from container.errors import system_error
+from optml.algorithms.base import Model
+from optml.container.errors import system_error
 
 SCRATCH = ".optml-"  # how the names of our temporary folders begin
 LAST = "model.json"  # names what the other files are, so it comes after them

@@ -8,12 +8,12 @@ from __future__ import annotations
 from importlib import import_module
 from pkgutil import walk_packages
 
-import algorithms.kernels
-import container.formats
+import optml.algorithms.kernels
+import optml.formats
 
 
 def main() -> None:
-    for package in (algorithms.kernels, container.formats):
+    for package in (optml.algorithms.kernels, optml.formats):
         for module in walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith(("_triton", "_torch")):  # compiled, if at all, for the GPU it meets
                 import_module(module.name)

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 
-from container.fifo import StoppedError
+from optml.container.fifo import StoppedError
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from algorithms.errors import PlatformError, UserError
+from optml.errors import PlatformError, UserError
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
-from algorithms.base import PROGRESS, Algorithm, Metric
-from algorithms.errors import UserError
+from optml.algorithms.base import PROGRESS, Algorithm, Metric
+from optml.errors import UserError
 
 log = logging.getLogger("optml")
 

@@ -11,18 +11,18 @@ from itertools import pairwise
 
 import numpy as np
 
-from algorithms.base import Cluster, share
-from algorithms.errors import UserError
-from algorithms.records import Records, concatenate
-from container.channels import Channel
-from container.formats import tabular
-from container.formats.blocks import BLOCK_BYTES
-from container.formats.checks import check_finite
-from container.formats.column_order import ColumnOrder
-from container.formats.content_type import LIBSVM
-from container.formats.layout import Layout
-from container.readahead import read_ahead
-from container.spill import Spill
+from optml.algorithms.base import Cluster, share
+from optml.container.channels import Channel
+from optml.container.readahead import read_ahead
+from optml.container.spill import Spill
+from optml.errors import UserError
+from optml.formats import tabular
+from optml.formats.blocks import BLOCK_BYTES
+from optml.formats.checks import check_finite
+from optml.formats.column_order import ColumnOrder
+from optml.formats.content_type import LIBSVM
+from optml.formats.layout import Layout
+from optml.formats.records import Records, concatenate
 
 log = logging.getLogger(__name__)
 

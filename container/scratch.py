@@ -14,7 +14,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from container.paths import Paths
+from optml.container.paths import Paths
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (writable in every container, but small)
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, TypeVar
 
-from container.channels import Channel
-from container.fifo import StoppedError
-from container.formats.encoding import is_text, stream_as_utf8
+from optml.container.channels import Channel
+from optml.container.fifo import StoppedError
+from optml.formats.encoding import is_text, stream_as_utf8
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 from scipy.sparse import csr_array
 
-from algorithms.records import Origin, Records
+from optml.formats.records import Origin, Records
 
 log = logging.getLogger(__name__)
 

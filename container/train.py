@@ -12,23 +12,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from algorithms import memory, registry
-from algorithms.base import Algorithm, Data, Model, Run, Setting, Table
-from algorithms.errors import PlatformError, UserError
-from container import devices, errors, incremental, outputs, reporting
-from container.channels import Channel
-from container.checkpoint import Checkpoints, fingerprint
-from container.cluster import Alone, Group, connect
-from container.errors import Failure
-from container.formats.column_order import ColumnOrder
-from container.hyperparameters import fields
-from container.job import Hosts, Job
-from container.loop import Loop, Plan
-from container.paths import Paths
-from container.rendezvous import Place, number
-from container.reporting import Report, log
-from container.sources import Source
-from container.stop import Stop, Stopped
+from optml import memory
+from optml.algorithms import registry
+from optml.algorithms.base import Algorithm, Data, Model, Run, Setting, Table
+from optml.container import devices, errors, incremental, outputs, reporting
+from optml.container.channels import Channel
+from optml.container.checkpoint import Checkpoints, fingerprint
+from optml.container.cluster import Alone, Group, connect
+from optml.container.errors import Failure
+from optml.container.hyperparameters import fields
+from optml.container.job import Hosts, Job
+from optml.container.loop import Loop, Plan
+from optml.container.paths import Paths
+from optml.container.rendezvous import Place, number
+from optml.container.reporting import Report, log
+from optml.container.sources import Source
+from optml.container.stop import Stop, Stopped
+from optml.errors import PlatformError, UserError
+from optml.formats.column_order import ColumnOrder
 
 BATCH_SIZE = 1000  # rows, for algorithms without mini_batch_size
 
@@ -168,9 +169,9 @@ class Training:
             publish(model)
 
     def _table(self, channel: Channel, algorithm: Algorithm, scratch: Path) -> Table:
-        from container.formats.blocks import BLOCK_BYTES
-        from container.rows import Rows
-        from container.spill import Spill
+        from optml.container.rows import Rows
+        from optml.container.spill import Spill
+        from optml.formats.blocks import BLOCK_BYTES
 
         return Rows(
             channel,
@@ -241,8 +242,8 @@ class Training:
                 name: job.algorithm.training.data(Source(channel, lambda: self.stop.requested), setting)
                 for name, channel in given.items()
             }
-        from container.rows import Rows
-        from container.spill import Spill
+        from optml.container.rows import Rows
+        from optml.container.spill import Spill
 
         repeated = (_role(job, "epochs") or 1) > 1 and role != "test"
         run = size = _role(job, "batch_size")
@@ -295,7 +296,7 @@ class Training:
 
     def _start_others(self, size: int) -> None:
         """Start this host's processes for its other GPUs; they find the first one by `cluster.connect`."""
-        command = [sys.executable, "-m", "container", "train"]
+        command = [sys.executable, "-m", "optml.container", "train"]
         for rank in range(1, size):
             environment = os.environ | {LOCAL_RANK: str(rank), LOCAL_SIZE: str(size)}
             self.others.append(subprocess.Popen(command, env=environment))

@@ -19,11 +19,11 @@ from selectors import EVENT_READ, DefaultSelector
 from types import TracebackType
 from typing import IO, NamedTuple
 
-from algorithms.errors import PlatformError, UserError
-from container.commands import tree
-from container.commands.tree import Input
-from container.feeder import Feeder
-from container.paths import Paths
+from optml.container.paths import Paths
+from optml.errors import PlatformError, UserError
+from optml.local.commands import tree
+from optml.local.commands.tree import Input
+from optml.local.feeder import Feeder
 
 __all__ = ["Input", "Line", "TrainingJob"]
 
@@ -218,7 +218,7 @@ class TrainingJob:
                 (paths.root / "model").symlink_to(model, target_is_directory=True)
             if self._checkpoints:
                 paths.checkpoints.symlink_to(self._checkpoints, target_is_directory=True)
-            command = [sys.executable, "-m", "container", "train"]
+            command = [sys.executable, "-m", "optml.container", "train"]
             environment = {**self._environment, "SAGEMAKER_BASE_DIR": str(paths.root)}
         for name, channel in sorted(self._inputs.items()):
             if channel.mode == "Pipe":  # whose first FIFO is there before anybody looks for it

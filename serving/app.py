@@ -15,14 +15,14 @@ import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from algorithms.errors import PlatformError
-from serving import metrics, negotiation
-from serving.codecs import lines
-from serving.errors import RequestError, busy
-from serving.predictor import Predictor
-from serving.requests import read_body
-from serving.settings import Settings
-from serving.store import Store
+from optml.errors import PlatformError
+from optml.serving import metrics, negotiation
+from optml.serving.codecs import lines
+from optml.serving.errors import RequestError, busy
+from optml.serving.predictor import Predictor
+from optml.serving.requests import read_body
+from optml.serving.settings import Settings
+from optml.serving.store import Store
 
 log = logging.getLogger("serving")
 

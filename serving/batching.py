@@ -17,11 +17,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from algorithms.base import Columns
-from algorithms.records import Records, concatenate
-from serving import metrics
-from serving.errors import RequestError, busy
-from serving.models import Served
+from optml.formats.records import Columns, Records, concatenate
+from optml.serving import metrics
+from optml.serving.errors import RequestError, busy
+from optml.serving.models import Served
 
 LIGHT = 0.001  # seconds of computing that are not worth waiting in line for
 RUN = 8192  # records that are computed at a time: after each run a request that is too late ends

@@ -13,8 +13,9 @@ from itertools import compress, islice
 import numpy as np
 import orjson
 
-from algorithms.base import Columns, Response
-from container.formats.content_type import CSV, JSON, RECORDIO_PROTOBUF
+from optml.algorithms.base import Response
+from optml.formats.content_type import CSV, JSON, RECORDIO_PROTOBUF
+from optml.formats.records import Columns
 
 _SHORT = 15  # significant digits of numbers in compact JSON lines
 _MANY = 64  # numbers from which orjson, with its fixed cost, is the faster printer
@@ -187,7 +188,7 @@ def _recordio(
     columns: Columns, uids: Sequence[str] | None, metadata: Sequence[str] | None, failed: Mapping[int, str]
 ) -> bytes:
     """One Record per record; one that failed holds NaN, and the reason as its metadata."""
-    from container.formats.records import encode_columns
+    from optml.formats.record_protobuf import encode_columns
 
     if not failed:
         return encode_columns(columns, uids, metadata)

@@ -8,9 +8,9 @@ from enum import Enum, auto
 from threading import Lock
 from typing import Any
 
-from serving.errors import RequestError
-from serving.incoming import Incoming
-from serving.negotiation import speaks_json
+from optml.serving.errors import RequestError
+from optml.serving.incoming import Incoming
+from optml.serving.negotiation import speaks_json
 
 _JOINED = 64 << 10  # bytes of an answer that are sent by one call
 _REASONS = {

@@ -19,7 +19,7 @@ from gunicorn.http.errors import (
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import IterUnreader
 
-from serving.errors import RequestError, too_large, unreadable
+from optml.serving.errors import RequestError, too_large, unreadable
 
 MAX_HEAD = 64 << 10  # bytes of a request's head, and of a chunked body's trailers
 _MAX_LINE = 8190  # bytes of a request line, gunicorn's limit, and of a line with the size of a chunk

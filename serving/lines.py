@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from container.formats.content_type import CSV, LIBSVM, ContentType
-from container.formats.encoding import is_text
+from optml.formats.content_type import CSV, LIBSVM, ContentType
+from optml.formats.encoding import is_text
 
 _PIECE = 1 << 20  # bytes read at a time
 _OPENING = re.compile(

@@ -6,7 +6,7 @@ import ctypes
 import gc
 from pathlib import Path
 
-from algorithms import cgroup
+from optml import cgroup
 
 WORKSPACE = 32 << 20  # bytes that loading a model and its first answers take besides its arrays
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from algorithms import registry
-from algorithms.base import Algorithm, Model
-from algorithms.errors import UserError
-from algorithms.records import Records
+from optml.algorithms import registry
+from optml.algorithms.base import Algorithm, Model
+from optml.errors import UserError
+from optml.formats.records import Records
 
 _ARCHIVE = "model.tar.gz"
 _FOREIGN = {_ARCHIVE, "output.tar.gz"}  # what SDK v2 in local mode leaves beside a model it has unpacked
@@ -36,7 +36,7 @@ class Served:
 
     def describe(self) -> dict[str, Any]:
         """What `GET /` tells of it."""
-        from serving.negotiation import readable, writable
+        from optml.serving.negotiation import readable, writable
 
         return {
             "algorithm": self.algorithm.slug,
@@ -65,7 +65,7 @@ def unpacked(folder: Path) -> Iterator[Path]:
     if _ARCHIVE not in names or names - _FOREIGN:
         yield folder
         return
-    from container.archives import extract
+    from optml.container.archives import extract
 
     with tempfile.TemporaryDirectory(prefix="optml-model-") as temporary:
         extract(folder / _ARCHIVE, Path(temporary))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from algorithms.base import Algorithm
-from container.formats.content_type import CSV, JSON, JSON_LINES, ContentType, sniff
-from serving.errors import unsupported_accept, unsupported_content_type
+from optml.algorithms.base import Algorithm
+from optml.formats.content_type import CSV, JSON, JSON_LINES, ContentType, sniff
+from optml.serving.errors import unsupported_accept, unsupported_content_type
 
 _UNTOLD = ("", "application/octet-stream", "binary/octet-stream")  # what SDKs send when nobody said
 _SNIFFED = 8192  # bytes

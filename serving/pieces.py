@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-from algorithms.errors import UserError
-from container.formats.content_type import CSV, JSON, JSON_LINES, LIBSVM, RECORDIO_PROTOBUF, ContentType
-from container.formats.encoding import as_utf8, is_text
-from container.formats.json import loads
-from container.formats.recordio import MAGIC_BYTES, frame, payloads
-from serving import lines
+from optml.errors import UserError
+from optml.formats.content_type import CSV, JSON, JSON_LINES, LIBSVM, RECORDIO_PROTOBUF, ContentType
+from optml.formats.encoding import as_utf8, is_text
+from optml.formats.json import loads
+from optml.formats.recordio import MAGIC_BYTES, frame, payloads
+from optml.serving import lines
 
 _TEXTS = (CSV, JSON_LINES, LIBSVM)
 _WRAPPERS = ("instances", "predictions", "projections")  # of the records of a JSON document

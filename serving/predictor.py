@@ -8,20 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.base import Answer, Columns
-from algorithms.errors import UserError
-from container.formats import tabular
-from container.formats.checks import check_finite
-from container.formats.column_order import ColumnOrder
-from container.formats.content_type import ContentType
-from container.formats.encoding import as_utf8, is_text
-from container.formats.layout import Layout
-from serving import codecs, metrics, negotiation
-from serving.batching import Queue, overtaken
-from serving.errors import RequestError, empty, unreadable
-from serving.models import Served
-from serving.pieces import pieces, said_of_one
-from serving.settings import Settings
+from optml.algorithms.base import Answer
+from optml.errors import UserError
+from optml.formats import tabular
+from optml.formats.checks import check_finite
+from optml.formats.column_order import ColumnOrder
+from optml.formats.content_type import ContentType
+from optml.formats.encoding import as_utf8, is_text
+from optml.formats.layout import Layout
+from optml.formats.records import Columns
+from optml.serving import codecs, metrics, negotiation
+from optml.serving.batching import Queue, overtaken
+from optml.serving.errors import RequestError, empty, unreadable
+from optml.serving.models import Served
+from optml.serving.pieces import pieces, said_of_one
+from optml.serving.settings import Settings
 
 TOGETHER = 512  # records tried at a time: what is not sound is read slowly, for its message
 MOST_BAD = 10_000  # records of a request that may lack an answer: each takes some tries to be found

@@ -23,16 +23,16 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.http import wsgi
 from gunicorn.workers import base
 
-from algorithms import memory
-from serving import metrics
-from serving.batching import overtaken
-from serving.connection import Connection, State
-from serving.errors import RequestError, busy
-from serving.incoming import Incoming
-from serving.stop import DRAIN, Stop, refuse_connections
+from optml import memory
+from optml.serving import metrics
+from optml.serving.batching import overtaken
+from optml.serving.connection import Connection, State
+from optml.serving.errors import RequestError, busy
+from optml.serving.incoming import Incoming
+from optml.serving.stop import DRAIN, Stop, refuse_connections
 
 if TYPE_CHECKING:
-    from serving.settings import Settings
+    from optml.serving.settings import Settings
 
 log = logging.getLogger("serving")
 

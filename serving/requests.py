@@ -7,9 +7,9 @@ from typing import Any
 
 from gunicorn.http.errors import NoMoreData, ParseException
 
-from algorithms.errors import UserError
-from container.formats.compression import MAGIC, TooLarge, decompress
-from serving.errors import RequestError, too_large, unreadable, unsupported_encoding
+from optml.errors import UserError
+from optml.formats.compression import MAGIC, TooLarge, decompress
+from optml.serving.errors import RequestError, too_large, unreadable, unsupported_encoding
 
 
 def read_body(environ: Mapping[str, Any], limit: int) -> bytes:

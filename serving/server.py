@@ -24,17 +24,18 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from algorithms.errors import PlatformError, UserError
-from container import cpus, devices
-from container.paths import Paths
-from serving.settings import Settings
-from serving.stop import DRAIN, Stop
+from optml import cpus
+from optml.container import devices
+from optml.container.paths import Paths
+from optml.errors import PlatformError, UserError
+from optml.serving.settings import Settings
+from optml.serving.stop import DRAIN, Stop
 
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter
 
-    from serving.app import State
-    from serving.batching import Queue
+    from optml.serving.app import State
+    from optml.serving.batching import Queue
 
 log = logging.getLogger("serving")
 
@@ -75,7 +76,7 @@ def main() -> int:
 
 
 def _serve(settings: Settings, processes: int, device_names: list[str], failure: Path) -> None:
-    from serving.models import unpacked
+    from optml.serving.models import unpacked
 
     if settings.multi_model:
         _Server(settings, processes, device_names, None, failure).run()
@@ -104,8 +105,8 @@ class _Server:
         from gunicorn.app.base import BaseApplication
         from gunicorn.errors import HaltServer
 
-        import serving.app  # before the fork: once for all workers
-        from serving.processes import Parent
+        import optml.serving.app  # before the fork: once for all workers
+        from optml.serving.processes import Parent
 
         server = self
 
@@ -116,9 +117,9 @@ class _Server:
                         self.cfg.set(name, value)
 
             def load(self) -> object:
-                return serving.app  # a worker makes its own application in `start_worker`
+                return optml.serving.app  # a worker makes its own application in `start_worker`
 
-        from serving import memory, metrics
+        from optml.serving import memory, metrics
 
         metrics.share(self.processes)
         self.kills = memory.kills()
@@ -143,7 +144,7 @@ class _Server:
         return {
             "bind": f"0.0.0.0:{self.settings.port}",
             "workers": self.processes,
-            "worker_class": "serving.processes.Worker",
+            "worker_class": "optml.serving.processes.Worker",
             "worker_tmp_dir": _shared_memory(),
             "timeout": 120,  # without a sign of life from the event loop
             "graceful_timeout": int(DRAIN) + 3,  # then the parent kills: workers end by themselves before
@@ -169,9 +170,9 @@ class _Server:
         The first workers answer /ping with 503 while they load. One that replaces a dead one loads first, so
         that its siblings get the requests in the meantime.
         """
-        from serving import metrics
-        from serving.app import State, create_app
-        from serving.batching import Batcher, Gate
+        from optml.serving import metrics
+        from optml.serving.app import State, create_app
+        from optml.serving.batching import Batcher, Gate
 
         settings = self.settings
         metrics.start(worker.place)
@@ -188,7 +189,7 @@ class _Server:
             device=self.devices[worker.place % len(self.devices)] if self.devices else "cpu",
         )
         if self.folder is None:
-            from serving.store import Store
+            from optml.serving.store import Store
 
             store = Store(settings, {device: queue(device) for device in self.devices or ["cpu"]})
             worker.wsgi = create_app(state, store)
@@ -201,9 +202,9 @@ class _Server:
             Thread(target=self._load, args=(state, queue(state.device)), daemon=True).start()
 
     def _load(self, state: State, queue: Queue) -> None:
-        from serving import metrics
-        from serving.models import load
-        from serving.predictor import Predictor
+        from optml.serving import metrics
+        from optml.serving.models import load
+        from optml.serving.predictor import Predictor
 
         assert self.folder is not None
         try:
@@ -234,7 +235,7 @@ class _Server:
         """In the parent, after a worker has ended: count it, and give up after three in a minute."""
         from gunicorn.errors import HaltServer
 
-        from serving import memory
+        from optml.serving import memory
 
         self.ending.done(worker.place)
         if not arbiter.LISTENERS:  # the server is stopping

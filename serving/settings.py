@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from algorithms import registry
-from algorithms.errors import UserError
+from optml.algorithms import registry
+from optml.errors import UserError
 
 REFUSING = 8  # threads of a worker that no queued request can take: they say that the queue is full
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition
 
-from algorithms.errors import UserError
-from algorithms.memory import free as free_memory
-from serving import memory, metrics
-from serving.batching import Queue
-from serving.errors import RequestError, cannot_load
-from serving.models import load, unpacked
-from serving.predictor import Predictor
-from serving.settings import Settings
+from optml.errors import UserError
+from optml.memory import free as free_memory
+from optml.serving import memory, metrics
+from optml.serving.batching import Queue
+from optml.serving.errors import RequestError, cannot_load
+from optml.serving.models import load, unpacked
+from optml.serving.predictor import Predictor
+from optml.serving.settings import Settings
 
 
 @dataclass(slots=True)

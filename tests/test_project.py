@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from algorithms import registry
-from container import environment
-from container.describe import metric_definitions
+from optml import environment
+from optml.algorithms import registry
+from optml.local.describe import metric_definitions
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

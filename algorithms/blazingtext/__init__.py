@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from algorithms.base import (
+from optml.algorithms.base import (
     Algorithm,
     Answer,
     ChannelSpec,
-    Columns,
     Compute,
     Inference,
     Learner,
@@ -22,7 +21,8 @@ from algorithms.base import (
     Written,
     lazy,
 )
-from algorithms.blazingtext.hyperparameters import Hyperparameters
+from optml.algorithms.blazingtext.hyperparameters import Hyperparameters
+from optml.formats.records import Columns
 
 TEXT = (
     "Text, one sentence per line, tokens parted by white space, lower-cased by the user. supervised: labels "
@@ -34,10 +34,10 @@ FORMATS = ("text/plain", "application/jsonlines", "text/csv", "application/x-rec
 
 def _learner(setting: Setting) -> Learner:
     if setting.hyperparameters.supervised:
-        from algorithms.blazingtext.classification import Classification
+        from optml.algorithms.blazingtext.classification import Classification
 
         return Classification(setting)
-    from algorithms.blazingtext.embedding import Embedding
+    from optml.algorithms.blazingtext.embedding import Embedding
 
     return Embedding(setting)
 
@@ -93,17 +93,17 @@ ALGORITHM = Algorithm(
         ),
         roles=Roles(epochs="epochs"),
         learner=_learner,
-        data=lazy("algorithms.blazingtext.data:data"),
+        data=lazy("optml.algorithms.blazingtext.data:data"),
         scored_on_validation=True,
     ),
     inference=Inference(
         content_types=("application/json", "application/jsonlines"),
         accepts=("application/json", "application/jsonlines"),
         response=Response("predictions", ("vector", "word")),
-        load=lazy("algorithms.blazingtext.model:load"),
-        recognises=lazy("algorithms.blazingtext.recognition:recognises"),
-        decode=lazy("algorithms.blazingtext.requests:decode"),
-        encode=lazy("algorithms.blazingtext.requests:encode"),
+        load=lazy("optml.algorithms.blazingtext.model:load"),
+        recognises=lazy("optml.algorithms.blazingtext.recognition:recognises"),
+        decode=lazy("optml.algorithms.blazingtext.requests:decode"),
+        encode=lazy("optml.algorithms.blazingtext.requests:encode"),
         follows_request=True,
     ),
     compute=Compute(gpu=True, multi_gpu=False, multi_machine=True, incremental=False),

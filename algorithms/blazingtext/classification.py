@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from algorithms.base import Metric, Setting
-from algorithms.blazingtext import fasttext_file
-from algorithms.blazingtext.classifier import Classifier
-from algorithms.blazingtext.hyperparameters import Hyperparameters
-from algorithms.blazingtext.limits import require_finite, require_memory, require_one_host
-from algorithms.blazingtext.progress import Progress
-from algorithms.blazingtext.quantized import Dense
-from algorithms.blazingtext.vocabulary import END, LABEL, LINE_END, Vocabulary, Words
-from algorithms.errors import UserError
-from algorithms.kernels.threads import count
-from algorithms.stopping import Patience
+from optml.algorithms.base import Metric, Setting
+from optml.algorithms.blazingtext import fasttext_file
+from optml.algorithms.blazingtext.classifier import Classifier
+from optml.algorithms.blazingtext.hyperparameters import Hyperparameters
+from optml.algorithms.blazingtext.limits import require_finite, require_memory, require_one_host
+from optml.algorithms.blazingtext.progress import Progress
+from optml.algorithms.blazingtext.quantized import Dense
+from optml.algorithms.blazingtext.vocabulary import END, LABEL, LINE_END, Vocabulary, Words
+from optml.algorithms.kernels.machine.threads import count
+from optml.algorithms.stopping import Patience
+from optml.errors import UserError
 
 if TYPE_CHECKING:
-    from algorithms.blazingtext.corpus import Corpus
-    from algorithms.blazingtext.data import Block, Held
-    from algorithms.kernels.classifier import Trainer
+    from optml.algorithms.blazingtext.corpus import Corpus
+    from optml.algorithms.blazingtext.data import Block, Held
+    from optml.algorithms.kernels.words.classifier import Trainer
 
 log = logging.getLogger("optml")
 
@@ -195,7 +195,7 @@ class Classification:
         return self._trainer
 
     def _start(self, corpus: Corpus, total: float) -> None:
-        from algorithms.kernels import classifier_cpu
+        from optml.algorithms.kernels.words import classifier_cpu
 
         parameters = self.hyperparameters
         vocabulary = corpus.vocabulary
@@ -209,9 +209,9 @@ class Classification:
         self._make(vocabulary, total)
 
     def _make(self, vocabulary: Vocabulary, total: float) -> None:
-        from algorithms.kernels import simd
-        from algorithms.kernels.classifier import trainer
-        from algorithms.kernels.draws_cpu import uniform_rows
+        from optml.algorithms.kernels.machine import simd
+        from optml.algorithms.kernels.machine.draws import uniform_rows
+        from optml.algorithms.kernels.words.classifier import trainer
 
         parameters = self.hyperparameters
         width, words, labels = parameters.vector_dim, vocabulary.words, vocabulary.labels

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from algorithms.base import Columns
-from algorithms.blazingtext import fasttext_file
-from algorithms.blazingtext.quantized import Matrix
-from algorithms.blazingtext.vocabulary import END, Vocabulary, character_ngrams, hash_of, word_ngrams
+from optml.algorithms.blazingtext import fasttext_file
+from optml.algorithms.blazingtext.quantized import Matrix
+from optml.algorithms.blazingtext.vocabulary import END, Vocabulary, character_ngrams, hash_of, word_ngrams
+from optml.formats.records import Columns
 
 LINES = 1024  # scored at a time
 
@@ -142,7 +142,7 @@ class Classifier:
     def _likely(self, scores: np.ndarray) -> np.ndarray:
         """Probabilities of scores (n, outputs), by the loss that the model was trained with."""
         if self._hierarchical:
-            from algorithms.blazingtext.huffman import probabilities
+            from optml.algorithms.blazingtext.huffman import probabilities
 
             return probabilities(scores, self.vocabulary.entries.counts[self.vocabulary.words :])
         if self.settings.loss == fasttext_file.SOFTMAX:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from algorithms.base import Source
-from algorithms.blazingtext import manifest
-from algorithms.blazingtext.text import Text
-from algorithms.blazingtext.vocabulary import LABEL, LINE_END, Vocabulary, Words
-from algorithms.errors import UserError
+from optml.algorithms.base import Source
+from optml.algorithms.blazingtext import manifest
+from optml.algorithms.blazingtext.text import Text
+from optml.algorithms.blazingtext.vocabulary import LABEL, LINE_END, Vocabulary, Words
+from optml.errors import UserError
 
 log = logging.getLogger("optml")
 
@@ -164,7 +164,7 @@ def _renumbered(tokens: np.ndarray, code: np.ndarray, dropped: np.ndarray) -> np
 
 
 def _number_of_end(words: Words) -> int:
-    from algorithms.blazingtext.vocabulary import END
+    from optml.algorithms.blazingtext.vocabulary import END
 
     return int(words.look_up(END)[0][0])
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.base import Setting, Source, share
-from algorithms.blazingtext import corpus
-from algorithms.blazingtext.corpus import Corpus, Segment
-from algorithms.blazingtext.similarity import Pairs
-from algorithms.blazingtext.text import Text
-from algorithms.blazingtext.vocabulary import LINE_END, Words
+from optml.algorithms.base import Setting, Source, share
+from optml.algorithms.blazingtext import corpus
+from optml.algorithms.blazingtext.corpus import Corpus, Segment
+from optml.algorithms.blazingtext.similarity import Pairs
+from optml.algorithms.blazingtext.text import Text
+from optml.algorithms.blazingtext.vocabulary import LINE_END, Words
 
 log = logging.getLogger("optml")
 
@@ -64,7 +64,7 @@ class Training:
         self._corpus: Corpus | None = None
 
     def epoch(self, number: int) -> Iterator[Block]:
-        from algorithms.kernels.threads import count
+        from optml.algorithms.kernels.machine.threads import count
 
         if self._corpus is None:
             parameters = self._parameters

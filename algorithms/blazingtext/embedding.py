@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from algorithms.base import Metric, Setting
-from algorithms.blazingtext import fasttext_file
-from algorithms.blazingtext.hyperparameters import Hyperparameters
-from algorithms.blazingtext.limits import require_finite, require_memory, require_one_host
-from algorithms.blazingtext.progress import Progress
-from algorithms.blazingtext.quantized import Dense
-from algorithms.blazingtext.similarity import evaluate
-from algorithms.blazingtext.vectors import WordVectors
-from algorithms.blazingtext.vocabulary import Vocabulary
-from algorithms.errors import UserError
+from optml.algorithms.base import Metric, Setting
+from optml.algorithms.blazingtext import fasttext_file
+from optml.algorithms.blazingtext.hyperparameters import Hyperparameters
+from optml.algorithms.blazingtext.limits import require_finite, require_memory, require_one_host
+from optml.algorithms.blazingtext.progress import Progress
+from optml.algorithms.blazingtext.quantized import Dense
+from optml.algorithms.blazingtext.similarity import evaluate
+from optml.algorithms.blazingtext.vectors import WordVectors
+from optml.algorithms.blazingtext.vocabulary import Vocabulary
+from optml.algorithms.kernels.words.terms import Plan
+from optml.errors import UserError
 
 if TYPE_CHECKING:
-    from algorithms.blazingtext.data import Block
-    from algorithms.kernels.word2vec import Trainer
+    from optml.algorithms.blazingtext.data import Block
+    from optml.algorithms.kernels.words.word2vec import Trainer
 
 log = logging.getLogger("optml")
 
@@ -145,8 +146,9 @@ class Embedding:
         )
 
     def _start(self, vocabulary: Vocabulary, total: float) -> None:
-        from algorithms.kernels import simd, word2vec
-        from algorithms.kernels.draws_cpu import uniform_rows
+        from optml.algorithms.kernels.machine import simd
+        from optml.algorithms.kernels.machine.draws import uniform_rows
+        from optml.algorithms.kernels.words import word2vec
 
         parameters = self.hyperparameters
         width, words = parameters.vector_dim, vocabulary.words
@@ -167,7 +169,7 @@ class Embedding:
         counts = vocabulary.counts
         share = counts / counts.sum()
         ratio = parameters.sampling_threshold / share
-        plan = word2vec.Plan(
+        plan = Plan(
             mode=MODES.index(parameters.mode),
             keep=(np.minimum(np.sqrt(ratio) + ratio, 1.0) * 2**32).astype(np.int64),
             noise=counts.astype(np.float64) ** POWER,

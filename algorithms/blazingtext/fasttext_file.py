@@ -19,9 +19,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from algorithms.blazingtext.quantized import Dense, Matrix, Quantized, Quantizer
-from algorithms.blazingtext.vocabulary import Vocabulary, Words
-from algorithms.errors import UserError
+from optml.algorithms.blazingtext.quantized import Dense, Matrix, Quantized, Quantizer
+from optml.algorithms.blazingtext.vocabulary import Vocabulary, Words
+from optml.errors import UserError
 
 MAGIC, VERSION = 793712314, 12
 HIERARCHICAL, NEGATIVES, SOFTMAX, ONE_VS_ALL = 1, 2, 3, 4
@@ -143,7 +143,7 @@ class _Reader:
         return bool(self._take(1)[0])
 
     def dictionary(self) -> tuple[Vocabulary, dict[int, int] | None]:
-        from algorithms.kernels import tokens_cpu
+        from optml.algorithms.kernels.words import tokens_cpu
 
         size, words, labels = self.numbers("i", 3)
         tokens, pairs = self.numbers("q", 2)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from algorithms import base
+from optml.algorithms import base
 
 log = logging.getLogger("optml")
 

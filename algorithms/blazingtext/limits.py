@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from algorithms import memory
-from algorithms.base import Setting
-from algorithms.errors import UserError
+from optml import memory
+from optml.algorithms.base import Setting
+from optml.errors import UserError
 
 
 def require_memory(size: int, what: str) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from algorithms.blazingtext.vocabulary import LABEL
-from algorithms.errors import UserError
+from optml.algorithms.blazingtext.vocabulary import LABEL
+from optml.errors import UserError
 
 EXPECTED = (
     "AttributeNames must be the attribute of the text and that of the label, in this order and no others, "

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from algorithms.base import Model
-from algorithms.blazingtext import fasttext_file
-from algorithms.blazingtext.classifier import Classifier
-from algorithms.blazingtext.recognition import TEXT, binary, is_text
-from algorithms.blazingtext.vectors import WordVectors, read_text
-from algorithms.errors import UserError
+from optml.algorithms.base import Model
+from optml.algorithms.blazingtext import fasttext_file
+from optml.algorithms.blazingtext.classifier import Classifier
+from optml.algorithms.blazingtext.recognition import TEXT, binary, is_text
+from optml.algorithms.blazingtext.vectors import WordVectors, read_text
+from optml.errors import UserError
 
 
 def load(folder: Path, device: str) -> Model:

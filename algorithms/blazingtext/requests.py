@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import orjson
 
-from algorithms.base import Answer, Columns, Written
-from algorithms.blazingtext.classifier import Classifier, Texts
-from algorithms.blazingtext.vectors import Lookup
-from algorithms.errors import UserError, shown
+from optml.algorithms.base import Answer, Written
+from optml.algorithms.blazingtext.classifier import Classifier, Texts
+from optml.algorithms.blazingtext.vectors import Lookup
+from optml.errors import UserError, shown
+from optml.formats.records import Columns
 
 JSON = "application/json"
 REFUSED = "Unable to decode payload: Incorrect data format."

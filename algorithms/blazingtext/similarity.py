@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.blazingtext.vectors import Lookup, WordVectors
-from algorithms.errors import UserError
+from optml.algorithms.blazingtext.vectors import Lookup, WordVectors
+from optml.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)

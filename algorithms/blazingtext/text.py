@@ -7,9 +7,9 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from algorithms.base import Source
-from algorithms.blazingtext import manifest
-from algorithms.errors import UserError
+from optml.algorithms.base import Source
+from optml.algorithms.blazingtext import manifest
+from optml.errors import UserError
 
 log = logging.getLogger("optml")
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import orjson
 
-from algorithms.base import Columns
-from algorithms.blazingtext import fasttext_file
-from algorithms.blazingtext.classifier import place_rows
-from algorithms.blazingtext.quantized import Dense, Matrix
-from algorithms.blazingtext.vocabulary import END, Vocabulary, Words, character_ngrams
-from algorithms.errors import UserError
+from optml.algorithms.blazingtext import fasttext_file
+from optml.algorithms.blazingtext.classifier import place_rows
+from optml.algorithms.blazingtext.quantized import Dense, Matrix
+from optml.algorithms.blazingtext.vocabulary import END, Vocabulary, Words, character_ngrams
+from optml.errors import UserError
+from optml.formats.records import Columns
 
 ROWS = 1 << 12  # written at a time
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from algorithms.kernels import tokens_cpu
-from algorithms.kernels.tokens_cpu import LINE_END
+from optml.algorithms.kernels.words import tokens_cpu
+from optml.algorithms.kernels.words.tokens_cpu import LINE_END
 
 END = b"</s>"  # the word that the end of a line counts as
 LABEL = b"__label__"

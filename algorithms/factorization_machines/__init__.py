@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from algorithms.base import (
+from optml.algorithms.base import (
     ANSWERS,
     PROGRESS,
     THROUGHPUT,
@@ -14,10 +14,10 @@ from algorithms.base import (
     Roles,
     Training,
 )
-from algorithms.factorization_machines.hyperparameters import Hyperparameters
-from algorithms.factorization_machines.learner import Learner
-from algorithms.factorization_machines.model import load, recognises
-from algorithms.factorization_machines.quality import specs
+from optml.algorithms.factorization_machines.hyperparameters import Hyperparameters
+from optml.algorithms.factorization_machines.learner import Learner
+from optml.algorithms.factorization_machines.model import load, recognises
+from optml.algorithms.factorization_machines.quality import specs
 
 ROWS = (
     "RecordIO-protobuf: features 'values', sparse (keys, values, shape) or dense, and label 'values' with "

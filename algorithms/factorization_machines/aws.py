@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from algorithms import mxnet_archive
-from algorithms.errors import UserError
-from algorithms.mxnet_archive import Archive
-from algorithms.ndarray import RowSparse
+from optml.algorithms import mxnet_archive
+from optml.algorithms.mxnet_archive import Archive
+from optml.algorithms.ndarray import RowSparse
+from optml.errors import UserError
 
 OUTPUTS = {"regressor": "LinearRegressionOutput", "binary_classifier": "LogisticRegressionOutput"}
 WHOLE = 1 << 30  # bytes up to which rows that are not stored are filled in with zeros

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from algorithms import base
+from optml.algorithms import base
 
 WIDE: dict[str, Any] = {"tunable": {"scale": None, "min": 1e-8, "max": 512}}
 METHODS = {"sigma": "normal", "scale": "uniform", "value": "constant"}  # parameter -> what it belongs to

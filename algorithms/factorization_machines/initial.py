@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from algorithms.factorization_machines.hyperparameters import Hyperparameters
+from optml.algorithms.factorization_machines.hyperparameters import Hyperparameters
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 FIRST, SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)

@@ -10,28 +10,25 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse import csr_array
 
-from algorithms.base import Metric, Setting
-from algorithms.errors import UserError
-from algorithms.factorization_machines.hyperparameters import GROUPS, METHODS, Hyperparameters
-from algorithms.factorization_machines.initial import Initial
-from algorithms.factorization_machines.model import Model
-from algorithms.factorization_machines.parameters import Parameters, host
-from algorithms.factorization_machines.quality import WATCHED, metrics
-from algorithms.kernels import factorized
-from algorithms.kernels.factorized import (
+from optml.algorithms.base import Metric, Setting
+from optml.algorithms.factorization_machines.hyperparameters import GROUPS, METHODS, Hyperparameters
+from optml.algorithms.factorization_machines.initial import Initial
+from optml.algorithms.factorization_machines.model import Model
+from optml.algorithms.factorization_machines.parameters import Parameters, host
+from optml.algorithms.factorization_machines.quality import WATCHED, metrics
+from optml.algorithms.kernels import factorized
+from optml.algorithms.kernels.factorized import (  # fmt: skip
     LOSS,
     PAIR,
     PAIR_SQUARED,
     ROWS,
     SCORE,
     SCORE_SQUARED,
-    TALLIES,
-    Array,
-    Scored,
-    Step,
-)  # fmt: skip
-from algorithms.records import Features, Records
-from algorithms.stopping import Patience
+)
+from optml.algorithms.kernels.factorized.terms import TALLIES, Array, Scored, Step  # fmt: skip
+from optml.algorithms.stopping import Patience
+from optml.errors import UserError
+from optml.formats.records import Features, Records
 
 log = logging.getLogger("optml")
 

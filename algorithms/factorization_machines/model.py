@@ -11,13 +11,12 @@ import numpy as np
 from pydantic import ValidationError
 from scipy.sparse import csr_array
 
-from algorithms import artifact
-from algorithms.base import Columns
-from algorithms.errors import UserError
-from algorithms.factorization_machines import aws
-from algorithms.factorization_machines.hyperparameters import Hyperparameters
-from algorithms.factorization_machines.initial import Initial
-from algorithms.records import Features, Records
+from optml.algorithms import artifact
+from optml.algorithms.factorization_machines import aws
+from optml.algorithms.factorization_machines.hyperparameters import Hyperparameters
+from optml.algorithms.factorization_machines.initial import Initial
+from optml.errors import UserError
+from optml.formats.records import Columns, Features, Records
 
 SLUG = "factorization-machines"
 FACTORS, WEIGHTS, BIAS, IDS, SEED = "v", "w1_weight", "w0_weight", "ids", "seed"

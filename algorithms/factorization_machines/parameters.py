@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
-from algorithms import memory
-from algorithms.errors import UserError
-from algorithms.factorization_machines.initial import Initial
-from algorithms.kernels.factorized import Array, State, View
+from optml import memory
+from optml.algorithms.factorization_machines.initial import Initial
+from optml.algorithms.kernels.factorized.terms import Array, State, View
+from optml.errors import UserError
 
 if TYPE_CHECKING:
-    from algorithms.kernels.places import Places
-    from algorithms.kernels.staging import Staging
+    from optml.algorithms.kernels.factorized.places import Places
+    from optml.algorithms.kernels.machine.staging import Staging
 
 log = logging.getLogger("optml")
 
@@ -118,7 +118,7 @@ class Parameters:
         if not self._device.startswith("cuda"):
             return self.put(packed)
         if self._staging is None:
-            from algorithms.kernels.staging import Staging
+            from optml.algorithms.kernels.machine.staging import Staging
 
             self._staging = Staging(self._device)
         return self._staging.put(packed)
@@ -188,7 +188,7 @@ class Parameters:
 
 
 def _no_places() -> Places:
-    from algorithms.kernels.places import Places  # imports numba, which servers do without
+    from optml.algorithms.kernels.factorized.places import Places  # imports numba, which servers do without
 
     return Places()
 

@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from algorithms.base import Metric, MetricSpec
-from algorithms.kernels.factorized import HITS, LOSS, POSITIVES, ROWS, SECOND
+from optml.algorithms.base import Metric, MetricSpec
+from optml.algorithms.kernels.factorized import HITS, LOSS, POSITIVES, ROWS, SECOND
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from algorithms.base import (
+from optml.algorithms.base import (
     PROGRESS,
     THROUGHPUT,
     Algorithm,
     Answer,
     ChannelSpec,
-    Columns,
     Compute,
     Inference,
     Learner,
@@ -24,7 +23,8 @@ from algorithms.base import (
     Written,
     lazy,
 )
-from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
+from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
+from optml.formats.records import Columns
 
 SERIES = (
     "One series a record: start (YYYY-MM-DD HH:MM:SS), target (numbers; null or NaN where one is missing), "
@@ -97,19 +97,19 @@ ALGORITHM = Algorithm(
             THROUGHPUT,
         ),
         roles=Roles(epochs="epochs", batch_size="mini_batch_size", seed="random_seed"),
-        learner=lazy("algorithms.forecasting_deepar.learner:Learner"),
-        data=lazy("algorithms.forecasting_deepar.data:data"),
+        learner=lazy("optml.algorithms.forecasting_deepar.learner:Learner"),
+        data=lazy("optml.algorithms.forecasting_deepar.data:data"),
     ),
     inference=Inference(
         content_types=("application/json", "application/jsonlines"),
         accepts=("application/json", "application/jsonlines"),
         response=Response("predictions", ("mean",)),
-        load=lazy("algorithms.forecasting_deepar.model:load"),
-        recognises=lazy("algorithms.forecasting_deepar.aws:recognises"),
-        decode=lazy("algorithms.forecasting_deepar.requests:decode"),
-        encode=lazy("algorithms.forecasting_deepar.requests:encode"),
+        load=lazy("optml.algorithms.forecasting_deepar.model:load"),
+        recognises=lazy("optml.algorithms.forecasting_deepar.aws:recognises"),
+        decode=lazy("optml.algorithms.forecasting_deepar.requests:decode"),
+        encode=lazy("optml.algorithms.forecasting_deepar.requests:encode"),
         follows_request=True,
-        picture=lazy("algorithms.forecasting_deepar.picture:draw"),
+        picture=lazy("optml.algorithms.forecasting_deepar.picture:draw"),
     ),
     compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=False, memory=330),
 )

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from algorithms.base import Cluster
-from algorithms.forecasting_deepar import settings
-from algorithms.forecasting_deepar.series import Series
-from algorithms.forecasting_deepar.windows import Shape, admissible, gather
+from optml.algorithms.base import Cluster
+from optml.algorithms.forecasting_deepar import settings
+from optml.algorithms.forecasting_deepar.series import Series
+from optml.algorithms.forecasting_deepar.windows import Shape, admissible, gather
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from typing import Any, get_args
 import numpy as np
 from pydantic import ValidationError
 
-from algorithms import ndarray
-from algorithms.errors import UserError
-from algorithms.forecasting_deepar.facts import Facts
-from algorithms.forecasting_deepar.frequency import Frequency
-from algorithms.forecasting_deepar.hyperparameters import Hyperparameters, Likelihood
+from optml.algorithms import ndarray
+from optml.algorithms.forecasting_deepar.facts import Facts
+from optml.algorithms.forecasting_deepar.frequency import Frequency
+from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters, Likelihood
+from optml.errors import UserError
 
 log = logging.getLogger("optml")
 

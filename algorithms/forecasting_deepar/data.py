@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.base import Setting, Source, share
-from algorithms.errors import UserError
-from algorithms.forecasting_deepar import settings
-from algorithms.forecasting_deepar.facts import Facts
-from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
-from algorithms.forecasting_deepar.reading import describe, read
-from algorithms.forecasting_deepar.series import Series, offender
-from algorithms.forecasting_deepar.windows import Shape, admissible
+from optml.algorithms.base import Setting, Source, share
+from optml.algorithms.forecasting_deepar import settings
+from optml.algorithms.forecasting_deepar.facts import Facts
+from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
+from optml.algorithms.forecasting_deepar.reading import describe, read
+from optml.algorithms.forecasting_deepar.series import Series, offender
+from optml.algorithms.forecasting_deepar.windows import Shape, admissible
+from optml.errors import UserError
 
 log = logging.getLogger("optml")
 

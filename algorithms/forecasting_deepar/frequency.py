@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from algorithms.errors import UserError
+from optml.errors import UserError
 
 UNITS = ("M", "W", "D", "H", "min")
 _MINUTES = {"min": 1, "H": 60, "D": 1440, "W": 10080}

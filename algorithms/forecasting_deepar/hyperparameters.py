@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from algorithms import base
-from algorithms.errors import UserError
-from algorithms.forecasting_deepar.frequency import Frequency
+from optml.algorithms import base
+from optml.algorithms.forecasting_deepar.frequency import Frequency
+from optml.errors import UserError
 
 Likelihood = Literal["gaussian", "beta", "negative-binomial", "student-T", "deterministic-L1"]
 DECILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

@@ -10,21 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.base import Metric, Setting
-from algorithms.errors import UserError
-from algorithms.forecasting_deepar import autoregression, likelihoods, settings
-from algorithms.forecasting_deepar.data import Draw, Scored
-from algorithms.forecasting_deepar.facts import Facts
-from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
-from algorithms.forecasting_deepar.levels import Levels
-from algorithms.forecasting_deepar.model import Model
-from algorithms.forecasting_deepar.module import DeepAR
-from algorithms.forecasting_deepar.progress import Progress
-from algorithms.forecasting_deepar.scores import Total
-from algorithms.forecasting_deepar.series import Series
-from algorithms.forecasting_deepar.windows import Shape, Windows, gather
-from algorithms.network import Network, seeded, threads
-from algorithms.stopping import Patience
+from optml.algorithms.base import Metric, Setting
+from optml.algorithms.forecasting_deepar import autoregression, likelihoods, settings
+from optml.algorithms.forecasting_deepar.data import Draw, Scored
+from optml.algorithms.forecasting_deepar.facts import Facts
+from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
+from optml.algorithms.forecasting_deepar.levels import Levels
+from optml.algorithms.forecasting_deepar.model import Model
+from optml.algorithms.forecasting_deepar.module import DeepAR
+from optml.algorithms.forecasting_deepar.progress import Progress
+from optml.algorithms.forecasting_deepar.scores import Total
+from optml.algorithms.forecasting_deepar.series import Series
+from optml.algorithms.forecasting_deepar.windows import Shape, Windows, gather
+from optml.algorithms.network import Network, seeded, threads
+from optml.algorithms.stopping import Patience
+from optml.errors import UserError
 
 log = logging.getLogger("optml")
 

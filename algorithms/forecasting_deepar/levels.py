@@ -17,8 +17,8 @@ from functools import cached_property
 
 import numpy as np
 
-from algorithms.base import Cluster
-from algorithms.forecasting_deepar.series import Series
+from optml.algorithms.base import Cluster
+from optml.algorithms.forecasting_deepar.series import Series
 
 ARRAYS = ("levels", "level_means", "level_cats")  # in an artifact or a checkpoint
 MOST = 100  # levels that are kept of a cat

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-from algorithms.forecasting_deepar import settings
+from optml.algorithms.forecasting_deepar import settings
 
 TINY = 1e-10  # keeps logarithms finite
 EDGE = 1e-6  # of the interval of the beta distribution

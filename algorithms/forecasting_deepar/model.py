@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from algorithms import artifact
-from algorithms.base import Columns
-from algorithms.errors import UserError
-from algorithms.forecasting_deepar import aws
-from algorithms.forecasting_deepar.facts import OUTPUTS, Facts
-from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
-from algorithms.forecasting_deepar.levels import ARRAYS as LEVELS
-from algorithms.forecasting_deepar.levels import Levels
-from algorithms.forecasting_deepar.series import Series
-from algorithms.forecasting_deepar.windows import SMALLEST, Shape, gather
-from algorithms.kernels.forecast import Forecaster, Layer, Steps
+from optml.algorithms import artifact
+from optml.algorithms.forecasting_deepar import aws
+from optml.algorithms.forecasting_deepar.facts import OUTPUTS, Facts
+from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
+from optml.algorithms.forecasting_deepar.levels import ARRAYS as LEVELS
+from optml.algorithms.forecasting_deepar.levels import Levels
+from optml.algorithms.forecasting_deepar.series import Series
+from optml.algorithms.forecasting_deepar.windows import SMALLEST, Shape, gather
+from optml.algorithms.kernels.forecast import Forecaster, Layer, Steps
+from optml.errors import UserError
+from optml.formats.records import Columns
 
 SLUG = "forecasting-deepar"
 TOGETHER = 1 << 26  # numbers of the paths that are in memory at a time

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from algorithms.forecasting_deepar import likelihoods, settings
-from algorithms.forecasting_deepar.autoregression import Autoregression
-from algorithms.forecasting_deepar.facts import OUTPUTS, Facts
-from algorithms.kernels.lstm import recurrence
+from optml.algorithms.forecasting_deepar import likelihoods, settings
+from optml.algorithms.forecasting_deepar.autoregression import Autoregression
+from optml.algorithms.forecasting_deepar.facts import OUTPUTS, Facts
+from optml.algorithms.kernels.lstm import recurrence
 
 
 class DeepAR(torch.nn.Module):

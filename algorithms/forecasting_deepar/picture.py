@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from algorithms.forecasting_deepar.model import Model, Request, quantiles
+from optml.algorithms.forecasting_deepar.model import Model, Request, quantiles
 
 MOST = 6  # series in one picture
 SHOWN = 3  # horizons of the past that are shown

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from algorithms.base import Metric
-from algorithms.forecasting_deepar import settings
+from optml.algorithms.base import Metric
+from optml.algorithms.forecasting_deepar import settings
 
 log = logging.getLogger("optml")
 

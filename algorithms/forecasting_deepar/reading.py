@@ -11,10 +11,17 @@ from typing import Any, BinaryIO
 import numpy as np
 import orjson
 
-from algorithms.base import Source
-from algorithms.errors import UserError
-from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
-from algorithms.forecasting_deepar.series import FIELDS, ONE_A_LINE, Builder, Series, misnamed, statistics
+from optml.algorithms.base import Source
+from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
+from optml.algorithms.forecasting_deepar.series import (
+    FIELDS,
+    ONE_A_LINE,
+    Builder,
+    Series,
+    misnamed,
+    statistics,
+)
+from optml.errors import UserError
 
 log = logging.getLogger("optml")
 

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import orjson
 
-from algorithms.base import Answer, Columns, Written
-from algorithms.errors import PlatformError, UserError, nearest, shown
-from algorithms.forecasting_deepar.hyperparameters import DECILES
-from algorithms.forecasting_deepar.model import QUANTILE, Model, Request
-from algorithms.forecasting_deepar.reading import parsed, parsed_line
-from algorithms.forecasting_deepar.series import FIELDS, Builder
+from optml.algorithms.base import Answer, Written
+from optml.algorithms.forecasting_deepar.hyperparameters import DECILES
+from optml.algorithms.forecasting_deepar.model import QUANTILE, Model, Request
+from optml.algorithms.forecasting_deepar.reading import parsed, parsed_line
+from optml.algorithms.forecasting_deepar.series import FIELDS, Builder
+from optml.errors import PlatformError, UserError, nearest, shown
+from optml.formats.records import Columns
 
 JSON = "application/json"
 VARIABLE = "DEEPAR_INFERENCE_CONFIG"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from algorithms.base import Cluster
-from algorithms.forecasting_deepar.model import quantiles
+from optml.algorithms.base import Cluster
+from optml.algorithms.forecasting_deepar.model import quantiles
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.errors import UserError, shown
-from algorithms.forecasting_deepar.frequency import Frequency
+from optml.algorithms.forecasting_deepar.frequency import Frequency
+from optml.errors import UserError, shown
 
 FIELDS = ("start", "target", "cat", "dynamic_feat")
 ONE_A_LINE = "one object a line is expected, not an array or an object over several lines"

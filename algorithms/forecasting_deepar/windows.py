@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from algorithms.forecasting_deepar.frequency import Frequency
-from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
-from algorithms.forecasting_deepar.series import Series
+from optml.algorithms.forecasting_deepar.frequency import Frequency
+from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
+from optml.algorithms.forecasting_deepar.series import Series
 
 SMALLEST = np.float32(1e-10)  # scale
 

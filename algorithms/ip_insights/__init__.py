@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from algorithms.base import (
+from optml.algorithms.base import (
     PROGRESS,
     THROUGHPUT,
     Algorithm,
@@ -21,7 +21,7 @@ from algorithms.base import (
     Training,
     lazy,
 )
-from algorithms.ip_insights.hyperparameters import Hyperparameters
+from optml.algorithms.ip_insights.hyperparameters import Hyperparameters
 
 LAYOUT = (
     "CSV without a header, two columns: an entity (any text; quoted where it holds commas) and an IPv4 "
@@ -93,8 +93,8 @@ ALGORITHM = Algorithm(
             THROUGHPUT,
         ),
         roles=Roles(epochs="epochs", batch_size="mini_batch_size"),
-        learner=lazy("algorithms.ip_insights.learner:Learner"),
-        data=lazy("algorithms.ip_insights.data:data"),
+        learner=lazy("optml.algorithms.ip_insights.learner:Learner"),
+        data=lazy("optml.algorithms.ip_insights.data:data"),
         logged_as="ipinsights",
     ),
     inference=Inference(
@@ -107,9 +107,9 @@ ALGORITHM = Algorithm(
             "text/csv",  # ours, so that scores can be joined to their pairs
         ),
         response=Response("predictions", ("dot_product", "ip_embedding", "entity_embedding", "entity_seen")),
-        load=lazy("algorithms.ip_insights.model:load"),
+        load=lazy("optml.algorithms.ip_insights.model:load"),
         recognises=lambda folder: False,
-        decode=lazy("algorithms.ip_insights.requests:decode"),
+        decode=lazy("optml.algorithms.ip_insights.requests:decode"),
     ),
     compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=False),
 )

@@ -9,12 +9,12 @@ from functools import cached_property
 
 import numpy as np
 
-from algorithms.base import Setting, Source, share
-from algorithms.errors import UserError
-from algorithms.ip_insights import pairs
-from algorithms.ip_insights.hyperparameters import Hyperparameters
-from algorithms.ip_insights.sampling import BLOCK, Samples, expand
-from algorithms.ip_insights.sketch import Sketch
+from optml.algorithms.base import Setting, Source, share
+from optml.algorithms.ip_insights import pairs
+from optml.algorithms.ip_insights.hyperparameters import Hyperparameters
+from optml.algorithms.ip_insights.sampling import BLOCK, Samples, expand
+from optml.algorithms.ip_insights.sketch import Sketch
+from optml.errors import UserError
 
 log = logging.getLogger("optml")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from algorithms import base
+from optml.algorithms import base
 
 MOST_NEGATIVES = 500  # of a pair, of both kinds together
 

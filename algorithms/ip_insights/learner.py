@@ -9,17 +9,27 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from algorithms.base import Metric, Setting, Stopping
-from algorithms.errors import UserError
-from algorithms.ip_insights.data import Batch
-from algorithms.ip_insights.hyperparameters import Hyperparameters
-from algorithms.ip_insights.model import Model
-from algorithms.ip_insights.parameters import Parameters, host
-from algorithms.ip_insights.quality import Spread, area_under_curve
-from algorithms.ip_insights.sampling import Samples
-from algorithms.ip_insights.sketch import Sketch
-from algorithms.kernels import pair_step
-from algorithms.kernels.pair_step import LOSS, RIGHT, SAMPLES, TALLIES, Array, Gradient, Groups, Step, View
+from optml.algorithms.base import Metric, Setting, Stopping
+from optml.algorithms.ip_insights.data import Batch
+from optml.algorithms.ip_insights.hyperparameters import Hyperparameters
+from optml.algorithms.ip_insights.model import Model
+from optml.algorithms.ip_insights.parameters import Parameters, host
+from optml.algorithms.ip_insights.quality import Spread, area_under_curve
+from optml.algorithms.ip_insights.sampling import Samples
+from optml.algorithms.ip_insights.sketch import Sketch
+from optml.algorithms.kernels import pairs as pair_step
+from optml.algorithms.kernels.pairs.terms import (
+    LOSS,
+    RIGHT,
+    SAMPLES,
+    TALLIES,
+    Array,
+    Gradient,
+    Groups,
+    Step,
+    View,
+)
+from optml.errors import UserError
 
 log = logging.getLogger("optml")
 
@@ -161,7 +171,7 @@ class Learner:
 
     def _learn_together(self, view: View, found: Gradient, past: float) -> None:
         """past: the share of the epoch that is past, summed over this host's samples."""
-        from algorithms.kernels.pair_view_cpu import rates_of
+        from optml.algorithms.kernels.pairs.view_cpu import rates_of
 
         state = self.parameters.state
         tallies, dense = host(found.tallies).copy(), np.ascontiguousarray(host(found.dense))

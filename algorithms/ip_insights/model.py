@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from algorithms import artifact
-from algorithms.base import Columns
-from algorithms.errors import UserError
-from algorithms.ip_insights.pairs import HASH, Pairs
-from algorithms.ip_insights.sketch import Sketch
-from algorithms.kernels.pair_step import BITS, LENGTHS, PREFIXES, WIDEST, bits
-from algorithms.kernels.pair_view_cpu import prefix_rows_of
+from optml.algorithms import artifact
+from optml.algorithms.ip_insights.pairs import HASH, Pairs
+from optml.algorithms.ip_insights.sketch import Sketch
+from optml.algorithms.kernels.pairs.terms import BITS, LENGTHS, PREFIXES, WIDEST, bits
+from optml.algorithms.kernels.pairs.view_cpu import prefix_rows_of
+from optml.errors import UserError
+from optml.formats.records import Columns
 
 SLUG = "ipinsights"
 ENTITIES, PREFIX_TABLE, BIT_MAP, SEEN = "entity_table", "encoder.prefixes", "encoder.bits", "seen"
@@ -23,7 +23,7 @@ ENTITIES, PREFIX_TABLE, BIT_MAP, SEEN = "entity_table", "encoder.prefixes", "enc
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Scores as `algorithms.kernels.pair_step` defines them, computed by NumPy on any device: an answer reads
+    """Scores as `algorithms.kernels.pairs` defines them, computed by NumPy on any device: an answer reads
     a few rows.
 
     arrays: by the names of the artifact: entity_table (num_entity_vectors, d), encoder.bits (32, d), of each

@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from algorithms.errors import UserError
-from algorithms.ip_insights.addresses import PLAIN, complaint
+from optml.algorithms.ip_insights.addresses import PLAIN, complaint
+from optml.errors import UserError
 
 HASH = "xxHash64 of the UTF-8 bytes, seed 0"
 PIECE = 1 << 22  # bytes read at a time
@@ -64,7 +64,7 @@ def read(streams: Iterable[tuple[str, BinaryIO]]) -> Iterator[Pairs]:
 def scan(text: bytes, name: str, line: int = 1, *, final: bool = True) -> tuple[Pairs, int]:
     """The pairs of a text whose first line has the number `line`, and how many bytes they took; all, where
     the text is `final`."""
-    from algorithms.kernels import entity_pairs_cpu as kernel
+    from optml.algorithms.kernels.pairs import entity_pairs_cpu as kernel
 
     content = np.frombuffer(text, np.uint8)
     room = len(text) // kernel.SHORTEST + 1
@@ -79,7 +79,7 @@ def scan(text: bytes, name: str, line: int = 1, *, final: bool = True) -> tuple[
 
 def _said(problem: int, text: bytes, *, first: bool) -> str:
     """What is wrong with the record that begins a text."""
-    from algorithms.kernels import entity_pairs_cpu as kernel
+    from optml.algorithms.kernels.pairs import entity_pairs_cpu as kernel
 
     shown = _shown(text)
     if b"\0" in text[:100]:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from algorithms import memory
-from algorithms.ip_insights.hyperparameters import Hyperparameters
-from algorithms.ip_insights.sampling import Samples
-from algorithms.kernels.pair_step import BITS, PREFIXES, Array, Groups, State, View
-from algorithms.kernels.simd import empty, stride
+from optml import memory
+from optml.algorithms.ip_insights.hyperparameters import Hyperparameters
+from optml.algorithms.ip_insights.sampling import Samples
+from optml.algorithms.kernels.machine.simd import empty, stride
+from optml.algorithms.kernels.pairs.terms import BITS, PREFIXES, Array, Groups, State, View
 
 if TYPE_CHECKING:
-    from algorithms.kernels.staging import Staging
+    from optml.algorithms.kernels.machine.staging import Staging
 
 log = logging.getLogger("optml")
 
@@ -71,7 +71,7 @@ class Parameters:
 
     def view(self, samples: Samples) -> View:
         """The batch turned around, on the device."""
-        from algorithms.kernels.pair_view_cpu import view
+        from optml.algorithms.kernels.pairs.view_cpu import view
 
         teaching = samples.teaching if self._given.ip_prefix_tables else None
         found = view(samples.rows, samples.addresses, samples.labels, teaching)
@@ -115,7 +115,7 @@ class Parameters:
 
     def _table(self, rows: int, seed: tuple[int, int]) -> Array:
         """(rows, 3, d): values of N(0, 0.05^2) and zeros. They depend on the seed alone."""
-        from algorithms.kernels.threads import in_parts
+        from optml.algorithms.kernels.machine.threads import in_parts
 
         table = empty(3 * rows, self.width).reshape(rows, 3, stride(self.width))
 
@@ -163,7 +163,7 @@ class Parameters:
         if not self._device.startswith("cuda"):
             return self.put(packed)
         if self._staging is None:
-            from algorithms.kernels.staging import Staging
+            from optml.algorithms.kernels.machine.staging import Staging
 
             self._staging = Staging(self._device)
         return self._staging.put(packed)

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import orjson
 
-from algorithms.errors import UserError, shown
-from algorithms.ip_insights import pairs
-from algorithms.ip_insights.addresses import complaint
-from algorithms.ip_insights.pairs import BLANKS, MARK, Pairs
-from algorithms.kernels.entity_pairs_cpu import hash_each
+from optml.algorithms.ip_insights import pairs
+from optml.algorithms.ip_insights.addresses import complaint
+from optml.algorithms.ip_insights.pairs import BLANKS, MARK, Pairs
+from optml.algorithms.kernels.pairs.entity_pairs_cpu import hash_each
+from optml.errors import UserError, shown
 
 JSON, CSV = "application/json", "text/csv"
 EXAMPLE = '{"features": ["user_1", "192.168.1.2"]}'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from algorithms.base import (
+from optml.algorithms.base import (
     ANSWERS,
     PROGRESS,
     REQUESTS,
@@ -16,9 +16,9 @@ from algorithms.base import (
     Roles,
     Training,
 )
-from algorithms.kmeans.hyperparameters import Hyperparameters
-from algorithms.kmeans.learner import Learner
-from algorithms.kmeans.model import load, recognises
+from optml.algorithms.kmeans.hyperparameters import Hyperparameters
+from optml.algorithms.kmeans.learner import Learner
+from optml.algorithms.kmeans.model import load, recognises
 
 ROWS = (
     "One row is one observation of feature_dim numbers. RecordIO-protobuf: features 'values', dense or "

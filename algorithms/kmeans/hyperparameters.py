@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from algorithms import base
+from optml.algorithms import base
 
 
 def _init_method(value: Any) -> Any:

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from algorithms import memory
-from algorithms.base import Metric, Setting
-from algorithms.errors import UserError
-from algorithms.kernels.nearest import Absorbed, Array, absorb, move, nearest
-from algorithms.kmeans import seeding
-from algorithms.kmeans.hyperparameters import Hyperparameters
-from algorithms.kmeans.model import Model, streaming_state
-from algorithms.kmeans.shrink import Shrunk, shrink
-from algorithms.records import Records
+from optml import memory
+from optml.algorithms.base import Metric, Setting
+from optml.algorithms.kernels.nearest import Absorbed, Array, absorb, move, nearest
+from optml.algorithms.kmeans import seeding
+from optml.algorithms.kmeans.hyperparameters import Hyperparameters
+from optml.algorithms.kmeans.model import Model, streaming_state
+from optml.algorithms.kmeans.shrink import Shrunk, shrink
+from optml.errors import UserError
+from optml.formats.records import Records
 
 if TYPE_CHECKING:
-    from algorithms.kernels.staging import Staging
+    from optml.algorithms.kernels.machine.staging import Staging
 
 log = logging.getLogger("optml")
 
@@ -259,7 +259,7 @@ class Learner:
         if self.device == "cpu":
             return rows
         if self._staging is None:
-            from algorithms.kernels.staging import Staging
+            from optml.algorithms.kernels.machine.staging import Staging
 
             self._staging = Staging(self.device)
         return self._staging.put(rows)

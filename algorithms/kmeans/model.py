@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from algorithms import artifact, ndarray
-from algorithms.base import Columns
-from algorithms.errors import UserError
-from algorithms.records import Records
+from optml.algorithms import artifact, ndarray
+from optml.errors import UserError
+from optml.formats.records import Columns, Records
 
 AWS_FILES = "model_algo-*"
 FEW = 1 << 15  # up to this many distances NumPy answers before a compiled kernel would be loaded
@@ -64,7 +63,7 @@ class Model:
         return labels, np.sqrt(np.einsum("ij,ij->i", difference, difference))
 
     def _assign_many(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        from algorithms.kernels.nearest import nearest
+        from optml.algorithms.kernels.nearest import nearest
 
         if self.device == "cpu":
             labels, squared = nearest(rows, self.centers)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
-from algorithms.kmeans import seeding
+from optml.algorithms.kmeans import seeding
 
 SCORES = 1 << 21  # scores held at once: 16 MiB of float64
 

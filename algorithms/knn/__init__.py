@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from algorithms.base import (
+from optml.algorithms.base import (
     PROGRESS,
     REQUESTS,
     THROUGHPUT,
@@ -15,9 +15,9 @@ from algorithms.base import (
     Roles,
     Training,
 )
-from algorithms.knn.hyperparameters import Hyperparameters
-from algorithms.knn.learner import Learner
-from algorithms.knn.model import load, recognises
+from optml.algorithms.knn.hyperparameters import Hyperparameters
+from optml.algorithms.knn.learner import Learner
+from optml.algorithms.knn.model import load, recognises
 
 ROWS = (
     "One row is a label and feature_dim numbers. RecordIO-protobuf: features 'values', dense or sparse, "

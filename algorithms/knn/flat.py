@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.errors import UserError
-from algorithms.kernels.topk import Points, fold, search
+from optml.algorithms.kernels.topk import fold, search
+from optml.algorithms.kernels.topk.terms import Points
+from optml.errors import UserError
 
 L2, INNER = b"IxF2", b"IxFI"
 HEADER = struct.Struct("<4siqqq?iq")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from algorithms import base
+from optml.algorithms import base
 
 IVF = ("faiss.IVFFlat", "faiss.IVFPQ")
 

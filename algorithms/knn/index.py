@@ -8,10 +8,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from algorithms.errors import UserError
-from algorithms.knn import flat, inverted
-from algorithms.knn.flat import Flat
-from algorithms.knn.inverted import Inverted
+from optml.algorithms.knn import flat, inverted
+from optml.algorithms.knn.flat import Flat
+from optml.algorithms.knn.inverted import Inverted
+from optml.errors import UserError
 
 Index: TypeAlias = Flat | Inverted
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.errors import UserError
+from optml.errors import UserError
 
 log = logging.getLogger("optml")
 

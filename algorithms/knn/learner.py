@@ -9,20 +9,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from algorithms import memory
-from algorithms.base import Metric, Setting
-from algorithms.errors import UserError
-from algorithms.knn import inverted
-from algorithms.knn.flat import Flat
-from algorithms.knn.hyperparameters import Hyperparameters, require_fewer
-from algorithms.knn.index import Index
-from algorithms.knn.model import Model
-from algorithms.knn.reduction import Reduction
-from algorithms.knn.sample import Reservoir, Sample
-from algorithms.knn.scores import Scores
-from algorithms.knn.settings import Settings
-from algorithms.knn.space import Space, require_moderate
-from algorithms.records import Records
+from optml import memory
+from optml.algorithms.base import Metric, Setting
+from optml.algorithms.knn import inverted
+from optml.algorithms.knn.flat import Flat
+from optml.algorithms.knn.hyperparameters import Hyperparameters, require_fewer
+from optml.algorithms.knn.index import Index
+from optml.algorithms.knn.model import Model
+from optml.algorithms.knn.reduction import Reduction
+from optml.algorithms.knn.sample import Reservoir, Sample
+from optml.algorithms.knn.scores import Scores
+from optml.algorithms.knn.settings import Settings
+from optml.algorithms.knn.space import Space, require_moderate
+from optml.errors import UserError
+from optml.formats.records import Records
 
 log = logging.getLogger("optml")
 

@@ -14,14 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from algorithms import artifact
-from algorithms.base import Columns
-from algorithms.errors import UserError
-from algorithms.knn import flat, index, inverted, vote
-from algorithms.knn.index import Index
-from algorithms.knn.settings import Settings, read
-from algorithms.knn.space import Space, require_moderate
-from algorithms.records import Records
+from optml.algorithms import artifact
+from optml.algorithms.knn import flat, index, inverted, vote
+from optml.algorithms.knn.index import Index
+from optml.algorithms.knn.settings import Settings, read
+from optml.algorithms.knn.space import Space, require_moderate
+from optml.errors import UserError
+from optml.formats.records import Columns, Records
 
 INDEX, LABELS, SETTINGS = "model_algo-1", "model_algo-1.labels", "model_algo-1.json"
 

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.random import Philox
 
-from algorithms.errors import UserError
+from optml.errors import UserError
 
 RNG = "numpy.random.Philox(key=seed).random_raw"
 RADIX = 64  # of the transform: a product with a matrix of that size is worth six rounds of butterflies

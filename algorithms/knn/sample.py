@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from algorithms import memory
-from algorithms.base import Cluster
+from optml import memory
+from optml.algorithms.base import Cluster
 
 # Streams of random numbers, made from the seed when they are needed: a checkpoint holds no generator.
 ABSORB, SHARE, CHOOSE = range(3)

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from algorithms.base import Cluster, Metric
-from algorithms.errors import UserError
-from algorithms.knn.model import Model
+from optml.algorithms.base import Cluster, Metric
+from optml.algorithms.knn.model import Model
+from optml.errors import UserError
 
 log = logging.getLogger("optml")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from algorithms.errors import UserError
-from algorithms.knn.reduction import RNG, Reduction
+from optml.algorithms.knn.reduction import RNG, Reduction
+from optml.errors import UserError
 
 VERSION = "1.0"  # of the file, as AWS's image writes it
 PREDICTORS = ("classifier", "regressor")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from algorithms.errors import UserError
-from algorithms.knn.reduction import Reduction
+from optml.algorithms.knn.reduction import Reduction
+from optml.errors import UserError
 
 LARGEST = 1e15  # of a feature: sums of squares and products stay far within float32
 

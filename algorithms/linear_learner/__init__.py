@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from algorithms.base import (
+from optml.algorithms.base import (
     ANSWERS,
     PROGRESS,
     REQUESTS,
@@ -18,9 +18,9 @@ from algorithms.base import (
     Roles,
     Training,
 )
-from algorithms.linear_learner.hyperparameters import Hyperparameters
-from algorithms.linear_learner.learner import Learner
-from algorithms.linear_learner.model import load, recognises
+from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
+from optml.algorithms.linear_learner.learner import Learner
+from optml.algorithms.linear_learner.model import load, recognises
 
 ROWS = (
     "One row is a label and feature_dim numbers. CSV: no header, the label first. RecordIO-protobuf: "

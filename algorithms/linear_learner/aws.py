@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from algorithms import mxnet_archive
-from algorithms.errors import UserError
+from optml.algorithms import mxnet_archive
+from optml.errors import UserError
 
 SYMBOL, PARAMS = "mx-mod-symbol.json", "mx-mod-0000.params"
 MANIFEST, ADDITIONAL = "manifest.json", "additional-params.json"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from algorithms.linear_learner.hyperparameters import Hyperparameters
+from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
 
 NATURAL = 0.5  # threshold of a probability, and of hinge_loss as it is defined here
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from algorithms.stopping import Patience
+from optml.algorithms.stopping import Patience
 
 log = logging.getLogger("optml")
 

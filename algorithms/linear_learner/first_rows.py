@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from scipy.sparse import csr_array
 
-from algorithms.base import Cluster
-from algorithms.records import Records, concatenate
+from optml.algorithms.base import Cluster
+from optml.formats.records import Records, concatenate
 
 
 class FirstRows:

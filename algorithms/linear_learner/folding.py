@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from algorithms.errors import UserError
-from algorithms.linear_learner.hyperparameters import Hyperparameters
-from algorithms.linear_learner.model import Model, load
-from algorithms.linear_learner.scaler import Scaler
+from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
+from optml.algorithms.linear_learner.model import Model, load
+from optml.algorithms.linear_learner.scaler import Scaler
+from optml.errors import UserError
 
 
 def fold(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.linear_learner.hyperparameters import Hyperparameters
+from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
 
 AUTO_MODELS = 32
 RATES = {"adam": (0.1, 0.005), "sgd": (0.1, 0.01), "rmsprop": (0.01, 0.001)}  # the reference first

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from algorithms.errors import UserError
-from algorithms.linear_learner.hyperparameters import Hyperparameters
-from algorithms.records import Records
+from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
+from optml.errors import UserError
+from optml.formats.records import Records
 
 LARGEST = float(np.finfo(np.float32).max)  # in which scores are computed and served
 

@@ -13,21 +13,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from algorithms.base import Metric, Setting
-from algorithms.errors import UserError
-from algorithms.linear_learner import labels
-from algorithms.linear_learner.calibration import NATURAL, Choice
-from algorithms.linear_learner.early_stopping import EarlyStopping
-from algorithms.linear_learner.first_rows import FirstRows, arrays, records
-from algorithms.linear_learner.folding import earlier, fold, unfold
-from algorithms.linear_learner.grid import points
-from algorithms.linear_learner.hyperparameters import Hyperparameters
-from algorithms.linear_learner.losses import Loss
-from algorithms.linear_learner.model import Model
-from algorithms.linear_learner.scaler import Scaler
-from algorithms.linear_learner.scores import SCORED, Scores
-from algorithms.linear_learner.stack import Stack
-from algorithms.records import Records
+from optml.algorithms.base import Metric, Setting
+from optml.algorithms.linear_learner import labels
+from optml.algorithms.linear_learner.calibration import NATURAL, Choice
+from optml.algorithms.linear_learner.early_stopping import EarlyStopping
+from optml.algorithms.linear_learner.first_rows import FirstRows, arrays, records
+from optml.algorithms.linear_learner.folding import earlier, fold, unfold
+from optml.algorithms.linear_learner.grid import points
+from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
+from optml.algorithms.linear_learner.losses import Loss
+from optml.algorithms.linear_learner.model import Model
+from optml.algorithms.linear_learner.scaler import Scaler
+from optml.algorithms.linear_learner.scores import SCORED, Scores
+from optml.algorithms.linear_learner.stack import Stack
+from optml.errors import UserError
+from optml.formats.records import Records
 
 log = logging.getLogger("optml")
 

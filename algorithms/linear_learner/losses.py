@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.linear_learner.hyperparameters import Hyperparameters
+from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
 
 # What stands before `_objective` in log lines; the first, third and fourth were seen in logs of AWS's image.
 OBJECTIVES = {

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from algorithms import artifact, mxnet_archive
-from algorithms.base import Columns
-from algorithms.errors import UserError
-from algorithms.linear_learner import aws
-from algorithms.linear_learner.aws import Module, recognises
-from algorithms.linear_learner.hyperparameters import LOSSES
-from algorithms.records import Features, Records
+from optml.algorithms import artifact, mxnet_archive
+from optml.algorithms.linear_learner import aws
+from optml.algorithms.linear_learner.aws import Module, recognises
+from optml.algorithms.linear_learner.hyperparameters import LOSSES
+from optml.errors import UserError
+from optml.formats.records import Columns, Features, Records
 
 __all__ = ["Model", "load", "recognises", "served"]
 

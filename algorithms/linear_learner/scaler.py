@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from algorithms.base import Cluster
-from algorithms.linear_learner.hyperparameters import Hyperparameters
-from algorithms.records import Features, Records
+from optml.algorithms.base import Cluster
+from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
+from optml.formats.records import Features, Records
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from algorithms import memory
-from algorithms.base import Cluster, Metric
-from algorithms.linear_learner.calibration import (
+from optml import memory
+from optml.algorithms.base import Cluster, Metric
+from optml.algorithms.linear_learner.calibration import (
     NATURAL,
     Calibrated,
     Choice,
@@ -17,9 +17,9 @@ from algorithms.linear_learner.calibration import (
     calibrate,
     choose,
 )
-from algorithms.linear_learner.hyperparameters import Hyperparameters
-from algorithms.linear_learner.losses import Loss
-from algorithms.linear_learner.model import served
+from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
+from optml.algorithms.linear_learner.losses import Loss
+from optml.algorithms.linear_learner.model import served
 
 SCORED = (
     10_000_000  # rows of a final binary model whose scores are kept: beyond them its metrics are a sample's

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from algorithms import memory
-from algorithms.base import Cluster
-from algorithms.kernels.linear_step import FAR, MOMENTS, Array, Problem, Update, gradient, scores, update
-from algorithms.kernels.simd import zeros
-from algorithms.linear_learner.grid import Point
-from algorithms.linear_learner.hyperparameters import Hyperparameters
-from algorithms.linear_learner.losses import Loss
-from algorithms.linear_learner.scaler import Scaler
-from algorithms.records import Features
+from optml import memory
+from optml.algorithms.base import Cluster
+from optml.algorithms.kernels.linear import gradient, scores, update
+from optml.algorithms.kernels.linear.terms import FAR, MOMENTS, Array, Problem, Update
+from optml.algorithms.kernels.machine.simd import zeros
+from optml.algorithms.linear_learner.grid import Point
+from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
+from optml.algorithms.linear_learner.losses import Loss
+from optml.algorithms.linear_learner.scaler import Scaler
+from optml.formats.records import Features
 
 if TYPE_CHECKING:
-    from algorithms.kernels.linear_step_triton import Captured
-    from algorithms.kernels.staging import Staging
+    from optml.algorithms.kernels.linear.triton import Captured
+    from optml.algorithms.kernels.machine.staging import Staging
 
 ABSENT = 1e6  # weight of a class that the scaler's rows lack
 
@@ -113,7 +114,7 @@ class Stack:
             update(self.weights, self.moments, summed, 1 / self.full, use_bias, how)
             full = count == self.hyperparameters.mini_batch_size and isinstance(rows, np.ndarray)
             if self._device.startswith("cuda") and full and cluster.size == 1:
-                from algorithms.kernels.linear_step_triton import Captured
+                from optml.algorithms.kernels.linear.triton import Captured
 
                 self._captured = Captured(
                     self.weights,
@@ -254,7 +255,7 @@ class Stack:
         if not isinstance(rows, np.ndarray) or not self._device.startswith("cuda"):
             return self._put(rows) if isinstance(rows, np.ndarray) else rows
         if self._staging is None:
-            from algorithms.kernels.staging import Staging
+            from optml.algorithms.kernels.machine.staging import Staging
 
             self._staging = Staging(self._device)
         return self._staging.put(np.ascontiguousarray(rows))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from algorithms.base import (
+from optml.algorithms.base import (
     ANSWERS,
     PROGRESS,
     REQUESTS,
@@ -22,7 +22,7 @@ from algorithms.base import (
     Training,
     lazy,
 )
-from algorithms.ntm.hyperparameters import Hyperparameters
+from optml.algorithms.ntm.hyperparameters import Hyperparameters
 
 DOCUMENTS = (
     "One document is feature_dim numbers, how often each word of the vocabulary occurs. RecordIO-protobuf: "
@@ -107,7 +107,7 @@ ALGORITHM = Algorithm(
             THROUGHPUT,
         ),
         roles=Roles(epochs="epochs", batch_size="mini_batch_size", width="feature_dim"),
-        learner=lazy("algorithms.ntm.learner:Learner"),
+        learner=lazy("optml.algorithms.ntm.learner:Learner"),
         sparse=True,
         scored_on_validation=True,
         logged_as="AWS/NTM",
@@ -116,8 +116,8 @@ ALGORITHM = Algorithm(
         content_types=REQUESTS,
         accepts=ANSWERS,
         response=Response("predictions", ("topic_weights",)),
-        load=lazy("algorithms.ntm.model:load"),
-        recognises=lazy("algorithms.ntm.model:recognises"),
+        load=lazy("optml.algorithms.ntm.model:load"),
+        recognises=lazy("optml.algorithms.ntm.model:recognises"),
     ),
     compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=False, memory=300),
 )

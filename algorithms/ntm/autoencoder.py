@@ -16,10 +16,10 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from algorithms.kernels.bags import Bags
-from algorithms.kernels.bags_torch import embedded, likelihoods
-from algorithms.ntm.hyperparameters import Hyperparameters
-from algorithms.ntm.parameters import Parameters
+from optml.algorithms.kernels.bags import Bags
+from optml.algorithms.kernels.bags.autograd import embedded, likelihoods
+from optml.algorithms.ntm.hyperparameters import Hyperparameters
+from optml.algorithms.ntm.parameters import Parameters
 
 Tensor = torch.Tensor
 

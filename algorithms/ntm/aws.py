@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from algorithms import mxnet_archive
-from algorithms.errors import UserError
-from algorithms.mxnet_archive import Archive
-from algorithms.ntm.parameters import AWS, Parameters
+from optml.algorithms import mxnet_archive
+from optml.algorithms.mxnet_archive import Archive
+from optml.algorithms.ntm.parameters import AWS, Parameters
+from optml.errors import UserError
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 NORMALIZED = ("gamma", "beta", "moving_mean", "moving_var")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_array
 
-from algorithms.errors import UserError
-from algorithms.records import Records
+from optml.errors import UserError
+from optml.formats.records import Records
 
 
 def counts(batch: Records, words: int) -> csr_array:

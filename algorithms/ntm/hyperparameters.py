@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from algorithms import base
+from optml.algorithms import base
 
 Activation = Literal["sigmoid", "tanh", "relu"]
 Optimizer = Literal["sgd", "adam", "adagrad", "adadelta", "rmsprop"]

@@ -11,21 +11,21 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from algorithms.base import Metric, Setting
-from algorithms.errors import UserError
-from algorithms.kernels.bags import Bags
-from algorithms.network import Network, seeded, threads
-from algorithms.ntm import cooccurrence, topics, vocabulary
-from algorithms.ntm.autoencoder import Autoencoder
-from algorithms.ntm.counts import counts, occupied
-from algorithms.ntm.early_stopping import EarlyStopping
-from algorithms.ntm.hyperparameters import Hyperparameters
-from algorithms.ntm.model import Model
-from algorithms.ntm.optimizer import SPARSE, optimizer
-from algorithms.ntm.parameters import Parameters
-from algorithms.ntm.sampling import SubSample
-from algorithms.ntm.topics import Topics
-from algorithms.records import Records
+from optml.algorithms.base import Metric, Setting
+from optml.algorithms.kernels.bags import Bags
+from optml.algorithms.network import Network, seeded, threads
+from optml.algorithms.ntm import cooccurrence, topics, vocabulary
+from optml.algorithms.ntm.autoencoder import Autoencoder
+from optml.algorithms.ntm.counts import counts, occupied
+from optml.algorithms.ntm.early_stopping import EarlyStopping
+from optml.algorithms.ntm.hyperparameters import Hyperparameters
+from optml.algorithms.ntm.model import Model
+from optml.algorithms.ntm.optimizer import SPARSE, optimizer
+from optml.algorithms.ntm.parameters import Parameters
+from optml.algorithms.ntm.sampling import SubSample
+from optml.algorithms.ntm.topics import Topics
+from optml.errors import UserError
+from optml.formats.records import Records
 
 log = logging.getLogger("optml")
 

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from algorithms import artifact
-from algorithms.base import Columns
-from algorithms.errors import UserError
-from algorithms.ntm import aws
-from algorithms.ntm.counts import counts
-from algorithms.ntm.parameters import OURS, Parameters
-from algorithms.ntm.topics import Topics
-from algorithms.records import Records
+from optml.algorithms import artifact
+from optml.algorithms.ntm import aws
+from optml.algorithms.ntm.counts import counts
+from optml.algorithms.ntm.parameters import OURS, Parameters
+from optml.algorithms.ntm.topics import Topics
+from optml.errors import UserError
+from optml.formats.records import Columns, Records
 
 SLUG = "ntm"
 SHARED = 2 << 30  # bytes of parameters up to which they are written for AWS's readers too

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from algorithms.kernels import adadelta_cpu
+from optml.algorithms.kernels.bags import adadelta_cpu
 
 Tensor = torch.Tensor
 

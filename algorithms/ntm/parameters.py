@@ -8,7 +8,7 @@ from itertools import count, pairwise
 
 import numpy as np
 
-from algorithms.errors import UserError
+from optml.errors import UserError
 
 Layer = tuple[np.ndarray, np.ndarray]  # weight (out, in) and bias (out,), float32
 

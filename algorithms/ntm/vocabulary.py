@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from algorithms.base import Source
-from algorithms.errors import UserError
+from optml.algorithms.base import Source
+from optml.errors import UserError
 
 log = logging.getLogger("optml")
 

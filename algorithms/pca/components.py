@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from algorithms.errors import UserError
+from optml.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)

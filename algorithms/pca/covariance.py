@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from algorithms.base import Cluster
-from algorithms.kernels import gram
-from algorithms.pca.components import Components, rank, require_finite
-from algorithms.pca.device import Device
+from optml.algorithms.base import Cluster
+from optml.algorithms.kernels import gram
+from optml.algorithms.pca.components import Components, rank, require_finite
+from optml.algorithms.pca.device import Device
 
 DENSITY = 0.05  # share of values that are not 0, up to which the products of their pairs beat dense ones
 PIECE = 1 << 23  # values of sparse rows that are made dense at a time

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from algorithms.kernels.staging import Staging
+    from optml.algorithms.kernels.machine.staging import Staging
 
 
 class Device:
@@ -30,7 +30,7 @@ class Device:
         if self.name == "cpu":
             return rows
         if self._staging is None:
-            from algorithms.kernels.staging import Staging
+            from optml.algorithms.kernels.machine.staging import Staging
 
             self._staging = Staging(self.name)
         return self._staging.put(rows)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from algorithms import base
+from optml.algorithms import base
 
 AUTO = 10  # extra components at least, where their number is left to us
 

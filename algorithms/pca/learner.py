@@ -8,16 +8,16 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from scipy.sparse import csr_array
 
-from algorithms import memory
-from algorithms.base import Metric, Setting
-from algorithms.errors import UserError
-from algorithms.pca.components import Components, rank
-from algorithms.pca.covariance import Covariance
-from algorithms.pca.device import Device
-from algorithms.pca.hyperparameters import Hyperparameters
-from algorithms.pca.model import Model
-from algorithms.pca.sketch import Sketch, piece_rows
-from algorithms.records import Records
+from optml import memory
+from optml.algorithms.base import Metric, Setting
+from optml.algorithms.pca.components import Components, rank
+from optml.algorithms.pca.covariance import Covariance
+from optml.algorithms.pca.device import Device
+from optml.algorithms.pca.hyperparameters import Hyperparameters
+from optml.algorithms.pca.model import Model
+from optml.algorithms.pca.sketch import Sketch, piece_rows
+from optml.errors import UserError
+from optml.formats.records import Records
 
 log = logging.getLogger("optml")
 

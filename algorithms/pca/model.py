@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from algorithms import artifact, ndarray
-from algorithms.base import Columns
-from algorithms.errors import UserError
-from algorithms.pca.components import Components
-from algorithms.records import Records
+from optml.algorithms import artifact, ndarray
+from optml.algorithms.pca.components import Components
+from optml.errors import UserError
+from optml.formats.records import Columns, Records
 
 AWS_FILES = "model_algo-*"
 BLOCK = 4096  # rows that are projected at a time: centered ones stay in the cache

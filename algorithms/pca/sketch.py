@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from algorithms.base import Cluster
-from algorithms.pca.components import Components, rank, require_finite
-from algorithms.pca.device import Device
+from optml.algorithms.base import Cluster
+from optml.algorithms.pca.components import Components, rank, require_finite
+from optml.algorithms.pca.device import Device
 
 LEAST = 128  # rows of a piece at least: shrinking small sketches costs more than their products
 NOISE = 1e-10  # share of the largest squared singular value that rounding may make of a 0

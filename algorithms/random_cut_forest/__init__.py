@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from algorithms.base import (
+from optml.algorithms.base import (
     ANSWERS,
     REQUESTS,
     THROUGHPUT,
@@ -15,10 +15,10 @@ from algorithms.base import (
     Roles,
     Training,
 )
-from algorithms.random_cut_forest.hyperparameters import Hyperparameters
-from algorithms.random_cut_forest.learner import Learner
-from algorithms.random_cut_forest.model import load, recognises
-from algorithms.random_cut_forest.picture import draw
+from optml.algorithms.random_cut_forest.hyperparameters import Hyperparameters
+from optml.algorithms.random_cut_forest.learner import Learner
+from optml.algorithms.random_cut_forest.model import load, recognises
+from optml.algorithms.random_cut_forest.picture import draw
 
 
 def _quality(name: str, when: str) -> MetricSpec:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from algorithms.kernels.forest import Forest
-from algorithms.random_cut_forest.sample import Drawn
+from optml.algorithms.kernels.forest.terms import Forest
+from optml.algorithms.random_cut_forest.sample import Drawn
 
 STREAM = 1  # of random numbers, beside the sample's
 LISTED = 100  # trees whose sizes are told one by one
@@ -49,9 +49,9 @@ def grow(drawn: Drawn, trees: int, size: int, seed: int, *, shuffled: bool) -> G
     Tree i gets the i-th run of rows, in order of arrival as at AWS, where no row had to be left out of the
     sample; else, or `shuffled`, in the order of their random keys. The remainder belongs to no tree.
     """
-    from algorithms.kernels.forest_growth import Tree, join
-    from algorithms.kernels.forest_growth import grow as grow_tree
-    from algorithms.kernels.threads import in_parts
+    from optml.algorithms.kernels.forest.growth import Tree, join
+    from optml.algorithms.kernels.forest.growth import grow as grow_tree
+    from optml.algorithms.kernels.machine.threads import in_parts
 
     rows = drawn.rows
     if shuffled or drawn.seen > len(rows):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from algorithms import base
+from optml.algorithms import base
 
 
 class Hyperparameters(base.Hyperparameters):

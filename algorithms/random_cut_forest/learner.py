@@ -12,15 +12,15 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from algorithms import memory
-from algorithms.base import Metric, Setting
-from algorithms.errors import UserError
-from algorithms.random_cut_forest import evaluation
-from algorithms.random_cut_forest.forest import Grown, grow
-from algorithms.random_cut_forest.hyperparameters import Hyperparameters
-from algorithms.random_cut_forest.model import Model
-from algorithms.random_cut_forest.sample import Drawn, Sample
-from algorithms.records import Records
+from optml import memory
+from optml.algorithms.base import Metric, Setting
+from optml.algorithms.random_cut_forest import evaluation
+from optml.algorithms.random_cut_forest.forest import Grown, grow
+from optml.algorithms.random_cut_forest.hyperparameters import Hyperparameters
+from optml.algorithms.random_cut_forest.model import Model
+from optml.algorithms.random_cut_forest.sample import Drawn, Sample
+from optml.errors import UserError
+from optml.formats.records import Records
 
 log = logging.getLogger("optml")
 

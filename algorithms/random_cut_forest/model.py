@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from algorithms import artifact
-from algorithms.base import Columns
-from algorithms.errors import UserError
-from algorithms.kernels.forest import Forest, score
-from algorithms.records import Records
+from optml.algorithms import artifact
+from optml.algorithms.kernels.forest import score
+from optml.algorithms.kernels.forest.terms import Forest
+from optml.errors import UserError
+from optml.formats.records import Columns, Records
 
 # The arrays of the artifact, by their names in a forest; boxes, twice as large as all that, follow from them.
 ARRAYS = {
@@ -93,7 +93,7 @@ def load(folder: Path, device: str) -> Model:
     wrong = _wrong(**arrays, rows=rows)
     if wrong:
         raise UserError(f"{folder / artifact.ARRAYS} holds no forest: {wrong}")
-    from algorithms.kernels.forest_growth import assemble
+    from optml.algorithms.kernels.forest.growth import assemble
 
     return Model(assemble(**arrays, rows=rows), ours.hyperparameters, ours.facts, device)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from algorithms.random_cut_forest.evaluation import threshold
-from algorithms.random_cut_forest.model import Model
+from optml.algorithms.random_cut_forest.evaluation import threshold
+from optml.algorithms.random_cut_forest.model import Model
 
 LINE, ALARM, MUTED = "#2f5d8a", "#c8352b", "#555555"
 

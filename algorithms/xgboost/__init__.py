@@ -6,11 +6,10 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from algorithms.base import (
+from optml.algorithms.base import (
     Algorithm,
     Answer,
     ChannelSpec,
-    Columns,
     Compute,
     Inference,
     MetricSpec,
@@ -22,8 +21,9 @@ from algorithms.base import (
     Written,
     lazy,
 )
-from algorithms.xgboost.hyperparameters import Hyperparameters
-from algorithms.xgboost.names import MAXIMIZED, MINIMIZED
+from optml.algorithms.xgboost.hyperparameters import Hyperparameters
+from optml.algorithms.xgboost.names import MAXIMIZED, MINIMIZED
+from optml.formats.records import Columns
 
 LAYOUT = (
     "One row is a label, then the features. LIBSVM: label[:weight] [qid:n] index:value..., absent values are "
@@ -95,20 +95,20 @@ def _import() -> None:
 
 def _fit(run: Run) -> Model | None:
     _import()
-    from algorithms.xgboost.training import fit
+    from optml.algorithms.xgboost.training import fit
 
     return fit(run)
 
 
 def _load(folder: Path, device: str) -> Model:
     _import()
-    from algorithms.xgboost.model import load
+    from optml.algorithms.xgboost.model import load
 
     return load(folder, device)
 
 
 def _recognises(folder: Path) -> bool:
-    from algorithms.xgboost.files import models
+    from optml.algorithms.xgboost.files import models
 
     return bool(models(folder))
 
@@ -145,7 +145,7 @@ ALGORITHM = Algorithm(
         response=Response("predictions", ("score",)),
         load=_load,
         recognises=_recognises,
-        encode=lazy("algorithms.xgboost.answer:encode"),
+        encode=lazy("optml.algorithms.xgboost.answer:encode"),
         label_size=None,
         missing=True,
         judges_width=True,

@@ -9,11 +9,11 @@ from itertools import zip_longest
 
 import numpy as np
 
-from algorithms import memory
-from algorithms.base import Run
-from algorithms.errors import UserError
-from algorithms.xgboost.hyperparameters import Hyperparameters
-from algorithms.xgboost.matrix import CSV, LIBSVM, Channel
+from optml import memory
+from optml.algorithms.base import Run
+from optml.algorithms.xgboost.hyperparameters import Hyperparameters
+from optml.algorithms.xgboost.matrix import CSV, LIBSVM, Channel
+from optml.errors import UserError
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.base import Answer, Columns, Written
+from optml.algorithms.base import Answer, Written
+from optml.formats.records import Columns
 
 
 def encode(columns: Columns, media: str, part: Answer) -> Written | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from algorithms.errors import UserError
+from optml.errors import UserError
 
 _LEARNER, _MODEL, _TREE = 136, 160, 148  # bytes of the headers
 _STATISTICS = 16  # bytes a node

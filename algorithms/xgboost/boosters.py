@@ -13,10 +13,10 @@ import numpy as np
 import xgboost
 from scipy.sparse import csr_array, csr_matrix
 
-from algorithms.errors import UserError
-from algorithms.records import Features
-from algorithms.xgboost import native
-from algorithms.xgboost.legacy import FEW, Forest, is_pickle, unpickled
+from optml.algorithms.xgboost import native
+from optml.algorithms.xgboost.legacy import FEW, Forest, is_pickle, unpickled
+from optml.errors import UserError
+from optml.formats.records import Features
 
 _NAMES = "optml_feature_names"  # an attribute of ours
 

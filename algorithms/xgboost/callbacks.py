@@ -9,8 +9,8 @@ import numpy as np
 from xgboost import Booster
 from xgboost.callback import EarlyStopping, TrainingCallback
 
-from algorithms.xgboost.engine import bare
-from algorithms.xgboost.hosts import total
+from optml.algorithms.xgboost.engine import bare
+from optml.algorithms.xgboost.hosts import total
 
 History = dict[str, dict[str, list[float]]]  # channel -> metric -> a value a round
 

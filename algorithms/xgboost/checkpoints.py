@@ -20,7 +20,7 @@ from typing import Any
 
 import xgboost
 
-from algorithms.xgboost import boosters
+from optml.algorithms.xgboost import boosters
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from algorithms.errors import UserError
-from algorithms.xgboost.hyperparameters import Hyperparameters
-from algorithms.xgboost.names import base_name, ours
+from optml.algorithms.xgboost.hyperparameters import Hyperparameters
+from optml.algorithms.xgboost.names import base_name, ours
+from optml.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def metrics(h: Hyperparameters, tuned: str | None) -> list[str]:
     wanted = tuned.partition(":")[2] if tuned else ""
     if not wanted or wanted in asked:
         return asked
-    from algorithms.xgboost.rules import metric_problems
+    from optml.algorithms.xgboost.rules import metric_problems
 
     problems = list(metric_problems(h, wanted))
     if problems:

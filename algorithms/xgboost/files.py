@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from algorithms.xgboost.legacy import is_pickle
+from optml.algorithms.xgboost.legacy import is_pickle
 
 NAME = "xgboost-model"
 

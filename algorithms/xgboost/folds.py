@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import xgboost
 
-from algorithms.errors import UserError
-from algorithms.xgboost import engine
-from algorithms.xgboost.boosters import Native
-from algorithms.xgboost.callbacks import line
-from algorithms.xgboost.checkpoints import Checkpoints
-from algorithms.xgboost.matrix import Channel, Rows, joined, streamed, whole
-from algorithms.xgboost.model import Model
-from algorithms.xgboost.training import Plan, boost
+from optml.algorithms.xgboost import engine
+from optml.algorithms.xgboost.boosters import Native
+from optml.algorithms.xgboost.boosting import Plan, boost
+from optml.algorithms.xgboost.callbacks import line
+from optml.algorithms.xgboost.checkpoints import Checkpoints
+from optml.algorithms.xgboost.matrix import Channel, Rows, joined, streamed, whole
+from optml.algorithms.xgboost.model import Model
+from optml.errors import UserError
 
 log = logging.getLogger(__name__)
 

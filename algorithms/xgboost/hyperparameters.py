@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from algorithms import base
-from algorithms.errors import UserError
-from algorithms.xgboost import rules
+from optml.algorithms import base
+from optml.algorithms.xgboost import rules
+from optml.algorithms.xgboost.names import EvalMetric
+from optml.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -23,13 +24,6 @@ Objective = Literal[
     "survival:cox", "reg:quantileerror",
 ]  # fmt: skip
 
-EvalMetric = Literal[
-    "accuracy", "auc", "aucpr", "balanced_accuracy", "f1", "f1_binary", "f1_macro", "map", "ndcg",
-    "precision", "r2", "recall", "precision_macro", "precision_micro", "recall_macro", "recall_micro",
-    "aft-nloglik", "cox-nloglik", "error", "gamma-deviance", "gamma-nloglik", "interval-regression-accuracy",
-    "logloss", "mae", "mape", "merror", "mlogloss", "mphe", "mse", "poisson-nloglik", "rmse", "rmsle",
-    "tweedie-nloglik", "error@t", "ndcg@t", "map@t",
-]  # fmt: skip
 
 Updater = Literal[
     "grow_colmaker", "distcol", "grow_histmaker", "grow_skmaker", "grow_quantile_histmaker", "sync",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from algorithms.errors import UserError
-from algorithms.records import Records
-from algorithms.xgboost.hyperparameters import Hyperparameters
+from optml.algorithms.xgboost.hyperparameters import Hyperparameters
+from optml.errors import UserError
+from optml.formats.records import Records
 
 _NAMED = 3  # rows that one message names
 _GRADES = 31  # of relevance: the gain of a grade is 2^grade - 1, in 32 bits

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, csr_matrix
 
-from algorithms.errors import UserError
-from algorithms.records import Features
-from algorithms.xgboost import binary
+from optml.algorithms.xgboost import binary
+from optml.errors import UserError
+from optml.formats.records import Features
 
 _TEXTS = {
     "UNICODE",

@@ -11,11 +11,11 @@ import numpy as np
 import xgboost
 from scipy.sparse import csr_array, vstack
 
-from algorithms.base import Table
-from algorithms.errors import UserError
-from algorithms.records import Features, Records
-from algorithms.xgboost import labels
-from algorithms.xgboost.hyperparameters import Hyperparameters
+from optml.algorithms.base import Table
+from optml.algorithms.xgboost import labels
+from optml.algorithms.xgboost.hyperparameters import Hyperparameters
+from optml.errors import UserError
+from optml.formats.records import Features, Records
 
 CSV, LIBSVM = "text/csv", "text/libsvm"
 

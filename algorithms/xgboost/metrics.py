@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.xgboost.names import CLASSIFICATION
+from optml.algorithms.xgboost.names import CLASSIFICATION
 
 
 def classes(predictions: np.ndarray, objective: str) -> np.ndarray:

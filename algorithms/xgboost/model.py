@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_array
 
-from algorithms.base import Columns
-from algorithms.errors import UserError
-from algorithms.records import Records
-from algorithms.xgboost import boosters, selection
-from algorithms.xgboost.boosters import Native, Predictor
-from algorithms.xgboost.files import NAME, models
-from algorithms.xgboost.matrix import widened
+from optml.algorithms.xgboost import boosters, selection
+from optml.algorithms.xgboost.boosters import Native, Predictor
+from optml.algorithms.xgboost.files import NAME, models
+from optml.algorithms.xgboost.matrix import widened
+from optml.errors import UserError
+from optml.formats.records import Columns, Records
 
 log = logging.getLogger(__name__)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 # Metrics that a larger value of is better; of the others, a smaller.
 MAXIMIZED = frozenset({
     "accuracy", "auc", "aucpr", "balanced_accuracy", "f1", "f1_binary", "f1_macro", "map", "ndcg",
@@ -46,3 +48,12 @@ def ours(metric: str, objective: str) -> bool:
     """Is a metric computed here, not by the library? Of classes it has no rmse and no mae."""
     multi = objective.startswith("multi:")
     return metric in CLASSIFICATION | REGRESSION or (multi and metric in ("rmse", "mae"))
+
+
+EvalMetric = Literal[
+    "accuracy", "auc", "aucpr", "balanced_accuracy", "f1", "f1_binary", "f1_macro", "map", "ndcg",
+    "precision", "r2", "recall", "precision_macro", "precision_micro", "recall_macro", "recall_micro",
+    "aft-nloglik", "cox-nloglik", "error", "gamma-deviance", "gamma-nloglik", "interval-regression-accuracy",
+    "logloss", "mae", "mape", "merror", "mlogloss", "mphe", "mse", "poisson-nloglik", "rmse", "rmsle",
+    "tweedie-nloglik", "error@t", "ndcg@t", "map@t",
+]  # fmt: skip

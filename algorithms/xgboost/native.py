@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.xgboost import ubjson
+from optml.algorithms.xgboost import ubjson
 
 _MOST = 1 << 31  # features, outputs and categories are 32 bits wide
 _CATEGORIES = 1 << 24  # of a feature: as many as a float32 tells apart

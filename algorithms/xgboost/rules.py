@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, get_args
 
-from algorithms.xgboost.names import BINARY_AVERAGE, CLASSIFICATION, base_name, is_classifier, threshold
+from optml.algorithms.xgboost.names import BINARY_AVERAGE, CLASSIFICATION, base_name, is_classifier, threshold
 
 if TYPE_CHECKING:
-    from algorithms.xgboost.hyperparameters import Hyperparameters
+    from optml.algorithms.xgboost.hyperparameters import Hyperparameters
 
 GROWERS = {"grow_colmaker", "distcol", "grow_histmaker", "grow_quantile_histmaker"}
 LINEAR = {"shotgun", "coord_descent"}
@@ -56,7 +56,7 @@ def _classes(h: Hyperparameters) -> Iterator[str]:
 
 
 def metric_problems(h: Hyperparameters, metric: str) -> Iterator[str]:
-    from algorithms.xgboost.hyperparameters import EvalMetric
+    from optml.algorithms.xgboost.names import EvalMetric
 
     name = base_name(metric)
     known = [word for word in get_args(EvalMetric) if "@" not in word]

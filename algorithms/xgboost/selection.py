@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.errors import PlatformError
+from optml.errors import PlatformError
 
 log = logging.getLogger(__name__)
 

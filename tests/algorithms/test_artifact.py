@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from algorithms import artifact
-from algorithms.errors import UserError
+from optml.algorithms import artifact
+from optml.errors import UserError
 
 CENTERS = np.arange(6, dtype=np.float32).reshape(2, 3)
 

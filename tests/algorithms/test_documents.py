@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms import documents
-from algorithms.documents import Long, parse, parse_each, runs
-from algorithms.errors import UserError
+from optml.algorithms import documents
+from optml.algorithms.documents import Long, parse, parse_each, runs
+from optml.errors import UserError
 
 
 def whole(value: Any) -> Any:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from algorithms import mxnet_archive
-from algorithms.errors import UserError
-from algorithms.ndarray import RowSparse
+from optml.algorithms import mxnet_archive
+from optml.algorithms.ndarray import RowSparse
+from optml.errors import UserError
 from tests.shared import SHARED, needs_shared
 
 GOLDEN = "golden/aws_artifacts"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from algorithms.errors import UserError
-from algorithms.ndarray import DTYPES, RowSparse, decode, encode
+from optml.algorithms.ndarray import DTYPES, RowSparse, decode, encode
+from optml.errors import UserError
 
 HEAD = struct.pack("<QQ", 0x112, 0)
 # What MXNet itself wrote for {'centroids': a 2 x 3 matrix}.

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pytest
 
-from algorithms.base import Cluster, Setting
-from algorithms.forecasting_deepar.data import data
-from algorithms.registry import get
-from container.cluster import Alone
+from optml.algorithms.base import Cluster, Setting
+from optml.algorithms.forecasting_deepar.data import data
+from optml.algorithms.registry import get
+from optml.container.cluster import Alone
 from tests.algorithms.forecasting_deepar import sample as series
 from tests.algorithms.hosts import on_hosts
 
 torch = pytest.importorskip("torch")
 
-from algorithms.network import PER_THREAD, Network, seeded, threads  # noqa: E402
+from optml.algorithms.network import PER_THREAD, Network, seeded, threads  # noqa: E402
 from tests.algorithms.ntm import training as topics  # noqa: E402
 
 GENERATOR = np.random.default_rng(0)

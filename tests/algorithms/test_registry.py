@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from algorithms import registry
-from algorithms.errors import UserError
+from optml.algorithms import registry
+from optml.errors import UserError
 
 
 def test_an_unknown_slug_gets_the_nearest_one() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-from algorithms.stopping import Patience
+from optml.algorithms.stopping import Patience
 
 
 def verdicts(rule: Patience, *values: float) -> list[str]:

@@ -6,7 +6,15 @@ from typing import Any
 
 from pydantic import Field
 
-from algorithms.base import Algorithm, ChannelSpec, Hyperparameters, Inference, MetricSpec, Response, Training
+from optml.algorithms.base import (
+    Algorithm,
+    ChannelSpec,
+    Hyperparameters,
+    Inference,
+    MetricSpec,
+    Response,
+    Training,
+)
 
 RECORDIO = "application/x-recordio-protobuf"
 

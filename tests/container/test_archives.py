@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from algorithms.errors import UserError
-from container.archives import extract
+from optml.container.archives import extract
+from optml.errors import UserError
 
 
 def tar(path: Path, *members: tuple[str, bytes] | tarfile.TarInfo, mode: str = "w:gz") -> Path:

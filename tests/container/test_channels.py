@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from algorithms.base import ChannelSpec
-from algorithms.errors import PlatformError, UserError
-from container.channels import Channel
-from container.fifo import StoppedError
-from container.formats.content_type import ContentType
-from container.formats.recordio import frame
+from optml.algorithms.base import ChannelSpec
+from optml.container.channels import Channel
+from optml.container.fifo import StoppedError
+from optml.errors import PlatformError, UserError
+from optml.formats.content_type import ContentType
+from optml.formats.recordio import frame
 
 TRAIN = ChannelSpec("train", "train", required=True)
 WITH_DEFAULT = ChannelSpec("train", "train", default_content_type="application/x-recordio-protobuf")
@@ -206,7 +206,7 @@ def test_a_pass_that_is_closed_early_breaks_the_writers_pipe(tmp_path: Path) -> 
 def test_a_pipe_that_never_comes_is_warned_about_and_given_up(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("container.fifo.WARN_AFTER_S", 0.1)
+    monkeypatch.setattr("optml.container.fifo.WARN_AFTER_S", 0.1)
     with pytest.raises(UserError) as caught:
         contents(channel(tmp_path, "Pipe", pipe_timeout=0.3))
     assert str(caught.value).startswith(f"no data came through the FIFO {tmp_path}/train_0 within 0.3 s;")
@@ -324,9 +324,9 @@ def test_sigterm_is_handled_while_a_pipe_is_silent(tmp_path: Path) -> None:
     program = textwrap.dedent(f"""
         import signal, sys, threading
         from pathlib import Path
-        from algorithms.base import ChannelSpec
-        from container.channels import Channel
-        from container.readahead import read_ahead
+        from optml.algorithms.base import ChannelSpec
+        from optml.container.channels import Channel
+        from optml.container.readahead import read_ahead
         stopped = []
         signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
         channel = Channel("train", ChannelSpec("train", "train"), Path({str(tmp_path)!r}) / "train", "Pipe")

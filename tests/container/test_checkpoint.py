@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from container.checkpoint import Checkpoint, Checkpoints, Position, fingerprint
-from container.cluster import Alone
+from optml.container.checkpoint import Checkpoint, Checkpoints, Position, fingerprint
+from optml.container.cluster import Alone
 
 FACTS = fingerprint(k=1)
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from container.cluster import Alone, _wire
+from optml.container.cluster import Alone, _wire
 from tests.contract.tree import ROOT, free_port
 
 SCRIPT = """
 import sys
 import numpy as np
-from container.cluster import connect
-from container.rendezvous import Place
+from optml.container.cluster import connect
+from optml.container.rendezvous import Place
 
 rank = int(sys.argv[1])
 cluster = connect(Place("algo-1", ("algo-1",), local=rank, processes=2))

@@ -1,7 +1,7 @@
 import pytest
 
-from algorithms.base import Compute
-from container import devices
+from optml.algorithms.base import Compute
+from optml.container import devices
 
 UUIDS = ["GPU-aaaa-1", "GPU-bbbb-2", "GPU-bbcc-3"]
 

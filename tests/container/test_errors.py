@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from algorithms.errors import PlatformError, UserError
-from container.errors import Failure, JobFailedError, explain, write
+from optml.container.errors import Failure, JobFailedError, explain, write
+from optml.errors import PlatformError, UserError
 
 
 class OutOfMemoryError(RuntimeError):

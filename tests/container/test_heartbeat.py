@@ -8,8 +8,8 @@ from threading import Event
 
 import pytest
 
-from container import heartbeat
-from container.heartbeat import Heartbeat
+from optml.container import heartbeat
+from optml.container.heartbeat import Heartbeat
 
 
 class Store:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, field_validator, model_validator
 
-from algorithms.base import Hyperparameters
-from algorithms.errors import UserError
-from container.hyperparameters import Engine, fields, parse
+from optml.algorithms.base import Hyperparameters
+from optml.container.hyperparameters import Engine, fields, parse
+from optml.errors import UserError
 
 METRICS = ("test:msd", "train:msd")
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from algorithms.errors import UserError
-from container.incremental import unpack
+from optml.container.incremental import unpack
+from optml.errors import UserError
 
 
 def model(folder: Path, slug: str = "kmeans") -> Path:

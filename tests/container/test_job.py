@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from algorithms.base import Algorithm
-from algorithms.errors import PlatformError, UserError
-from container import job as module
-from container.channels import Channel
-from container.hyperparameters import Engine
-from container.job import Hosts, Job
-from container.paths import Paths
+from optml.algorithms.base import Algorithm
+from optml.container import job as module
+from optml.container.channels import Channel
+from optml.container.hyperparameters import Engine
+from optml.container.job import Hosts, Job
+from optml.container.paths import Paths
+from optml.errors import PlatformError, UserError
 from tests.container.sample import SAMPLE, SampleHyperparameters
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from algorithms import registry
-from container.describe import create_algorithm, metric_definitions
+from optml.algorithms import registry
+from optml.local.describe import create_algorithm, metric_definitions
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/optml/sample:cpu"
 PRINTABLE = r"[\p{L}\p{M}\p{Z}\p{S}\p{N}\p{P}]*"  # classes of Unicode, which Python's expressions do not know

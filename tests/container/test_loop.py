@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.base import Setting
-from container import reporting
-from container.checkpoint import Checkpoints
-from container.cluster import Alone
-from container.loop import Loop, Plan
-from container.reporting import Handler, Report
-from container.stop import Stop
+from optml.algorithms.base import Setting
+from optml.container import reporting
+from optml.container.checkpoint import Checkpoints
+from optml.container.cluster import Alone
+from optml.container.loop import Loop, Plan
+from optml.container.reporting import Handler, Report
+from optml.container.stop import Stop
 from tests.contract.toy import ALGORITHM, ToyHyperparameters, ToyLearner, ToyModel
 
 

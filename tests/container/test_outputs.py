@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from container.outputs import publish
+from optml.container.outputs import publish
 
 
 class Files:

@@ -7,9 +7,9 @@ from contextlib import closing
 
 import pytest
 
-from algorithms.errors import UserError
-from container.fifo import StoppedError
-from container.readahead import read_ahead
+from optml.container.fifo import StoppedError
+from optml.container.readahead import read_ahead
+from optml.errors import UserError
 
 
 def readers() -> list[threading.Thread]:

@@ -14,15 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array, random_array
 
-from algorithms.base import ChannelSpec
-from algorithms.errors import UserError
-from algorithms.records import Records
-from container.channels import Channel
-from container.formats import tabular
-from container.formats.column_order import ColumnOrder
-from container.formats.content_type import ContentType
-from container.rows import Rows
-from container.spill import Spill
+from optml.algorithms.base import ChannelSpec
+from optml.container.channels import Channel
+from optml.container.rows import Rows
+from optml.container.spill import Spill
+from optml.errors import UserError
+from optml.formats import tabular
+from optml.formats.column_order import ColumnOrder
+from optml.formats.content_type import ContentType
+from optml.formats.records import Records
 from tests.container.test_channels import Platform
 
 TRAIN = ChannelSpec("train", "train", label_size=0)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from container import scratch
+from optml.container import scratch
 from tests.contract.tree import Tree, end
 
 STRANGER = 12345  # a user that /etc/passwd does not know
@@ -120,13 +120,13 @@ def test_a_stranger_trains_with_the_functions_that_root_compiled(tmp_path: Path)
     tree.hyperparameters(k=2, feature_dim=2)
     tree.write("input/config/inputdataconfig.json", {"train": {"ContentType": "text/csv;label_size=0"}})
     tree.write("input/data/train/a.csv", "1,2\n1,3\n8,9\n8,8\n")
-    assert tree.train("-m", "container", "train", **environment).code == 0
+    assert tree.train("-m", "optml.container", "train", **environment).code == 0
     before = sorted(compiled.rglob("*"))
     for path in [tmp_path, *tmp_path.parents[:2], *tree.root.rglob("*"), tree.root]:
         path.chmod(0o755)
     for path in [tree.root, *tree.root.rglob("*")]:
         os.chown(path, STRANGER, STRANGER)
-    ended = end(tree.start("-m", "container", "train", runner=AS_STRANGER, **environment))
+    ended = end(tree.start("-m", "optml.container", "train", runner=AS_STRANGER, **environment))
     assert ended.code == 0, ended.log
     assert "data saved to" not in ended.log
     assert sorted(compiled.rglob("*")) == before

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from algorithms.base import ChannelSpec
-from container.channels import Channel
-from container.feeder import Feeder
-from container.sources import Source
+from optml.algorithms.base import ChannelSpec
+from optml.container.channels import Channel
+from optml.container.sources import Source
+from optml.local.feeder import Feeder
 
 SPEC = ChannelSpec("train", "train", content_types=("text/plain",), default_content_type="text/plain")
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array, random_array
 
-from algorithms.records import Origin, Records
-from container import spill
-from container.spill import Spill
+from optml.container import spill
+from optml.container.spill import Spill
+from optml.formats.records import Origin, Records
 
 RNG = np.random.default_rng(0)
 DENSE = Records(

@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from container.stop import Stop, Stopped
+from optml.container.stop import Stop, Stopped
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from tests.contract.tree import ROOT, STARTED, Ended, end, free_port
 OBEDIENT = (
     "-c",
     "import sys; from algorithms import registry; registry.MODULES['obedient'] = 'tests.serving.sample'; "
-    "from serving.server import main; sys.exit(main())",
+    "from optml.serving.server import main; sys.exit(main())",
 )
-SERVE = ("-m", "container", "serve")
+SERVE = ("-m", "optml.container", "serve")
 
 
 @dataclass

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from algorithms import registry
-from container.describe import metric_definitions
-from container.feeder import Feeder
-from container.formats.recordio import frame
+from optml.algorithms import registry
+from optml.formats.recordio import frame
+from optml.local.describe import metric_definitions
+from optml.local.feeder import Feeder
 from tests.algorithms.blazingtext.sample import topics
 from tests.contract.server import serving
 from tests.contract.tree import Tree, end, free_port, read_until, wait_for
 
-TRAIN = ("-m", "container", "train")
+TRAIN = ("-m", "optml.container", "train")
 SMALL = {"vector_dim": 8, "min_count": 1, "buckets": 1000, "epochs": 5, "learning_rate": 0.5}
 
 

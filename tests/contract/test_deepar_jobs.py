@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from algorithms import registry
-from container.describe import metric_definitions
+from optml.algorithms import registry
+from optml.local.describe import metric_definitions
 from tests.algorithms.forecasting_deepar.sample import SMALL, START, lines, waves
 from tests.contract.server import serving
 from tests.contract.tree import Ended, Tree, end, free_port, read_until, wait_for
 
 pytest.importorskip("torch")
 
-TRAIN = ("-m", "container", "train")
+TRAIN = ("-m", "optml.container", "train")
 
 
 @pytest.fixture(autouse=True)
@@ -107,8 +107,8 @@ def test_a_network_is_trained_scored_and_served(tmp_path: Path) -> None:
 
 
 def test_batch_transform_answers_line_by_line(trained: Path, tmp_path: Path) -> None:
-    from serving.endpoint import Endpoint
-    from serving.transform.job import Settings, transform
+    from optml.local.endpoint import Endpoint
+    from optml.local.transform.job import Settings, transform
 
     source = tmp_path / "in"
     source.mkdir()
@@ -207,7 +207,7 @@ def test_a_test_channel_that_does_not_fit_ends_the_job_before_its_first_epoch(tm
 
 def test_predict_draws_forecasts(trained: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    from container.cli import main
+    from optml.local.cli import main
 
     (tmp_path / "series.jsonl").write_bytes(lines(waves(3)))
     words = ["predict", str(trained), "--input", str(tmp_path / "series.jsonl")]

@@ -13,17 +13,17 @@ import pytest
 from safetensors.numpy import load_file
 from scipy.sparse import csr_array, random_array
 
-from algorithms import registry
-from algorithms.records import Records
-from container.describe import metric_definitions
-from container.feeder import Feeder
-from container.formats import records as recordio
-from container.formats.layout import Layout
+from optml.algorithms import registry
+from optml.formats import record_protobuf as recordio
+from optml.formats.layout import Layout
+from optml.formats.records import Records
+from optml.local.describe import metric_definitions
+from optml.local.feeder import Feeder
 from tests.contract import server
 from tests.contract.tree import Tree, end, free_port, wait_for
 
 SLUG = "factorization-machines"
-TRAIN = ("-m", "container", "train")
+TRAIN = ("-m", "optml.container", "train")
 RECORDIO = "application/x-recordio-protobuf"
 WIDTH = 40
 SETTINGS = {
@@ -187,7 +187,7 @@ def test_answers_come_in_every_form_for_sparse_and_dense_rows_together(tmp_path:
 
 
 def test_requests_of_any_width_are_never_densified() -> None:
-    from container.formats import json as json_format
+    from optml.formats import json as json_format
 
     body = b'{"instances":[{"data":{"features":{"keys":[5,99999999],"shape":[100000000],"values":[1,2]}}}]}'
     read = json_format.decode(body, Layout(10**8, 0))

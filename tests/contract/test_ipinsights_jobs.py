@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from algorithms import registry
-from container.describe import metric_definitions
+from optml.algorithms import registry
+from optml.local.describe import metric_definitions
 from tests.algorithms.ip_insights.training import at_home
 from tests.contract import server
 from tests.contract.tree import Tree, end, free_port, read_until, wait_for
 
 SLUG = "ipinsights"
-TRAIN = ("-m", "container", "train")
+TRAIN = ("-m", "optml.container", "train")
 SETTINGS = {
     "num_entity_vectors": 100,
     "vector_dim": 8,
@@ -192,7 +192,7 @@ def test_answers_come_in_every_form(tmp_path: Path) -> None:
         source = tmp_path / "in"
         source.mkdir()
         (source / "a.csv").write_bytes(at_home(300))
-        from serving.transform.job import Settings, transform
+        from optml.local.transform.job import Settings, transform
 
         settings = Settings(
             content_type="text/csv", accept="application/jsonlines", split_type="Line", assemble_with="Line"

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from algorithms import registry
-from container.describe import metric_definitions
+from optml.algorithms import registry
+from optml.local.describe import metric_definitions
 from tests.contract.tree import Tree, end, free_port, wait_for
 
-KMEANS = ("-m", "container", "train")
+KMEANS = ("-m", "optml.container", "train")
 ROWS = np.random.default_rng(0).normal(size=(4000, 6)) + np.arange(4).repeat(1000)[:, None] * 4
 SETTINGS = {"k": 4, "feature_dim": 6, "mini_batch_size": 100, "epochs": 3}
 
@@ -165,7 +165,7 @@ def test_bad_rows_are_the_users_to_mend(tmp_path: Path, text: str, said: str) ->
 # As on a host with two GPUs, but for the GPUs: the first process starts the second one.
 TWO_PROCESSES = """
 from container import train
-from container.__main__ import train as main
+from optml.container.__main__ import train as main
 
 connect, loop = train.connect, train.Training._loop
 train.devices.select = lambda wanted, compute: 2

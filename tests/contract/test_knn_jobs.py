@@ -13,18 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from algorithms import registry
-from algorithms.base import Response
-from algorithms.knn import ALGORITHM
-from algorithms.knn.model import load
-from algorithms.records import Records
-from container.describe import metric_definitions
-from serving.codecs import encode
+from optml.algorithms import registry
+from optml.algorithms.base import Response
+from optml.algorithms.knn import ALGORITHM
+from optml.algorithms.knn.model import load
+from optml.formats.records import Records
+from optml.local.describe import metric_definitions
+from optml.serving.codecs import encode
 from tests.algorithms.knn.training import blobs
 from tests.contract.server import serving
 from tests.contract.tree import Tree, end, free_port, wait_for
 
-KNN = ("-m", "container", "train")
+KNN = ("-m", "optml.container", "train")
 FILES = ("model_algo-1", "model_algo-1.labels", "model_algo-1.json")
 ROWS, LABELS = blobs(4000)
 SETTINGS = {

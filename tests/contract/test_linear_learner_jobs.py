@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from algorithms import registry
-from container.describe import metric_definitions
+from optml.algorithms import registry
+from optml.local.describe import metric_definitions
 from tests.contract.tree import Tree, end, free_port, read_until, wait_for
 
-LINEAR = ("-m", "container", "train")
+LINEAR = ("-m", "optml.container", "train")
 RNG = np.random.default_rng(0)
 ROWS = (RNG.normal(size=(3000, 5)) + np.array([0, 3, 0, -5, 1])).round(4)
 LABELS = (ROWS @ [1, -2, 0.5, 0, 0.3] + RNG.normal(size=3000) * 0.3 > -5.7).astype(int)

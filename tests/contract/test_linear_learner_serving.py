@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from algorithms.linear_learner.model import Model
-from algorithms.records import Records
-from container.formats.record_encoding import encode
-from container.formats.record_message import messages
-from serving.endpoint import Endpoint
+from optml.algorithms.linear_learner.model import Model
+from optml.formats.record_encoding import encode
+from optml.formats.record_message import messages
+from optml.formats.records import Records
+from optml.local.endpoint import Endpoint
 from tests.contract.server import Server, serving
 from tests.shared import SHARED, needs_shared
 

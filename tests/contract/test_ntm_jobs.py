@@ -14,16 +14,16 @@ from safetensors.numpy import load_file
 
 pytest.importorskip("torch")
 
-from algorithms import registry
-from algorithms.records import Records
-from container.describe import metric_definitions
-from container.feeder import Feeder
-from container.formats import records as recordio
+from optml.algorithms import registry
+from optml.formats import record_protobuf as recordio
+from optml.formats.records import Records
+from optml.local.describe import metric_definitions
+from optml.local.feeder import Feeder
 from tests.algorithms.ntm.training import documents
 from tests.contract import server
 from tests.contract.tree import Tree, end, free_port, read_until, wait_for
 
-TRAIN = ("-m", "container", "train")
+TRAIN = ("-m", "optml.container", "train")
 RECORDIO = "application/x-recordio-protobuf"
 WORDS = 60
 SETTINGS = {"feature_dim": WORDS, "num_topics": 4, "mini_batch_size": 50, "epochs": 3}

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from algorithms import registry
-from algorithms.records import Records
-from container.describe import metric_definitions
-from container.formats.records import encode
+from optml.algorithms import registry
+from optml.formats.record_protobuf import encode
+from optml.formats.records import Records
+from optml.local.describe import metric_definitions
 from tests.algorithms.pca.training import singular_values, spread
 from tests.contract.tree import Tree, end, free_port, wait_for
 
-PCA = ("-m", "container", "train")
+PCA = ("-m", "optml.container", "train")
 ROWS = spread(5000, 64)
 SETTINGS = {"num_components": 5, "feature_dim": 64, "mini_batch_size": 500}
 RECORDIO = {"ContentType": "application/x-recordio-protobuf"}

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from algorithms.kmeans.model import Model as Centers
-from algorithms.records import Records
-from container.formats.content_type import CSV, JSON, JSON_LINES, RECORDIO_PROTOBUF
-from container.formats.records import encode
+from optml.algorithms.kmeans.model import Model as Centers
+from optml.formats.content_type import CSV, JSON, JSON_LINES, RECORDIO_PROTOBUF
+from optml.formats.record_protobuf import encode
+from optml.formats.records import Records
 from tests.algorithms.pca.training import fit, spread
 from tests.contract.server import serving
 

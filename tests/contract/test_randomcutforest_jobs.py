@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from algorithms import registry
-from algorithms.errors import UserError
-from container.describe import metric_definitions
-from container.formats import records
-from container.formats.layout import Layout
-from container.job import Job
-from container.paths import Paths
+from optml.algorithms import registry
+from optml.container.job import Job
+from optml.container.paths import Paths
+from optml.errors import UserError
+from optml.formats import record_protobuf as records
+from optml.formats.layout import Layout
+from optml.local.describe import metric_definitions
 from tests.contract.server import serving
 from tests.contract.tree import Ended, Tree, end, free_port, wait_for
 
-TRAIN = ("-m", "container", "train")
+TRAIN = ("-m", "optml.container", "train")
 ROWS = np.random.default_rng(0).normal(size=(6000, 3)).astype(np.float32)
 LABELS = np.arange(300) % 60 == 0
 TEST = ROWS[:300] + 9 * LABELS[:, None]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from serving.endpoint import Endpoint
+from optml.local.endpoint import Endpoint
 from tests.contract.server import OBEDIENT, Server, serving, start
 from tests.contract.tree import end, free_port
 from tests.fuzz.invocations import attack
@@ -45,8 +45,8 @@ class TestStart:
         assert server.stop().code == 0
 
     def test_the_parent_process_loads_nothing_that_dislikes_a_fork(self) -> None:
-        heavy = {"torch", "numba", "pyarrow", "algorithms.kmeans"}
-        program = "import sys, serving.server, serving.app, serving.processes; print(*sys.modules)"
+        heavy = {"torch", "numba", "pyarrow", "optml.algorithms.kmeans"}
+        program = "import sys; from optml.serving import app, processes, server; print(*sys.modules)"
         said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         assert not heavy & set(said.stdout.split())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.endpoint import Endpoint
+from optml.local.endpoint import Endpoint
 from tests.contract.server import OBEDIENT, Server, serving
 from tests.serving.sample import Obedient, save_kmeans
 

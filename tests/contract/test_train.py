@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from algorithms import registry
+from optml.algorithms import registry
 from tests.contract.tree import Tree, end, read_until, wait_for
 
 
@@ -130,7 +130,7 @@ def test_a_model_folder_that_is_a_file_is_the_platforms_fault(tree: Tree) -> Non
 def test_an_image_with_several_algorithms_asks_which(tree: Tree) -> None:
     code = (
         "from algorithms import registry; registry.MODULES['toy'] = 'x'; "
-        "from container.__main__ import train; train()"
+        "from optml.container.__main__ import train; train()"
     )
     ended = tree.train("-c", code, OPTML_ALGORITHM="")
     assert ended.code == 2
@@ -259,10 +259,10 @@ def test_an_objective_that_is_nan_fails(tree: Tree) -> None:
 
 
 @pytest.mark.parametrize(
-    ("argument", "said"), [("--help", "usage: python -m container"), ("--version", "optml ")]
+    ("argument", "said"), [("--help", "usage: python -m optml.container"), ("--version", "optml ")]
 )
 def test_help_and_version_answer_and_end(tree: Tree, argument: str, said: str) -> None:
-    ended = tree.train("-m", "container", argument)
+    ended = tree.train("-m", "optml.container", argument)
     assert ended.code == 0
     assert ended.log.startswith(said)
 
@@ -270,6 +270,6 @@ def test_help_and_version_answer_and_end(tree: Tree, argument: str, said: str) -
 @pytest.mark.parametrize("arguments", [(), ("anything",), ("train", "--more", "x")])
 def test_training_starts_where_hyperparameters_are_given(tree: Tree, arguments: tuple[str, ...]) -> None:
     tree.hyperparameters(nonsense=1)
-    ended = tree.train("-m", "container", *arguments, OPTML_ALGORITHM="kmeans")
+    ended = tree.train("-m", "optml.container", *arguments, OPTML_ALGORITHM="kmeans")
     assert ended.code == 2
     assert "hyperparameter 'nonsense' is unknown" in tree.failure

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 import requests
 
-from algorithms.records import Records
-from algorithms.xgboost.checkpoints import Checkpoints
-from algorithms.xgboost.model import load
-from container.formats.layout import Layout
-from container.formats.records import decode, encode
+from optml.algorithms.xgboost.checkpoints import Checkpoints
+from optml.algorithms.xgboost.model import load
+from optml.formats.layout import Layout
+from optml.formats.record_protobuf import decode, encode
+from optml.formats.records import Records
 from tests.contract.server import serving
 from tests.contract.tree import Ended, Tree, end, free_port, wait_for
 from tests.shared import SHARED, needs_shared
 
-XGBOOST = ("-m", "container", "train")
+XGBOOST = ("-m", "optml.container", "train")
 GOLDEN = SHARED / "golden" / "xgboost-container"
 RNG = np.random.default_rng(0)
 ROWS = RNG.normal(size=(3000, 4)).round(3)

@@ -17,11 +17,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from algorithms import registry
-from algorithms.base import (
+from optml.algorithms import registry
+from optml.algorithms.base import (
     Algorithm,
     ChannelSpec,
-    Columns,
     Hyperparameters,
     Inference,
     Metric,
@@ -31,7 +30,8 @@ from algorithms.base import (
     Setting,
     Training,
 )
-from algorithms.errors import UserError
+from optml.errors import UserError
+from optml.formats.records import Columns
 
 
 class ToyHyperparameters(Hyperparameters):
@@ -196,7 +196,7 @@ ALGORITHM = Algorithm(
 
 
 if __name__ == "__main__":
-    from container.__main__ import train
+    from optml.container.__main__ import train
 
     registry.MODULES["toy"] = "tests.contract.toy"
     os.environ.setdefault("OPTML_ALGORITHM", "toy")

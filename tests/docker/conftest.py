@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
-from algorithms.records import Records
-from container.formats import tabular
-from container.formats.content_type import ContentType
+from optml.formats import tabular
+from optml.formats.content_type import ContentType
+from optml.formats.records import Records
 from tests.docker.engine import Job, build, docker, missing_engine
 
 

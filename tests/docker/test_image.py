@@ -29,7 +29,7 @@ def test_labels_promise_the_port_variable_and_multi_model_mode(image: str) -> No
 
 def test_entry_point_is_in_exec_form_and_the_default_command_trains(image: str) -> None:
     config = inspect(image)["Config"]
-    assert config["Entrypoint"] == ["python", "-m", "container"]
+    assert config["Entrypoint"] == ["python", "-m", "optml.container"]
     assert config["Cmd"] == ["train"]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from algorithms.registry import get
+from optml.algorithms.registry import get
 from tests.docker.engine import BUILD_SECONDS, ROOT, docker
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(BUILD_SECONDS)]
@@ -102,7 +102,7 @@ def sdk3(engine: None, folder: Path) -> Client:
 def aws_uri(image: str) -> Iterator[str]:
     """Our image under the name of AWS's, as `optml retag` tags it."""
     done = subprocess.run(
-        [sys.executable, "-m", "container.cli", "retag", image, "--region", "us-east-1"],
+        [sys.executable, "-m", "optml.local.cli", "retag", image, "--region", "us-east-1"],
         capture_output=True,
         text=True,
         cwd=ROOT,

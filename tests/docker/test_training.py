@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from algorithms.registry import get
+from optml.algorithms.registry import get
 from tests.docker.engine import BUILD_SECONDS, Job, container, docker, logs, wait_for_log
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(BUILD_SECONDS)]

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from algorithms import registry
-from algorithms.records import Records
-from container.formats import tabular
-from container.formats.content_type import ContentType
+from optml.algorithms import registry
+from optml.formats import tabular
+from optml.formats.content_type import ContentType
+from optml.formats.records import Records
 from tests.docker.engine import BUILD_SECONDS, Job, build, docker, server
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(BUILD_SECONDS)]

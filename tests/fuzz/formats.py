@@ -16,11 +16,11 @@ from collections.abc import Callable
 import numpy as np
 from scipy.sparse import csr_array
 
-from algorithms.errors import UserError
-from algorithms.records import Records
-from container.formats import compression, image_recordio, record_message, tabular
-from container.formats.content_type import ContentType
-from container.formats.layout import Layout
+from optml.errors import UserError
+from optml.formats import compression, image_recordio, record_message, tabular
+from optml.formats.content_type import ContentType
+from optml.formats.layout import Layout
+from optml.formats.records import Records
 
 FORMATS = ("csv", "csv;header=present", "libsvm", "recordio-protobuf", "json", "jsonlines", "parquet")
 SPICE = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 
-from container.formats.recordio import MAGIC_BYTES, frame
+from optml.formats.recordio import MAGIC_BYTES, frame
 
 TABLES = (
     "text/csv",

@@ -15,7 +15,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from serving.endpoint import Endpoint
+from optml.local.endpoint import Endpoint
 from tests.fuzz.formats import FORMATS, SPICE, seeds
 from tests.serving.sample import save_kmeans
 

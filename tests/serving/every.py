@@ -11,40 +11,33 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from algorithms import registry
-from algorithms.base import Model
-from algorithms.records import Records
-from container.formats import tabular
-from container.formats.content_type import (
-    CSV,
-    JSON,
-    LIBSVM,
-    PARQUET,
-    RECORDIO_PROTOBUF,
-    ContentType,
-)
-from serving.models import Served
-from serving.negotiation import readable
+from optml.algorithms import registry
+from optml.algorithms.base import Model
+from optml.formats import tabular
+from optml.formats.content_type import CSV, JSON, LIBSVM, PARQUET, RECORDIO_PROTOBUF, ContentType
+from optml.formats.records import Records
+from optml.serving.models import Served
+from optml.serving.negotiation import readable
 
 ROWS = np.random.default_rng(0).integers(0, 9, (40, 3)).astype(np.float32)
 
 
 def _kmeans() -> Model:
-    from algorithms.kmeans.model import Model
+    from optml.algorithms.kmeans.model import Model
 
     return Model(ROWS[:3], np.ones(3), {"k": 3})
 
 
 def _knn() -> Model:
-    from algorithms.knn.flat import Flat
-    from algorithms.knn.model import Model
-    from algorithms.knn.settings import Settings
+    from optml.algorithms.knn.flat import Flat
+    from optml.algorithms.knn.model import Model
+    from optml.algorithms.knn.settings import Settings
 
     return Model(Flat(ROWS, inner=False), ROWS[:, 0] // 3, Settings(3, "classifier"))
 
 
 def _pca() -> Model:
-    from algorithms.pca.model import Model
+    from optml.algorithms.pca.model import Model
 
     v = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 2)))[0].astype(np.float32)
     return Model(np.ones(2, np.float32), v, ROWS.mean(axis=0, keepdims=True))
@@ -57,7 +50,7 @@ def _linear_learner() -> Model:
 
 
 def _factorization_machines() -> Model:
-    from algorithms.factorization_machines.model import Model
+    from optml.algorithms.factorization_machines.model import Model
 
     rng = np.random.default_rng(0)
     factors, weights = rng.normal(size=(3, 2)).astype(np.float32), rng.normal(size=3).astype(np.float32)
@@ -67,10 +60,10 @@ def _factorization_machines() -> Model:
 
 
 def _ntm() -> Model:
-    from algorithms.ntm import topics
-    from algorithms.ntm.model import Model
-    from algorithms.ntm.parameters import Parameters
-    from algorithms.ntm.topics import Topics
+    from optml.algorithms.ntm import topics
+    from optml.algorithms.ntm.model import Model
+    from optml.algorithms.ntm.parameters import Parameters
+    from optml.algorithms.ntm.topics import Topics
 
     rng = np.random.default_rng(0)
 
@@ -92,8 +85,8 @@ def _xgboost() -> Model:
     registry.get("xgboost")
     import xgboost
 
-    from algorithms.xgboost.boosters import Native
-    from algorithms.xgboost.model import Model
+    from optml.algorithms.xgboost.boosters import Native
+    from optml.algorithms.xgboost.model import Model
 
     labels = (ROWS[:, 0] // 3).clip(0, 2)
     settings = {"objective": "multi:softprob", "num_class": 3, "max_depth": 2, "nthread": 1}
@@ -101,9 +94,9 @@ def _xgboost() -> Model:
 
 
 def _ip_insights() -> Model:
-    from algorithms.ip_insights.model import BIT_MAP, ENTITIES, Model
-    from algorithms.ip_insights.sketch import Sketch
-    from algorithms.kernels.pair_step import BITS
+    from optml.algorithms.ip_insights.model import BIT_MAP, ENTITIES, Model
+    from optml.algorithms.ip_insights.sketch import Sketch
+    from optml.algorithms.kernels.pairs.terms import BITS
 
     rng = np.random.default_rng(0)
     arrays = {ENTITIES: rng.normal(size=(50, 4)), BIT_MAP: rng.normal(size=(BITS, 4))}
@@ -111,10 +104,10 @@ def _ip_insights() -> Model:
 
 
 def _classifier() -> Model:
-    from algorithms.blazingtext import fasttext_file
-    from algorithms.blazingtext.classifier import Classifier
-    from algorithms.blazingtext.quantized import Dense
-    from algorithms.blazingtext.vocabulary import Vocabulary, Words
+    from optml.algorithms.blazingtext import fasttext_file
+    from optml.algorithms.blazingtext.classifier import Classifier
+    from optml.algorithms.blazingtext.quantized import Dense
+    from optml.algorithms.blazingtext.vocabulary import Vocabulary, Words
 
     words = Words.of([b"good", b"bad", b"film", b"</s>", b"__label__0", b"__label__1"])
     rng = np.random.default_rng(0)
@@ -124,10 +117,10 @@ def _classifier() -> Model:
 
 
 def _words() -> Model:
-    from algorithms.blazingtext import fasttext_file
-    from algorithms.blazingtext.quantized import Dense
-    from algorithms.blazingtext.vectors import WordVectors
-    from algorithms.blazingtext.vocabulary import Vocabulary, Words
+    from optml.algorithms.blazingtext import fasttext_file
+    from optml.algorithms.blazingtext.quantized import Dense
+    from optml.algorithms.blazingtext.vectors import WordVectors
+    from optml.algorithms.blazingtext.vocabulary import Vocabulary, Words
 
     words = Words.of([b"good", b"bad", b"film"])
     table = Dense(np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32))
@@ -247,8 +240,8 @@ def _table(places: Sequence[int], media: str, bad: Sequence[int]) -> bytes:
 
 
 def _record_io(record: Records) -> bytes:
-    from container.formats.record_message import record_class
-    from container.formats.recordio import frame
+    from optml.formats.record_message import record_class
+    from optml.formats.recordio import frame
 
     message = record_class()()
     message.features["values"].float32_tensor.values.extend(record.dense()[0].tolist())

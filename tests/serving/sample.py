@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 from flask.testing import FlaskClient
 
-from algorithms import kmeans
-from algorithms.base import Algorithm, Columns, Hyperparameters, Inference, Response, Training
-from algorithms.errors import UserError
-from algorithms.kmeans.model import Model
-from algorithms.records import Records
-from serving.app import State, create_app
-from serving.batching import Gate
-from serving.models import Served, load
-from serving.predictor import Predictor
-from serving.settings import Settings
+from optml.algorithms import kmeans
+from optml.algorithms.base import Algorithm, Hyperparameters, Inference, Response, Training
+from optml.algorithms.kmeans.model import Model
+from optml.errors import UserError
+from optml.formats.records import Columns, Records
+from optml.serving.app import State, create_app
+from optml.serving.batching import Gate
+from optml.serving.models import Served, load
+from optml.serving.predictor import Predictor
+from optml.serving.settings import Settings
 
 CENTERS = np.array([[0, 0, 0], [1, 1, 1], [8, 8, 8]], np.float32)
 

@@ -13,11 +13,11 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from algorithms.records import Records
-from container.formats import records as protobuf
-from container.formats.recordio import payloads
-from serving.app import State, create_app
-from serving.settings import Settings
+from optml.formats import record_protobuf as protobuf
+from optml.formats.recordio import payloads
+from optml.formats.records import Records
+from optml.serving.app import State, create_app
+from optml.serving.settings import Settings
 from tests.serving.sample import client as application
 from tests.serving.sample import kmeans_client, served
 

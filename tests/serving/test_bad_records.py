@@ -14,16 +14,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from algorithms.errors import UserError
-from container.formats.content_type import CSV, JSON, JSON_LINES, PARQUET, RECORDIO_PROTOBUF
-from container.formats.record_message import messages
-from serving import predictor as module
-from serving.batching import Gate
-from serving.errors import RequestError
-from serving.models import Served
-from serving.negotiation import writable
-from serving.predictor import Predictor
-from serving.settings import Settings
+from optml.errors import UserError
+from optml.formats.content_type import CSV, JSON, JSON_LINES, PARQUET, RECORDIO_PROTOBUF
+from optml.formats.record_message import messages
+from optml.serving import predictor as module
+from optml.serving.batching import Gate
+from optml.serving.errors import RequestError
+from optml.serving.models import Served
+from optml.serving.negotiation import writable
+from optml.serving.predictor import Predictor
+from optml.serving.settings import Settings
 from tests.serving import every
 from tests.shared import SHARED, needs_shared
 

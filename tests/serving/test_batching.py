@@ -6,11 +6,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from algorithms.base import Columns
-from algorithms.errors import UserError
-from algorithms.records import Records
-from serving.batching import RUN, Batcher, Gate, Queue
-from serving.errors import RequestError
+from optml.errors import UserError
+from optml.formats.records import Columns, Records
+from optml.serving.batching import RUN, Batcher, Gate, Queue
+from optml.serving.errors import RequestError
 from tests.serving.sample import served
 
 

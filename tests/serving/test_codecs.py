@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.base import Response
-from container.formats import records as protobuf
-from container.formats.layout import Layout
-from serving.codecs import encode, lines
+from optml.algorithms.base import Response
+from optml.formats import record_protobuf as protobuf
+from optml.formats.layout import Layout
+from optml.serving.codecs import encode, lines
 
 KMEANS = Response(fields=("closest_cluster", "distance_to_cluster"))
 ANSWER = {

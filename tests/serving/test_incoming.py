@@ -7,8 +7,8 @@ from gunicorn.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.errors import RequestError
-from serving.incoming import MAX_HEAD, Incoming
+from optml.serving.errors import RequestError
+from optml.serving.incoming import MAX_HEAD, Incoming
 
 POST = b"POST /invocations HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from serving import memory
+from optml.serving import memory
 
 
 def write(root: Path, name: str, text: str) -> None:

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from algorithms.errors import UserError
-from serving.models import load, unpacked
+from optml.errors import UserError
+from optml.serving.models import load, unpacked
 from tests.serving.sample import save_kmeans
 
 

@@ -1,8 +1,8 @@
 import pytest
 
-from algorithms.kmeans import ALGORITHM
-from serving.errors import RequestError
-from serving.negotiation import of_answer, of_request, speaks_json
+from optml.algorithms.kmeans import ALGORITHM
+from optml.serving.errors import RequestError
+from optml.serving.negotiation import of_answer, of_request, speaks_json
 
 OFFERED = ("application/json", "application/jsonlines", "application/x-recordio-protobuf", "text/csv")
 

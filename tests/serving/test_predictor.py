@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.base import Written
-from algorithms.errors import UserError
-from algorithms.kmeans import ALGORITHM
-from serving.batching import Batcher, Gate, Queue
-from serving.errors import RequestError
-from serving.models import Served
-from serving.predictor import Predictor
-from serving.settings import Settings
+from optml.algorithms.base import Written
+from optml.algorithms.kmeans import ALGORITHM
+from optml.errors import UserError
+from optml.serving.batching import Batcher, Gate, Queue
+from optml.serving.errors import RequestError
+from optml.serving.models import Served
+from optml.serving.predictor import Predictor
+from optml.serving.settings import Settings
 
 
 class Shouting:

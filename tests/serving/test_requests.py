@@ -2,8 +2,8 @@ import io
 
 import pytest
 
-from serving.errors import RequestError
-from serving.requests import read_body
+from optml.serving.errors import RequestError
+from optml.serving.requests import read_body
 
 
 def test_a_body_without_a_length_is_read_to_its_end() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
-from algorithms.errors import UserError
-from serving.settings import Settings
+from optml.errors import UserError
+from optml.serving.settings import Settings
 
 
 def test_the_defaults_are_those_of_the_contract() -> None:

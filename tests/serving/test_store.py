@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from algorithms import registry
-from serving.app import State, create_app
-from serving.batching import Gate
-from serving.settings import Settings
-from serving.store import Store
+from optml.algorithms import registry
+from optml.serving.app import State, create_app
+from optml.serving.batching import Gate
+from optml.serving.settings import Settings
+from optml.serving.store import Store
 from tests.serving.sample import Obedient, save_kmeans
 
 

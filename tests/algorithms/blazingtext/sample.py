@@ -9,9 +9,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from algorithms.base import Cluster, Setting
-from algorithms.blazingtext.hyperparameters import Hyperparameters
-from container.cluster import Alone
+from optml.algorithms.base import Cluster, Setting
+from optml.algorithms.blazingtext.hyperparameters import Hyperparameters
+from optml.container.cluster import Alone
 
 
 @dataclass

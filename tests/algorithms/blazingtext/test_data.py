@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.blazingtext import data, text
-from algorithms.blazingtext.corpus import Corpus, read
-from algorithms.blazingtext.data import Training
-from algorithms.blazingtext.vocabulary import LINE_END
-from algorithms.errors import UserError
-from algorithms.kernels import threads
+from optml.algorithms.blazingtext import data, text
+from optml.algorithms.blazingtext.corpus import Corpus, read
+from optml.algorithms.blazingtext.data import Training
+from optml.algorithms.blazingtext.vocabulary import LINE_END
+from optml.algorithms.kernels.machine import threads
+from optml.errors import UserError
 from tests.algorithms.blazingtext.sample import channel, setting, topics
 from tests.algorithms.hosts import on_hosts
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.blazingtext import ALGORITHM
-from algorithms.blazingtext.classifier import Texts
-from algorithms.blazingtext.vectors import Lookup
+from optml.algorithms.blazingtext import ALGORITHM
+from optml.algorithms.blazingtext.classifier import Texts
+from optml.algorithms.blazingtext.vectors import Lookup
 from tests.algorithms.blazingtext.sample import topics
 from tests.algorithms.blazingtext.test_learner import LABELS, VECTORS, trained
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from algorithms.base import Cluster, Metric
-from algorithms.blazingtext import ALGORITHM
-from algorithms.blazingtext.classifier import Texts
-from algorithms.blazingtext.data import Training, Validation
-from algorithms.blazingtext.limits import require_memory
-from algorithms.blazingtext.similarity import Pairs
-from algorithms.blazingtext.vectors import Lookup
-from algorithms.errors import UserError
+from optml.algorithms.base import Cluster, Metric
+from optml.algorithms.blazingtext import ALGORITHM
+from optml.algorithms.blazingtext.classifier import Texts
+from optml.algorithms.blazingtext.data import Training, Validation
+from optml.algorithms.blazingtext.limits import require_memory
+from optml.algorithms.blazingtext.similarity import Pairs
+from optml.algorithms.blazingtext.vectors import Lookup
+from optml.errors import UserError
 from tests.algorithms.blazingtext.sample import channel, setting, topics
 from tests.algorithms.hosts import on_hosts
 

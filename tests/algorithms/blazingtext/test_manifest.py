@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.base import Setting
-from algorithms.blazingtext.classification import Classification
-from algorithms.blazingtext.embedding import Embedding
-from algorithms.blazingtext.hyperparameters import Hyperparameters
-from algorithms.blazingtext.manifest import line_of_records
-from algorithms.blazingtext.model import load
-from algorithms.errors import UserError
-from container.cluster import Alone
-from serving.models import load as load_served
+from optml.algorithms.base import Setting
+from optml.algorithms.blazingtext.classification import Classification
+from optml.algorithms.blazingtext.embedding import Embedding
+from optml.algorithms.blazingtext.hyperparameters import Hyperparameters
+from optml.algorithms.blazingtext.manifest import line_of_records
+from optml.algorithms.blazingtext.model import load
+from optml.container.cluster import Alone
+from optml.errors import UserError
+from optml.serving.models import load as load_served
 from tests.algorithms.blazingtext.sample import channel
 from tests.algorithms.blazingtext.test_data import corpus, words
 

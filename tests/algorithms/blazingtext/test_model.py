@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.base import Answer
-from algorithms.blazingtext import ALGORITHM, fasttext_file, huffman
-from algorithms.blazingtext.classifier import Classifier, Texts
-from algorithms.blazingtext.fasttext_file import Settings
-from algorithms.blazingtext.quantized import Dense, Quantized, Quantizer
-from algorithms.blazingtext.vectors import Lookup, WordVectors
-from algorithms.blazingtext.vocabulary import Vocabulary, Words
-from algorithms.errors import UserError
-from algorithms.registry import recognise
+from optml.algorithms.base import Answer
+from optml.algorithms.blazingtext import ALGORITHM, fasttext_file, huffman
+from optml.algorithms.blazingtext.classifier import Classifier, Texts
+from optml.algorithms.blazingtext.fasttext_file import Settings
+from optml.algorithms.blazingtext.quantized import Dense, Quantized, Quantizer
+from optml.algorithms.blazingtext.vectors import Lookup, WordVectors
+from optml.algorithms.blazingtext.vocabulary import Vocabulary, Words
+from optml.algorithms.registry import recognise
+from optml.errors import UserError
 from tests.algorithms.blazingtext.sample import topics
 from tests.algorithms.blazingtext.test_learner import LABELS, VECTORS, trained
 

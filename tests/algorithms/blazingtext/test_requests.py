@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.base import Answer
-from algorithms.blazingtext.classifier import Classifier
-from algorithms.blazingtext.requests import decode, encode
-from algorithms.errors import UserError
+from optml.algorithms.base import Answer
+from optml.algorithms.blazingtext.classifier import Classifier
+from optml.algorithms.blazingtext.requests import decode, encode
+from optml.errors import UserError
 
 JSON, LINES = "application/json", "application/jsonlines"
 CLASSIFIER: Any = Classifier.__new__(Classifier)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.blazingtext.vocabulary import (
+from optml.algorithms.blazingtext.vocabulary import (
     LINE_END,
     Vocabulary,
     Words,

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from algorithms.errors import UserError
-from algorithms.factorization_machines import ALGORITHM
-from algorithms.factorization_machines.hyperparameters import Hyperparameters
-from container.hyperparameters import parse
+from optml.algorithms.factorization_machines import ALGORITHM
+from optml.algorithms.factorization_machines.hyperparameters import Hyperparameters
+from optml.container.hyperparameters import parse
+from optml.errors import UserError
 
 REQUIRED = {"feature_dim": "10", "num_factors": "2", "predictor_type": "regressor"}
 

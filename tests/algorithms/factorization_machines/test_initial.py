@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.factorization_machines import ALGORITHM
-from algorithms.factorization_machines.initial import Initial
+from optml.algorithms.factorization_machines import ALGORITHM
+from optml.algorithms.factorization_machines.initial import Initial
 
 
 def initial(seed: int = 0, factors: int = 8, **given: Any) -> Initial:

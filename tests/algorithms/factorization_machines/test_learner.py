@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from algorithms.errors import UserError
-from algorithms.kernels.factorized import BETA1, BETA2, reference
-from algorithms.records import Origin, Records
-from container.formats import records as recordio
-from container.formats.layout import Layout
+from optml.algorithms.kernels.factorized import reference
+from optml.algorithms.kernels.factorized.terms import BETA1, BETA2
+from optml.errors import UserError
+from optml.formats import record_protobuf as recordio
+from optml.formats.layout import Layout
+from optml.formats.records import Origin, Records
 from tests.algorithms.factorization_machines.training import (
     absorb,
     batches,

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array, random_array
 
-from algorithms.base import Setting
-from algorithms.factorization_machines import ALGORITHM
-from algorithms.factorization_machines.learner import Learner
-from container.cluster import Alone
+from optml.algorithms.base import Setting
+from optml.algorithms.factorization_machines import ALGORITHM
+from optml.algorithms.factorization_machines.learner import Learner
+from optml.container.cluster import Alone
 from tests.algorithms.factorization_machines.training import batches, learner, values
 
 torch = pytest.importorskip("torch")

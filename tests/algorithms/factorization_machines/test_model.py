@@ -13,14 +13,14 @@ import pytest
 from safetensors.numpy import load_file
 from scipy.sparse import csr_array
 
-from algorithms import artifact, mxnet_archive, registry
-from algorithms.errors import UserError
-from algorithms.factorization_machines import ALGORITHM
-from algorithms.factorization_machines.initial import Initial
-from algorithms.factorization_machines.model import Model, load
-from algorithms.kernels.factorized import reference
-from algorithms.ndarray import RowSparse
-from algorithms.records import Features, Records
+from optml.algorithms import artifact, mxnet_archive, registry
+from optml.algorithms.factorization_machines import ALGORITHM
+from optml.algorithms.factorization_machines.initial import Initial
+from optml.algorithms.factorization_machines.model import Model, load
+from optml.algorithms.kernels.factorized import reference
+from optml.algorithms.ndarray import RowSparse
+from optml.errors import UserError
+from optml.formats.records import Features, Records
 from tests.algorithms.factorization_machines.training import fit, learner, pairs_of_ids, planted
 from tests.shared import SHARED, needs_shared
 

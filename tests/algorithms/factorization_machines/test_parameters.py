@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from algorithms.errors import UserError
-from algorithms.factorization_machines import parameters
-from algorithms.records import Records
+from optml.algorithms.factorization_machines import parameters
+from optml.errors import UserError
+from optml.formats.records import Records
 from tests.algorithms.factorization_machines.training import learner, sparse
 
 
@@ -29,7 +29,7 @@ def test_a_hundred_million_features_cost_what_occurs_of_them() -> None:
 
 
 def test_what_does_not_fit_is_said_in_numbers_first(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
-    monkeypatch.setattr("algorithms.memory.available", lambda device: 10_000)
+    monkeypatch.setattr("optml.memory.available", lambda device: 10_000)
     caplog.set_level(logging.INFO, "optml")
     state = learner(10**8, num_factors=64)
     assert "780 bytes" in caplog.text

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, random_array
 
-from algorithms.base import Cluster, Metric, Setting
-from algorithms.factorization_machines import ALGORITHM
-from algorithms.factorization_machines.learner import Learner
-from algorithms.factorization_machines.model import Model
-from algorithms.records import Features, Records
-from container.cluster import Alone
+from optml.algorithms.base import Cluster, Metric, Setting
+from optml.algorithms.factorization_machines import ALGORITHM
+from optml.algorithms.factorization_machines.learner import Learner
+from optml.algorithms.factorization_machines.model import Model
+from optml.container.cluster import Alone
+from optml.formats.records import Features, Records
 
 
 def learner(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from algorithms import ndarray
+from optml.algorithms import ndarray
 
 
 def folder(path: Path, arrays: Mapping[str, np.ndarray], scale: float | None, **config: Any) -> None:

@@ -10,11 +10,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from algorithms.base import Cluster, Setting
-from algorithms.forecasting_deepar.frequency import Frequency
-from algorithms.forecasting_deepar.hyperparameters import Hyperparameters
-from algorithms.forecasting_deepar.series import Builder, Series
-from container.cluster import Alone
+from optml.algorithms.base import Cluster, Setting
+from optml.algorithms.forecasting_deepar.frequency import Frequency
+from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
+from optml.algorithms.forecasting_deepar.series import Builder, Series
+from optml.container.cluster import Alone
 
 START = "2016-01-01 00:00:00"
 SMALL = {

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.base import Cluster
-from algorithms.forecasting_deepar.autoregression import Autoregression, fit
-from algorithms.forecasting_deepar.data import data
-from algorithms.forecasting_deepar.reading import read
-from algorithms.forecasting_deepar.windows import Shape
-from container.cluster import Alone
+from optml.algorithms.base import Cluster
+from optml.algorithms.forecasting_deepar.autoregression import Autoregression, fit
+from optml.algorithms.forecasting_deepar.data import data
+from optml.algorithms.forecasting_deepar.reading import read
+from optml.algorithms.forecasting_deepar.windows import Shape
+from optml.container.cluster import Alone
 from tests.algorithms.forecasting_deepar.sample import START, channel, parameters, setting
 from tests.algorithms.hosts import on_hosts
 
@@ -105,8 +105,8 @@ def test_hosts_with_parts_of_the_series_find_what_one_finds() -> None:
 
 def test_a_network_begins_at_the_autoregression() -> None:
     torch = pytest.importorskip("torch")
-    from algorithms.forecasting_deepar.learner import Learner
-    from algorithms.forecasting_deepar.windows import gather
+    from optml.algorithms.forecasting_deepar.learner import Learner
+    from optml.algorithms.forecasting_deepar.windows import gather
 
     made = setting(**GIVEN)
     learner, (draw, *_) = Learner(made), data(channel(*weekly()), made).epoch(0)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.errors import UserError
-from algorithms.forecasting_deepar.frequency import Frequency
+from optml.algorithms.forecasting_deepar.frequency import Frequency
+from optml.errors import UserError
 
 LAGS = {
     "M": "1-7 11-13 23-25 35-37",

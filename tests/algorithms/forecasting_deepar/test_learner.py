@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from algorithms.base import Cluster, Metric
-from algorithms.errors import UserError
-from algorithms.forecasting_deepar import settings
-from algorithms.forecasting_deepar.data import data
+from optml.algorithms.base import Cluster, Metric
+from optml.algorithms.forecasting_deepar import settings
+from optml.algorithms.forecasting_deepar.data import data
+from optml.errors import UserError
 from tests.algorithms.forecasting_deepar.sample import START, channel, series, setting, waves
 from tests.algorithms.hosts import on_hosts
 
 torch = pytest.importorskip("torch")
 
-from algorithms.forecasting_deepar import likelihoods  # noqa: E402
-from algorithms.forecasting_deepar.learner import Learner  # noqa: E402
-from algorithms.forecasting_deepar.windows import gather  # noqa: E402
-from algorithms.network import Network  # noqa: E402
+from optml.algorithms.forecasting_deepar import likelihoods  # noqa: E402
+from optml.algorithms.forecasting_deepar.learner import Learner  # noqa: E402
+from optml.algorithms.forecasting_deepar.windows import gather  # noqa: E402
+from optml.algorithms.network import Network  # noqa: E402
 
 
 def train(
@@ -225,7 +225,7 @@ def test_hosts_agree_on_facts_and_parameters(distribution: str) -> None:
 def test_processes_of_one_host_count_its_series_once(
     monkeypatch: pytest.MonkeyPatch, distribution: str, observations: int
 ) -> None:
-    monkeypatch.setattr("algorithms.forecasting_deepar.settings.FEWEST_OBSERVATIONS", 10**6)
+    monkeypatch.setattr("optml.algorithms.forecasting_deepar.settings.FEWEST_OBSERVATIONS", 10**6)
 
     def work(cluster: Cluster) -> str:
         made = setting(cluster)

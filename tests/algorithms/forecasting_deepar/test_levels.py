@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.forecasting_deepar.levels import MOST, Levels
-from container.cluster import Alone
+from optml.algorithms.forecasting_deepar.levels import MOST, Levels
+from optml.container.cluster import Alone
 from tests.algorithms.forecasting_deepar.sample import START, series
 from tests.algorithms.hosts import on_hosts
 

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.base import Answer
-from algorithms.errors import PlatformError, UserError
-from algorithms.forecasting_deepar import aws
-from algorithms.forecasting_deepar.facts import OUTPUTS, Facts
-from algorithms.forecasting_deepar.levels import Levels
-from algorithms.forecasting_deepar.model import Model, load
-from algorithms.forecasting_deepar.requests import decode, encode
+from optml.algorithms.base import Answer
+from optml.algorithms.forecasting_deepar import aws
+from optml.algorithms.forecasting_deepar.facts import OUTPUTS, Facts
+from optml.algorithms.forecasting_deepar.levels import Levels
+from optml.algorithms.forecasting_deepar.model import Model, load
+from optml.algorithms.forecasting_deepar.requests import decode, encode
+from optml.errors import PlatformError, UserError
 from tests.algorithms.forecasting_deepar import aws_graph
 from tests.algorithms.forecasting_deepar.sample import START, parameters
 
@@ -279,7 +279,7 @@ def test_new_series_are_forecast_the_same_in_any_company_and_piece(
         for length, value, cat in ((0, 0, [0, 0]), (3, None, [1, 2]), (40, 0, [0, 1]), (2, 5.0, [0, 0]))
     ]
     whole = ask(leveled, *new, num_samples=7, output_types=["samples"])["predictions"]
-    monkeypatch.setattr("algorithms.forecasting_deepar.model.APART", 12_000)  # a few paths at a time
+    monkeypatch.setattr("optml.algorithms.forecasting_deepar.model.APART", 12_000)  # a few paths at a time
     for company in (new, new[::-1], new[2:], new[:1]):
         answers = ask(leveled, *company, num_samples=7, output_types=["samples"])["predictions"]
         for one, answer in zip(company, answers, strict=True):
@@ -411,7 +411,7 @@ def test_other_folders_are_not_recognised(tmp_path: Path) -> None:
 @pytest.mark.parametrize("frequency", ["H", "M"])
 def test_forecasts_are_drawn(tmp_path: Path, frequency: str) -> None:
     pytest.importorskip("matplotlib")
-    from algorithms.forecasting_deepar.picture import draw
+    from optml.algorithms.forecasting_deepar.picture import draw
 
     drawn = model(time_freq=frequency)
     request = decode(json.dumps({"instances": [instance(), instance(2)] * 4}).encode(), JSON, drawn)

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.errors import UserError
-from algorithms.forecasting_deepar.reading import describe, read
-from algorithms.forecasting_deepar.series import offender
+from optml.algorithms.forecasting_deepar.reading import describe, read
+from optml.algorithms.forecasting_deepar.series import offender
+from optml.errors import UserError
 from tests.algorithms.forecasting_deepar.sample import START, Channel, channel, lines, parameters, series
 
 PLAIN = {"start": START, "target": [1, 2.5, "NaN", None, 4]}

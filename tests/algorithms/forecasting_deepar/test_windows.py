@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.base import Cluster
-from algorithms.forecasting_deepar.data import Training, data, rule
-from algorithms.forecasting_deepar.facts import Facts
-from algorithms.forecasting_deepar.series import Series
-from algorithms.forecasting_deepar.windows import Shape, gather
-from container.cluster import Alone
+from optml.algorithms.base import Cluster
+from optml.algorithms.forecasting_deepar.data import Training, data, rule
+from optml.algorithms.forecasting_deepar.facts import Facts
+from optml.algorithms.forecasting_deepar.series import Series
+from optml.algorithms.forecasting_deepar.windows import Shape, gather
+from optml.container.cluster import Alone
 from tests.algorithms.forecasting_deepar.sample import START, channel, parameters, series, setting, waves
 from tests.algorithms.hosts import on_hosts
 

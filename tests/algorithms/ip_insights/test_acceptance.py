@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from algorithms.ip_insights.learner import Learner
-from algorithms.ip_insights.pairs import scan
 from benchmarks.ip_networks import Events, Networks, events
+from optml.algorithms.ip_insights.learner import Learner
+from optml.algorithms.ip_insights.pairs import scan
 from tests.algorithms.ip_insights.training import setting, training, validation, values
 
 

@@ -5,10 +5,10 @@ import logging
 import numpy as np
 import pytest
 
-from algorithms.errors import UserError
-from algorithms.ip_insights import data as module
-from algorithms.ip_insights.data import Batch, Training, Validation, data
-from container.cluster import Alone
+from optml.algorithms.ip_insights import data as module
+from optml.algorithms.ip_insights.data import Batch, Training, Validation, data
+from optml.container.cluster import Alone
+from optml.errors import UserError
 from tests.algorithms.ip_insights.training import Files, at_home, setting, training, validation
 
 

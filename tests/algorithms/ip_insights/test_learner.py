@@ -6,12 +6,13 @@ import re
 import numpy as np
 import pytest
 
-from algorithms.base import Setting
-from algorithms.errors import UserError
-from algorithms.ip_insights.learner import Learner
-from algorithms.ip_insights.pairs import scan
-from algorithms.kernels.pair_step import BETA1, BETA2, LENGTHS, OFFSETS, SHORT
-from algorithms.kernels.pair_view_cpu import prefix_rows_of
+from optml.algorithms.base import Setting
+from optml.algorithms.ip_insights.learner import Learner
+from optml.algorithms.ip_insights.pairs import scan
+from optml.algorithms.kernels.pairs import SHORT
+from optml.algorithms.kernels.pairs.terms import BETA1, BETA2, LENGTHS, OFFSETS
+from optml.algorithms.kernels.pairs.view_cpu import prefix_rows_of
+from optml.errors import UserError
 from tests.algorithms.hosts import on_hosts
 from tests.algorithms.ip_insights.training import (
     Files,

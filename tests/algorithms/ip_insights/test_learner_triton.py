@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.ip_insights.learner import Learner
-from container.cluster import Alone
+from optml.algorithms.ip_insights.learner import Learner
+from optml.container.cluster import Alone
 from tests.algorithms.ip_insights.training import at_home, setting, training, validation, values
 
 torch = pytest.importorskip("torch")

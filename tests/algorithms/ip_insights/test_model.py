@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from algorithms.errors import UserError
-from algorithms.ip_insights.learner import Learner
-from algorithms.ip_insights.model import Model, load
-from algorithms.ip_insights.pairs import Pairs, scan
-from algorithms.kernels import pair_step
-from algorithms.kernels.pair_step import BITS
-from algorithms.kernels.pair_view_cpu import prefix_rows_of
+from optml.algorithms.ip_insights.learner import Learner
+from optml.algorithms.ip_insights.model import Model, load
+from optml.algorithms.ip_insights.pairs import Pairs, scan
+from optml.algorithms.kernels import pairs as pair_step
+from optml.algorithms.kernels.pairs.terms import BITS
+from optml.algorithms.kernels.pairs.view_cpu import prefix_rows_of
+from optml.errors import UserError
 from tests.algorithms.ip_insights.training import absorb, at_home, setting, training, validation
 
 

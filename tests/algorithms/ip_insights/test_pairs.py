@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.errors import UserError
-from algorithms.ip_insights import pairs
-from algorithms.ip_insights.pairs import Pairs, read, scan
-from algorithms.kernels.entity_pairs_cpu import xxh64
+from optml.algorithms.ip_insights import pairs
+from optml.algorithms.ip_insights.pairs import Pairs, read, scan
+from optml.algorithms.kernels.pairs.entity_pairs_cpu import xxh64
+from optml.errors import UserError
 
 
 def hashed(entity: bytes) -> int:

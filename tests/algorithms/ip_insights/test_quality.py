@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.ip_insights.quality import Spread, area_under_curve
+from optml.algorithms.ip_insights.quality import Spread, area_under_curve
 
 SCORES = st.lists(st.integers(-5, 5), min_size=1, max_size=20)
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.errors import UserError
-from algorithms.ip_insights.pairs import Pairs
-from algorithms.ip_insights.requests import decode
+from optml.algorithms.ip_insights.pairs import Pairs
+from optml.algorithms.ip_insights.requests import decode
+from optml.errors import UserError
 
 CSV, JSON, LINES = "text/csv", "application/json", "application/jsonlines"
 RECORDS = [

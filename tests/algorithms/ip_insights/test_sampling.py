@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.ip_insights.sampling import Samples, expand
+from optml.algorithms.ip_insights.sampling import Samples, expand
 
 
 def block(n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.ip_insights.sketch import SMALLEST, Sketch
+from optml.algorithms.ip_insights.sketch import SMALLEST, Sketch
 
 
 @given(st.lists(st.integers(0, 2**64 - 1)), st.lists(st.integers(0, 2**64 - 1)))

@@ -8,11 +8,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from algorithms.base import Cluster, Metric, Setting
-from algorithms.ip_insights import ALGORITHM
-from algorithms.ip_insights.data import Training, Validation
-from algorithms.ip_insights.learner import Learner
-from container.cluster import Alone
+from optml.algorithms.base import Cluster, Metric, Setting
+from optml.algorithms.ip_insights import ALGORITHM
+from optml.algorithms.ip_insights.data import Training, Validation
+from optml.algorithms.ip_insights.learner import Learner
+from optml.container.cluster import Alone
 
 
 class Files:

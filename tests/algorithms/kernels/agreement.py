@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from algorithms.kernels.nearest import Absorbed, reference
+from optml.algorithms.kernels.nearest import Absorbed, reference
 
 SHAPES = [(1, 1, 1), (0, 3, 2), (130, 3, 5), (257, 65, 130), (300, 32, 1030), (40, 129, 7)]
 

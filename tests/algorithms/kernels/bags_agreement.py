@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, random_array
 
-from algorithms.kernels.bags import Bags, reference_likelihoods
+from optml.algorithms.kernels.bags import Bags, reference_likelihoods
 
 # documents, words, width of a row
 SHAPES = [(1, 1, 1), (3, 70, 5), (33, 200, 20), (5, 131, 65)]
@@ -27,7 +27,7 @@ def documents(n: int, words: int, seed: int = 0) -> csr_array:
 def sums_agree(shape: tuple[int, int, int], device: str) -> None:
     import torch
 
-    from algorithms.kernels.bags_torch import embedded
+    from optml.algorithms.kernels.bags.autograd import embedded
 
     n, words, width = shape
     counts, rng = documents(n, words), np.random.default_rng(1)
@@ -48,7 +48,7 @@ def sums_agree(shape: tuple[int, int, int], device: str) -> None:
 def likelihoods_agree(shape: tuple[int, int, int], device: str, *, scale: float = 1.0) -> None:
     import torch
 
-    from algorithms.kernels.bags_torch import likelihoods
+    from optml.algorithms.kernels.bags.autograd import likelihoods
 
     n, words, k = shape
     counts, rng = documents(n, words), np.random.default_rng(2)

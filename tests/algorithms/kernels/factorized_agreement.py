@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy.sparse import csr_array, random_array
 
-from algorithms.kernels import factorized
-from algorithms.kernels.factorized import BETA1, BETA2, State, Step, View
+from optml.algorithms.kernels import factorized
+from optml.algorithms.kernels.factorized.terms import BETA1, BETA2, State, Step, View
 
 # (rows, features, factors, share of entries that are there)
 SHAPES = [

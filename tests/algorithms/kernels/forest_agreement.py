@@ -8,8 +8,9 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 
-from algorithms.kernels.forest import Forest, reference
-from algorithms.kernels.forest_growth import grow, join
+from optml.algorithms.kernels.forest import reference
+from optml.algorithms.kernels.forest.growth import grow, join
+from optml.algorithms.kernels.forest.terms import Forest
 
 SHAPES = [
     (1, 1, 1, 1), (7, 1, 3, 5), (37, 3, 4, 20), (130, 70, 2, 9), (5, 33, 50, 3), (20, 9, 3, 60),

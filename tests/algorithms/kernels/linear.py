@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.kernels.linear_step import MOMENTS, Problem, Update, reference_update
-from algorithms.linear_learner.losses import CLASSIFYING, Loss
+from optml.algorithms.kernels.linear import reference_update
+from optml.algorithms.kernels.linear.terms import MOMENTS, Problem, Update
+from optml.algorithms.linear_learner.losses import CLASSIFYING, Loss
 
 
 @dataclass(frozen=True)

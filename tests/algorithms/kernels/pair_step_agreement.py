@@ -8,9 +8,19 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from algorithms.kernels import pair_step
-from algorithms.kernels.pair_step import BETA1, BETA2, BITS, EPSILON, PREFIXES, Groups, State, Step, View
-from algorithms.kernels.pair_view_cpu import prefix_rows_of, view
+from optml.algorithms.kernels import pairs as pair_step
+from optml.algorithms.kernels.pairs.terms import (
+    BETA1,
+    BETA2,
+    BITS,
+    EPSILON,
+    PREFIXES,
+    Groups,
+    State,
+    Step,
+    View,
+)
+from optml.algorithms.kernels.pairs.view_cpu import prefix_rows_of, view
 
 # (samples, distinct addresses at most, entities, width, layers, with prefixes)
 SHAPES = [

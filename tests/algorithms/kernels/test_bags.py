@@ -10,8 +10,9 @@ from tests.algorithms.kernels import bags_agreement as agreement
 
 torch = pytest.importorskip("torch")
 
-from algorithms.kernels import bags_cpu, bags_torch  # noqa: E402
-from algorithms.kernels.bags import Bags  # noqa: E402
+from optml.algorithms.kernels.bags import Bags  # noqa: E402
+from optml.algorithms.kernels.bags import autograd as bags_torch  # noqa: E402
+from optml.algorithms.kernels.bags import cpu as bags_cpu  # noqa: E402
 
 
 @pytest.mark.parametrize("shape", agreement.SHAPES)

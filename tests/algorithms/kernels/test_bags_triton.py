@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.kernels.bags import Bags, Table
+from optml.algorithms.kernels.bags import Bags, Table
 from tests.algorithms.kernels import bags_agreement as agreement
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("triton")
 pytestmark = pytest.mark.gpu
 
-from algorithms.kernels import bags_triton  # noqa: E402
+from optml.algorithms.kernels.bags import triton as bags_triton  # noqa: E402
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.kernels import classifier, classifier_cpu, simd, tokens_cpu
-from algorithms.kernels.tokens_cpu import LINE_END
+from optml.algorithms.kernels.machine import simd
+from optml.algorithms.kernels.words import classifier, classifier_cpu, tokens_cpu
+from optml.algorithms.kernels.words.tokens_cpu import LINE_END
 
 WORDS, LABELS, WIDTH, BUCKETS = 12, 5, 10, 64
 GENERATOR = np.random.default_rng(0)
@@ -112,7 +113,7 @@ def test_threads_leave_the_same_tables_every_time(monkeypatch: pytest.MonkeyPatc
 
 def test_mini_batches_of_a_gpu_take_the_steps_of_the_formula_together() -> None:
     torch = pytest.importorskip("torch")
-    from algorithms.kernels import classifier_torch
+    from optml.algorithms.kernels.words import classifier_torch
 
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
     _, x, y = trainer()

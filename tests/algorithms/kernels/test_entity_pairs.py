@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.kernels.entity_pairs_cpu import address, hash_each, xxh64
+from optml.algorithms.kernels.pairs.entity_pairs_cpu import address, hash_each, xxh64
 
 
 def number(text: bytes) -> int:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.kernels import factorized, factorized_cpu
-from algorithms.kernels.factorized import State, Step, View
-from algorithms.kernels.places import Places
+from optml.algorithms.kernels import factorized
+from optml.algorithms.kernels.factorized import cpu as factorized_cpu
+from optml.algorithms.kernels.factorized.places import Places
+from optml.algorithms.kernels.factorized.terms import State, Step, View
 from tests.algorithms.kernels import factorized_agreement as agreement
 
 

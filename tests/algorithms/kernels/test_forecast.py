@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from algorithms.kernels.forecast import Forecaster, Layer, Steps
+from optml.algorithms.kernels.forecast import Forecaster, Layer, Steps
 
 HORIZON = 5
 

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from algorithms.kernels import forest_cpu, threads
-from algorithms.kernels.forest import reference, score
-from algorithms.kernels.forest_growth import grow
+from optml.algorithms.kernels.forest import cpu as forest_cpu
+from optml.algorithms.kernels.forest import reference, score
+from optml.algorithms.kernels.forest.growth import grow
+from optml.algorithms.kernels.machine import threads
 from tests.algorithms.kernels import forest_agreement
 from tests.algorithms.kernels.forest_agreement import SHAPES, agree, forest, sample
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.kernels.forest import Forest, score
+from optml.algorithms.kernels.forest import score
+from optml.algorithms.kernels.forest.terms import Forest
 from tests.algorithms.kernels import forest_agreement
 from tests.algorithms.kernels.forest_agreement import SHAPES, agree
 
@@ -34,7 +35,7 @@ def test_scores_do_not_depend_on_the_unit() -> None:
 
 
 def test_trees_dealt_out_to_several_programs_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    from algorithms.kernels import forest_triton
+    from optml.algorithms.kernels.forest import triton as forest_triton
 
     rows, grown = forest_agreement.sample(40, 2, 7, 6)
     monkeypatch.setattr(forest_triton, "LANES", 16)

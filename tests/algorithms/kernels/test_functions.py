@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 from numba import njit
 
-from algorithms.kernels.functions_cpu import cosine, exponential_less_one, logarithm, power, root, softplus
-from algorithms.kernels.simd import LANES, fill, load, store
+from optml.algorithms.kernels.machine.functions import (
+    cosine,
+    exponential_less_one,
+    logarithm,
+    power,
+    root,
+    softplus,
+)
+from optml.algorithms.kernels.machine.simd import LANES, fill, load, store
 
 BY, MOST = np.float32(-1.5), np.float32(100)
 

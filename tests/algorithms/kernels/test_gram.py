@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array, random_array
 
-from algorithms.kernels.gram import BLOCK, SHARE, accumulate, accumulate_sparse, reference
+from optml.algorithms.kernels.gram import BLOCK, SHARE, accumulate, accumulate_sparse, reference
 
 
 def totals(width: int) -> tuple[np.ndarray, np.ndarray]:

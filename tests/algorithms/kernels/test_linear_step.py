@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from algorithms.kernels import linear_step_cpu
-from algorithms.kernels.linear_step import LOSSES, OPTIMIZERS, Problem, gradient, scores, update
-from algorithms.kernels.threads import ALONE
+from optml.algorithms.kernels.linear import cpu as linear_step_cpu
+from optml.algorithms.kernels.linear import gradient, scores, update
+from optml.algorithms.kernels.linear.terms import LOSSES, OPTIMIZERS, Problem
+from optml.algorithms.kernels.machine.threads import ALONE
 from tests.algorithms.kernels import linear
 
 SHAPES = [(203, 37, 5), (1, 1, 1), (0, 3, 2), (300, 150, 40)]  # rows, features, models

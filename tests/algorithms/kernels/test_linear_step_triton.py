@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from algorithms.kernels import linear_step
-from algorithms.kernels.linear_step import LOSSES, Problem, Update
+from optml.algorithms.kernels.linear.terms import LOSSES, OPTIMIZERS, Problem, Update
 from tests.algorithms.kernels import linear
 
 torch = pytest.importorskip("torch")
@@ -37,7 +36,7 @@ def placed(value: Any) -> Any:
 
 
 def gradient(rows: Any, labels: np.ndarray, weights: np.ndarray, problem: Problem) -> tuple[np.ndarray, ...]:
-    from algorithms.kernels import linear_step_triton
+    from optml.algorithms.kernels.linear import triton as linear_step_triton
 
     features = there(rows) if isinstance(rows, np.ndarray) else rows
     found = linear_step_triton.gradient(features, there(labels), there(weights), placed(problem))
@@ -56,9 +55,9 @@ def test_gradients_agree_with_the_reference(loss: str, folded: bool) -> None:
 
 
 @pytest.mark.parametrize("use_bias", [False, True])
-@pytest.mark.parametrize("optimizer", linear_step.OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_updates_agree_with_the_reference(optimizer: str, use_bias: bool) -> None:
-    from algorithms.kernels import linear_step_triton
+    from optml.algorithms.kernels.linear import triton as linear_step_triton
 
     def update(
         weights: np.ndarray,

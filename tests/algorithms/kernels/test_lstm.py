@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from algorithms.kernels import lstm  # noqa: E402
+from optml.algorithms.kernels import lstm  # noqa: E402
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("triton")
 pytestmark = pytest.mark.gpu
 
-from algorithms.kernels import lstm  # noqa: E402
+from optml.algorithms.kernels import lstm  # noqa: E402
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.kernels.nearest import Absorbed, absorb, move, nearest, reference
+from optml.algorithms.kernels.nearest import Absorbed, absorb, move, nearest, reference
 from tests.algorithms.kernels import agreement
 from tests.algorithms.kernels.agreement import SHAPES, agree, normal
 

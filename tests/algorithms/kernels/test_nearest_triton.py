@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.kernels.nearest import Absorbed
+from optml.algorithms.kernels.nearest import Absorbed
 from tests.algorithms.kernels import agreement
 from tests.algorithms.kernels.agreement import SHAPES, agree, normal
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.gpu
 
 
 def by_triton(rows: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, Absorbed]:
-    from algorithms.kernels import nearest_triton
+    from optml.algorithms.kernels.nearest import triton as nearest_triton
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     x, c = (torch.from_numpy(array).to(device) for array in (rows, centers))

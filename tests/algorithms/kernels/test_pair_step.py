@@ -9,10 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.kernels import pair_step, pair_step_cpu
-from algorithms.kernels.pair_step import LENGTHS, OFFSETS, PREFIXES, RATES, WIDEST, State, Step, View
-from algorithms.kernels.pair_view_cpu import prefix_rows_of, rates_of, view
-from algorithms.kernels.simd import empty
+from optml.algorithms.kernels import pairs as pair_step
+from optml.algorithms.kernels.machine.simd import empty
+from optml.algorithms.kernels.pairs import cpu as pair_step_cpu
+from optml.algorithms.kernels.pairs.terms import (
+    LENGTHS,
+    OFFSETS,
+    PREFIXES,
+    RATES,
+    WIDEST,
+    State,
+    Step,
+    View,
+    bits,
+)
+from optml.algorithms.kernels.pairs.view_cpu import prefix_rows_of, rates_of, view
 from tests.algorithms.kernels import pair_step_agreement as agreement
 
 
@@ -47,7 +58,7 @@ def test_the_gradient_is_that_of_the_definition_by_autograd() -> None:
     nothing = np.empty((12, 0), np.int64)
     scores, loss, *gradients = pair_step.reference(*values, case.rows, case.addresses, nothing, case.labels)
     entities, _, dense = (torch.tensor(array, requires_grad=True) for array in values)
-    e = torch.from_numpy(pair_step.bits(case.addresses)).double() @ dense[:32]
+    e = torch.from_numpy(bits(case.addresses)).double() @ dense[:32]
     e = torch.relu(e @ dense[32:48] + dense[48]) @ dense[49:65] + dense[65]
     found = (entities[case.rows.astype(np.int64)] * e).sum(1)
     total = torch.nn.functional.binary_cross_entropy_with_logits(

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.kernels import simd
-from algorithms.kernels.replica_cpu import Replicas, claim, share
+from optml.algorithms.kernels.machine import simd
+from optml.algorithms.kernels.machine.replica import Replicas, claim, share
 
 
 def table() -> np.ndarray:

@@ -4,7 +4,7 @@ from threading import Barrier, Thread
 
 import pytest
 
-from algorithms.kernels import threads
+from optml.algorithms.kernels.machine import threads
 
 
 class Library:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from algorithms.kernels.simd import LANES
-from algorithms.kernels.tiles import TALL, flat_tile, tall_tile, tall_tile_ahead
+from optml.algorithms.kernels.machine.simd import LANES
+from optml.algorithms.kernels.machine.tiles import TALL, flat_tile, tall_tile, tall_tile_ahead
 
 
 @njit  # type: ignore[untyped-decorator]

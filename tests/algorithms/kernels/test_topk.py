@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.kernels.topk import fold, search
+from optml.algorithms.kernels.topk import fold, search
 from tests.algorithms.kernels import topk_agreement as agreement
 from tests.algorithms.kernels.topk_agreement import SHAPES, agree, normal
 
@@ -19,8 +19,8 @@ def test_odd_sizes_agree_with_the_reference(shape: tuple[int, int, int, int], in
 
 
 def test_several_threads_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("algorithms.kernels.threads.count", lambda: 3)
-    monkeypatch.setattr("algorithms.kernels.threads.ALONE", 0)
+    monkeypatch.setattr("optml.algorithms.kernels.machine.threads.count", lambda: 3)
+    monkeypatch.setattr("optml.algorithms.kernels.machine.threads.ALONE", 0)
     for queries in (2, 40):
         agree(by_cpu, *normal(queries, 70, 9), 10, False)
         agree(by_cpu, *normal(queries, 1999, 9), 10, True)
@@ -59,7 +59,7 @@ def test_an_answer_does_not_depend_on_its_batch(count: int, features: int) -> No
 
 
 def test_many_queries_are_searched_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("algorithms.kernels.topk_cpu.ROOM", 600)
+    monkeypatch.setattr("optml.algorithms.kernels.topk.cpu.ROOM", 600)
     agree(by_cpu, *normal(70, 300, 5), 10, False)
     agree(by_cpu, *normal(70, 300, 5), 10, True)
 

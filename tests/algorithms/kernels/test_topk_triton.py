@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.kernels.topk import fold
+from optml.algorithms.kernels.topk import fold
 from tests.algorithms.kernels import topk_agreement as agreement
 from tests.algorithms.kernels.topk_agreement import SHAPES, agree, normal
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.gpu
 
 
 def by_triton(queries: np.ndarray, points: np.ndarray, k: int, inner: bool) -> tuple[np.ndarray, np.ndarray]:
-    from algorithms.kernels import topk_triton
+    from optml.algorithms.kernels.topk import triton as topk_triton
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     folded = fold(points)
@@ -45,5 +45,5 @@ def test_several_runs_of_points_are_merged() -> None:
 
 
 def test_blocks_of_scores_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("algorithms.kernels.topk_triton.VALUES", 1 << 18)
+    monkeypatch.setattr("optml.algorithms.kernels.topk.triton.VALUES", 1 << 18)
     agree(by_triton, *normal(3, 1500, 4), 150, False)

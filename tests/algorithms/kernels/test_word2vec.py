@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.kernels import draws_cpu, simd, word2vec, word2vec_cpu
-from algorithms.kernels.alias import alias_table
-from algorithms.kernels.word2vec import BATCH_SKIPGRAM, CBOW, SKIPGRAM, Plan
+from optml.algorithms.kernels.machine import draws as draws_cpu
+from optml.algorithms.kernels.machine import simd
+from optml.algorithms.kernels.machine.alias import alias_table
+from optml.algorithms.kernels.words import word2vec, word2vec_cpu
+from optml.algorithms.kernels.words.terms import BATCH_SKIPGRAM, CBOW, SENTENCE, SKIPGRAM, Plan
 
 WORDS, WIDTH = 20, 10
 ENDS = np.cumsum([0, *[1 + 2 * (word % 3) for word in range(WORDS)]])  # rows of each word: its own, n-grams
@@ -95,7 +97,7 @@ def test_threads_that_touch_different_rows_do_what_one_would(monkeypatch: pytest
 
 def test_a_sentence_is_cut_at_its_longest() -> None:
     keep = np.full(WORDS, 1 << 32)
-    tokens = np.full(word2vec.SENTENCE + 1, 3, np.int32)
+    tokens = np.full(SENTENCE + 1, 3, np.int32)
     tokens[-1] = 4  # alone in its sentence: no context, no step
     x, y = tables()
     before = x.copy()

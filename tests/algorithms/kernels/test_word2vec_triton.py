@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.kernels import word2vec
-from algorithms.kernels.word2vec import BATCH_SKIPGRAM, CBOW, Plan
+from optml.algorithms.kernels.words.terms import BATCH_SKIPGRAM, CBOW, SKIPGRAM, Plan
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("triton")
@@ -25,7 +24,7 @@ def plan(mode: int, words: int, **changes: object) -> Plan:
 
 
 def trained(x: np.ndarray, y: np.ndarray, wanted: Plan, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    from algorithms.kernels import word2vec_triton
+    from optml.algorithms.kernels.words import word2vec_triton
 
     trainer = word2vec_triton.Trainer(x, y, wanted, DEVICE)
     trainer.learn([(tokens, 0)])
@@ -72,6 +71,6 @@ def test_words_that_go_together_come_to_lie_together(mode: int) -> None:
 def test_subsampled_words_take_no_step() -> None:
     x, y = np.ones((3, 16), np.float32), np.ones((3, 16), np.float32)
     keep = np.array([0, 1 << 32, 1 << 32])
-    after, _ = trained(x, y, plan(word2vec.SKIPGRAM, 3, keep=keep), np.array([0, 1, 0, 2, -1], np.int32))
+    after, _ = trained(x, y, plan(SKIPGRAM, 3, keep=keep), np.array([0, 1, 0, 2, -1], np.int32))
     assert (after[0] == 1).all()
     assert (after[1] != 1).all()

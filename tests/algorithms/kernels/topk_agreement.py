@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from algorithms.kernels.topk import reference
+from optml.algorithms.kernels.topk import reference
 
 # Queries, points, features, k: fewer points than k, few and many queries, more than registers hold.
 SHAPES = [

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from algorithms.kmeans import ALGORITHM
-from algorithms.kmeans.hyperparameters import Hyperparameters
+from optml.algorithms.kmeans import ALGORITHM
+from optml.algorithms.kmeans.hyperparameters import Hyperparameters
 
 
 def test_the_guides_second_spelling_is_taken() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from algorithms.errors import UserError
-from algorithms.kmeans.model import Model
-from algorithms.records import Records
+from optml.algorithms.kmeans.model import Model
+from optml.errors import UserError
+from optml.formats.records import Records
 from tests.algorithms.hosts import _Thread, on_hosts
 from tests.algorithms.kmeans.training import COUNTIES, absorb, batches, counties, fit, learner
 from tests.shared import needs_shared

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.base import Setting
-from algorithms.kernels.nearest import reference
-from algorithms.kmeans import ALGORITHM
-from algorithms.kmeans.learner import Learner
-from algorithms.kmeans.model import Model
-from algorithms.records import Records
-from container.cluster import Alone
+from optml.algorithms.base import Setting
+from optml.algorithms.kernels.nearest import reference
+from optml.algorithms.kmeans import ALGORITHM
+from optml.algorithms.kmeans.learner import Learner
+from optml.algorithms.kmeans.model import Model
+from optml.container.cluster import Alone
+from optml.formats.records import Records
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("triton")
@@ -76,7 +76,7 @@ def test_a_model_on_a_device_answers_as_on_the_cpu() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_batches_on_their_way_to_the_gpu_keep_apart() -> None:
-    from algorithms.kernels.staging import Staging
+    from optml.algorithms.kernels.machine.staging import Staging
 
     staging = Staging("cuda:0")
     total = torch.zeros(7, device="cuda:0", dtype=torch.float64)

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms import ndarray
-from algorithms.errors import UserError
-from algorithms.kmeans import ALGORITHM
-from algorithms.kmeans.model import Model, load, recognises, streaming_state
-from algorithms.records import Origin, Records
+from optml.algorithms import ndarray
+from optml.algorithms.kmeans import ALGORITHM
+from optml.algorithms.kmeans.model import Model, load, recognises, streaming_state
+from optml.errors import UserError
+from optml.formats.records import Origin, Records
 from tests.shared import SHARED, needs_shared
 
 GOLDEN = "golden/aws_artifacts/kmeans-aws-ml-certification/model.tar.gz"

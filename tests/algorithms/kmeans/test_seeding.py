@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.kmeans.seeding import by_weight, draw, plus_plus
+from optml.algorithms.kmeans.seeding import by_weight, draw, plus_plus
 
 
 def rng() -> np.random.Generator:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.kmeans.shrink import Shrunk, shrink
+from optml.algorithms.kmeans.shrink import Shrunk, shrink
 
 
 def run(points: np.ndarray, weights: np.ndarray, k: int, **given: Any) -> Shrunk:

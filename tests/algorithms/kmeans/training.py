@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.base import Cluster, Metric, Setting
-from algorithms.kmeans import ALGORITHM
-from algorithms.kmeans.learner import Learner
-from algorithms.kmeans.model import Model
-from algorithms.records import Records
-from container.cluster import Alone
+from optml.algorithms.base import Cluster, Metric, Setting
+from optml.algorithms.kmeans import ALGORITHM
+from optml.algorithms.kmeans.learner import Learner
+from optml.algorithms.kmeans.model import Model
+from optml.container.cluster import Alone
+from optml.formats.records import Records
 from tests.shared import SHARED
 
 COUNTIES = "data/us_census_county/acs2015_county_data.csv.gz"

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from algorithms.errors import UserError
-from algorithms.knn.hyperparameters import Hyperparameters
-from container.hyperparameters import parse
+from optml.algorithms.knn.hyperparameters import Hyperparameters
+from optml.container.hyperparameters import parse
+from optml.errors import UserError
 
 GIVEN = {"k": "5", "predictor_type": "classifier", "sample_size": "1000"}
 

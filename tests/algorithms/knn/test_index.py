@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.errors import UserError
-from algorithms.kernels.topk import reference
-from algorithms.knn import index, inverted
-from algorithms.knn.flat import Flat
-from algorithms.knn.inverted import Inverted
+from optml.algorithms.kernels.topk import reference
+from optml.algorithms.knn import index, inverted
+from optml.algorithms.knn.flat import Flat
+from optml.algorithms.knn.inverted import Inverted
+from optml.errors import UserError
 
 faiss = pytest.importorskip("faiss")
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.errors import UserError
-from algorithms.knn.model import Model
-from algorithms.records import Origin, Records
+from optml.algorithms.knn.model import Model
+from optml.errors import UserError
+from optml.formats.records import Origin, Records
 from tests.algorithms.hosts import _Thread, on_hosts
 from tests.algorithms.knn.training import batches, blobs, fit, learner, scored, values
 from tests.shared import SHARED, needs_shared

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from algorithms.base import Columns
-from algorithms.errors import UserError
-from algorithms.knn.flat import Flat
-from algorithms.knn.model import Model, load, recognises
-from algorithms.knn.settings import Settings
-from algorithms.records import Origin, Records
+from optml.algorithms.knn.flat import Flat
+from optml.algorithms.knn.model import Model, load, recognises
+from optml.algorithms.knn.settings import Settings
+from optml.errors import UserError
+from optml.formats.records import Columns, Origin, Records
 from tests.algorithms.knn.training import blobs, fit
 
 LINE = np.array([[0], [1], [2], [5], [6]], np.float32)  # five points on a line

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.linalg import hadamard as matrix
 
-from algorithms.errors import UserError
-from algorithms.knn.reduction import Reduction, hadamard
+from optml.algorithms.knn.reduction import Reduction, hadamard
+from optml.errors import UserError
 
 SIGNS = {
     "sign": [[-1, 1, 1], [1, -1, -1], [-1, -1, -1], [-1, -1, 1], [-1, -1, -1]],
@@ -51,7 +51,7 @@ def test_blocks_of_rows_are_reduced_as_one(monkeypatch: pytest.MonkeyPatch) -> N
     # Of whole numbers sums are exact: BLAS may add in another order where there are fewer rows.
     rows = np.random.default_rng(0).integers(-99, 100, size=(20, 9)).astype(np.float32)
     whole = Reduction("fjlt", 0, 4, 9).apply(rows)
-    monkeypatch.setattr("algorithms.knn.reduction.VALUES", 50)
+    monkeypatch.setattr("optml.algorithms.knn.reduction.VALUES", 50)
     np.testing.assert_array_equal(Reduction("fjlt", 0, 4, 9).apply(rows), whole)
 
 

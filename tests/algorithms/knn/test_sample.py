@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.errors import UserError
-from algorithms.knn.sample import Reservoir, Sample, _shares
+from optml.algorithms.knn.sample import Reservoir, Sample, _shares
+from optml.errors import UserError
 from tests.algorithms.hosts import _Thread, on_hosts
 
 
@@ -104,7 +104,7 @@ def test_hosts_without_any_rows_have_no_sample() -> None:
 
 
 def test_what_no_memory_holds_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("algorithms.memory.available", lambda device: 10_000)
+    monkeypatch.setattr("optml.memory.available", lambda device: 10_000)
     with pytest.raises(UserError, match=r"sample_size is 5000: its first 800 rows of 1 numbers take"):
         stream(Reservoir(5000, 0, 0), np.arange(800), 800)
 

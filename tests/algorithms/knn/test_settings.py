@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.errors import UserError
-from algorithms.knn.reduction import Reduction
-from algorithms.knn.settings import Settings, read
+from optml.algorithms.knn.reduction import Reduction
+from optml.algorithms.knn.settings import Settings, read
+from optml.errors import UserError
 
 # As the developer guide shows it, in valid JSON.
 GUIDE = {

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.knn import vote
+from optml.algorithms.knn import vote
 
 neighbours = st.lists(
     st.tuples(st.sampled_from([-2.5, 0.0, 1.0, 7.0]), st.sampled_from([0.0, 1.0, 2.0]), st.booleans()),

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.base import Cluster, Metric, Setting
-from algorithms.knn import ALGORITHM
-from algorithms.knn.learner import Learner
-from algorithms.knn.model import Model
-from algorithms.records import Records
-from container.cluster import Alone
+from optml.algorithms.base import Cluster, Metric, Setting
+from optml.algorithms.knn import ALGORITHM
+from optml.algorithms.knn.learner import Learner
+from optml.algorithms.knn.model import Model
+from optml.container.cluster import Alone
+from optml.formats.records import Records
 
 
 def blobs(rows: int, width: int = 6, classes: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.base import Setting
-from algorithms.linear_learner import ALGORITHM
-from algorithms.linear_learner.model import Model
-from algorithms.records import Records
-from container.checkpoint import Checkpoints
-from container.cluster import Alone
-from container.loop import Loop, Plan
-from container.reporting import Handler, Report
-from container.stop import Stop
+from optml.algorithms.base import Setting
+from optml.algorithms.linear_learner import ALGORITHM
+from optml.algorithms.linear_learner.model import Model
+from optml.container.checkpoint import Checkpoints
+from optml.container.cluster import Alone
+from optml.container.loop import Loop, Plan
+from optml.container.reporting import Handler, Report
+from optml.container.stop import Stop
+from optml.formats.records import Records
 
 Pair = tuple[Any, np.ndarray]  # features (n, d) float32, dense or csr_array; labels (n,)
 

@@ -10,8 +10,8 @@ from sklearn.metrics import log_loss, mean_pinball_loss, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from algorithms.records import Records
 from benchmarks import tables
+from optml.formats.records import Records
 from tests.algorithms.linear_learner.jobs import Pair, Trained, fit
 from tests.shared import needs_shared
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, fbeta_score, precision_score, recall_score, roc_auc_score
 
-from algorithms.linear_learner.calibration import Calibrated, Sweep, calibrate, choose
-from algorithms.linear_learner.hyperparameters import Hyperparameters
+from optml.algorithms.linear_learner.calibration import Calibrated, Sweep, calibrate, choose
+from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
 
 
 def parameters(criterion: str = "accuracy", **given: object) -> Hyperparameters:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from algorithms.linear_learner.grid import Point, points
-from algorithms.linear_learner.hyperparameters import Hyperparameters
+from optml.algorithms.linear_learner.grid import Point, points
+from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
 
 
 def models(*, tuned: bool = False, seed: int = 0, **given: Any) -> list[Point]:

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from algorithms.base import Cluster, Metric, Setting
-from algorithms.errors import UserError
-from algorithms.linear_learner import learner as learning
-from algorithms.linear_learner.hyperparameters import Hyperparameters
-from algorithms.linear_learner.learner import CRITERIA, Learner
-from algorithms.linear_learner.losses import Loss
-from algorithms.linear_learner.model import Model
-from algorithms.records import Origin, Records
-from container.cluster import Alone
+from optml.algorithms.base import Cluster, Metric, Setting
+from optml.algorithms.linear_learner import learner as learning
+from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
+from optml.algorithms.linear_learner.learner import CRITERIA, Learner
+from optml.algorithms.linear_learner.losses import Loss
+from optml.algorithms.linear_learner.model import Model
+from optml.container.cluster import Alone
+from optml.errors import UserError
+from optml.formats.records import Origin, Records
 from tests.algorithms.hosts import on_hosts
 from tests.algorithms.linear_learner.jobs import fit
 
@@ -353,7 +353,7 @@ def test_scores_of_many_classes_are_computed_a_few_rows_at_a_time(monkeypatch: p
     assert state.stack is not None
     most, scores = [], state.stack.scores
     monkeypatch.setattr(state.stack, "scores", lambda rows: most.append(len(rows)) or scores(rows))
-    monkeypatch.setattr("algorithms.linear_learner.learner.SCORES_BYTES", 4 * 32 * 40 * 7)
+    monkeypatch.setattr("optml.algorithms.linear_learner.learner.SCORES_BYTES", 4 * 32 * 40 * 7)
     in_pieces = [metric.value for metric in state.evaluate("validation", batches(labels=labels, size=600))]
     assert max(most) == 7
     np.testing.assert_allclose(in_pieces, at_once, rtol=1e-6)  # sums of float32 losses in another order
@@ -369,7 +369,7 @@ def test_the_rows_to_choose_a_model_by_are_not_those_of_the_scaler_alone() -> No
 
 
 def test_the_rows_to_choose_a_model_by_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("algorithms.linear_learner.learner.SAMPLE_BYTES", 4 * 6 * 120)
+    monkeypatch.setattr("optml.algorithms.linear_learner.learner.SAMPLE_BYTES", 4 * 6 * 120)
     for rows in (ROWS, csr_array(ROWS)):
         state = learner()
         epochs(state, batches(rows), 2)

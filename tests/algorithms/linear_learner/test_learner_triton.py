@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from algorithms.base import Setting
-from algorithms.linear_learner.hyperparameters import Hyperparameters
-from algorithms.linear_learner.learner import Learner
-from algorithms.records import Records
-from container.cluster import Alone
+from optml.algorithms.base import Setting
+from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
+from optml.algorithms.linear_learner.learner import Learner
+from optml.container.cluster import Alone
+from optml.formats.records import Records
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("triton")

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.linear_learner.hyperparameters import Hyperparameters
-from algorithms.linear_learner.losses import CLASSIFYING, OBJECTIVES, Loss
+from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
+from optml.algorithms.linear_learner.losses import CLASSIFYING, OBJECTIVES, Loss
 
 PARAMETERS = {
     "hinge_loss": 0.7,

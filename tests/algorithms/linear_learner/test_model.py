@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from algorithms import artifact, mxnet_archive
-from algorithms.errors import UserError
-from algorithms.linear_learner.aws import ADDITIONAL, PARAMS, SYMBOL
-from algorithms.linear_learner.model import Model, load, recognises, served
-from algorithms.records import Origin, Records
+from optml.algorithms import artifact, mxnet_archive
+from optml.algorithms.linear_learner.aws import ADDITIONAL, PARAMS, SYMBOL
+from optml.algorithms.linear_learner.model import Model, load, recognises, served
+from optml.errors import UserError
+from optml.formats.records import Origin, Records
 from tests.shared import SHARED, needs_shared
 
 GOLDEN = "golden/aws_artifacts/linear-learner-aws-adult"

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_array
 
-from algorithms.linear_learner.hyperparameters import Hyperparameters
-from algorithms.linear_learner.scaler import Scaler
-from algorithms.records import Records
-from container.cluster import Alone
+from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
+from optml.algorithms.linear_learner.scaler import Scaler
+from optml.container.cluster import Alone
+from optml.formats.records import Records
 from tests.algorithms.hosts import on_hosts
 
 RNG = np.random.default_rng(0)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as theirs
 
-from algorithms.errors import UserError
-from algorithms.linear_learner.hyperparameters import Hyperparameters
-from algorithms.linear_learner.model import served
-from algorithms.linear_learner.scores import Scores
+from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
+from optml.algorithms.linear_learner.model import served
+from optml.algorithms.linear_learner.scores import Scores
+from optml.errors import UserError
 from tests.algorithms.hosts import on_hosts
 
 rng = np.random.default_rng(0)
@@ -306,7 +306,7 @@ def test_no_rows_have_no_values(kind: str) -> None:
 
 
 def test_scores_beyond_memory_are_told_before_they_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("algorithms.memory.available", lambda device: 10_000)
+    monkeypatch.setattr("optml.memory.available", lambda device: 10_000)
     z, labels = binary(32)
     with pytest.raises(UserError, match="lower num_calibration_samples or num_models"):
         scored(z, labels, hyperparameters("binary_classifier"))

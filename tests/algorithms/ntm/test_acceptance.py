@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 
 pytest.importorskip("torch")
 
-from algorithms.records import Records
+from optml.formats.records import Records
 from tests.algorithms.ntm.training import absorb, learner
 
 

@@ -7,7 +7,7 @@ import logging
 import numpy as np
 import pytest
 
-from algorithms.ntm.early_stopping import EarlyStopping
+from optml.algorithms.ntm.early_stopping import EarlyStopping
 
 LOSSES = [6.698914, 6.705796, 6.695301, 6.687980, 6.689698, 6.691860, 6.691731, 6.687697, 6.684440]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from algorithms.errors import UserError
-from algorithms.ntm.hyperparameters import Hyperparameters
-from container.hyperparameters import parse
+from optml.algorithms.ntm.hyperparameters import Hyperparameters
+from optml.container.hyperparameters import parse
+from optml.errors import UserError
 
 SIZE = {"feature_dim": "100", "num_topics": "5"}
 

@@ -12,10 +12,10 @@ from scipy.sparse import csr_array
 
 torch = pytest.importorskip("torch")
 
-from algorithms.base import Cluster  # noqa: E402
-from algorithms.errors import UserError  # noqa: E402
-from algorithms.ntm.learner import Learner  # noqa: E402
-from algorithms.records import Origin, Records  # noqa: E402
+from optml.algorithms.base import Cluster  # noqa: E402
+from optml.algorithms.ntm.learner import Learner  # noqa: E402
+from optml.errors import UserError  # noqa: E402
+from optml.formats.records import Origin, Records  # noqa: E402
 from tests.algorithms.hosts import on_hosts  # noqa: E402
 from tests.algorithms.ntm.test_vocabulary import Files  # noqa: E402
 from tests.algorithms.ntm.training import absorb, batches, documents, learner  # noqa: E402
@@ -164,7 +164,7 @@ def test_normalisation_becomes_part_of_the_model() -> None:
     absorb(state, COUNTS, 3)
     state.module.eval()
     with torch.no_grad():
-        from algorithms.kernels.bags import Bags
+        from optml.algorithms.kernels.bags import Bags
 
         mu, _ = state.module.encode(Bags.of(COUNTS))
     np.testing.assert_allclose(weights_of(state, COUNTS), torch.softmax(mu, 1), atol=1e-5)

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from algorithms import mxnet_archive, registry
-from algorithms.errors import UserError
-from algorithms.ntm import topics
-from algorithms.ntm.model import Model, load, recognises
-from algorithms.ntm.parameters import AWS, Parameters
-from algorithms.ntm.topics import Topics
-from algorithms.records import Records
-from container.formats import records as recordio
+from optml.algorithms import mxnet_archive, registry
+from optml.algorithms.ntm import topics
+from optml.algorithms.ntm.model import Model, load, recognises
+from optml.algorithms.ntm.parameters import AWS, Parameters
+from optml.algorithms.ntm.topics import Topics
+from optml.errors import UserError
+from optml.formats import record_protobuf as recordio
+from optml.formats.records import Records
 
 WORDS, TOPICS = 30, 4
 

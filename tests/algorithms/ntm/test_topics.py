@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from algorithms.ntm import cooccurrence, topics
-from algorithms.ntm.cooccurrence import Sample
-from algorithms.ntm.topics import Topics
-from container.cluster import Alone
+from optml.algorithms.ntm import cooccurrence, topics
+from optml.algorithms.ntm.cooccurrence import Sample
+from optml.algorithms.ntm.topics import Topics
+from optml.container.cluster import Alone
 from tests.algorithms.hosts import on_hosts
 from tests.algorithms.ntm.training import documents
 

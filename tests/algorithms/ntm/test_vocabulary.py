@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.errors import UserError
-from algorithms.ntm import vocabulary
+from optml.algorithms.ntm import vocabulary
+from optml.errors import UserError
 
 
 @dataclass

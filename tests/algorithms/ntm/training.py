@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from algorithms.base import Cluster, Metric, Setting, Source
-from algorithms.ntm import ALGORITHM
-from algorithms.ntm.learner import Learner
-from algorithms.records import Records
-from container.cluster import Alone
+from optml.algorithms.base import Cluster, Metric, Setting, Source
+from optml.algorithms.ntm import ALGORITHM
+from optml.algorithms.ntm.learner import Learner
+from optml.container.cluster import Alone
+from optml.formats.records import Records
 
 
 def learner(

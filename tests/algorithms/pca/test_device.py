@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.pca.covariance import Covariance
-from algorithms.pca.device import Device
-from algorithms.pca.model import Model
-from algorithms.pca.sketch import Sketch
+from optml.algorithms.pca.covariance import Covariance
+from optml.algorithms.pca.device import Device
+from optml.algorithms.pca.model import Model
+from optml.algorithms.pca.sketch import Sketch
 from tests.algorithms.pca.training import spread
 
 torch = pytest.importorskip("torch")

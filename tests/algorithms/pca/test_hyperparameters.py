@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from algorithms.pca.hyperparameters import Hyperparameters
+from optml.algorithms.pca.hyperparameters import Hyperparameters
 
 GIVEN = {"feature_dim": 20, "num_components": 3, "mini_batch_size": 1}
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array, random_array
 
-from algorithms.errors import UserError
-from algorithms.pca.covariance import Covariance
-from algorithms.pca.learner import batch_rows
-from algorithms.pca.sketch import Sketch
-from algorithms.records import Records
+from optml.algorithms.pca.covariance import Covariance
+from optml.algorithms.pca.learner import batch_rows
+from optml.algorithms.pca.sketch import Sketch
+from optml.errors import UserError
+from optml.formats.records import Records
 from tests.algorithms.hosts import _Thread, on_hosts
 from tests.algorithms.pca.training import (
     COUNTIES,

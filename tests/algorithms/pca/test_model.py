@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from algorithms import ndarray, registry
-from algorithms.errors import UserError
-from algorithms.pca import ALGORITHM
-from algorithms.pca.model import BLOCK, Model, load, recognises
-from algorithms.records import Origin, Records
-from container.formats.content_type import CSV, JSON, JSON_LINES, RECORDIO_PROTOBUF
-from container.formats.record_message import messages, tensor
-from serving.codecs import encode
+from optml.algorithms import ndarray, registry
+from optml.algorithms.pca import ALGORITHM
+from optml.algorithms.pca.model import BLOCK, Model, load, recognises
+from optml.errors import UserError
+from optml.formats.content_type import CSV, JSON, JSON_LINES, RECORDIO_PROTOBUF
+from optml.formats.record_message import messages, tensor
+from optml.formats.records import Origin, Records
+from optml.serving.codecs import encode
 from tests.algorithms.pca.training import fit, spread
 from tests.shared import SHARED, needs_shared
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.pca.device import Device
-from algorithms.pca.sketch import Sketch
+from optml.algorithms.pca.device import Device
+from optml.algorithms.pca.sketch import Sketch
 from tests.algorithms.pca.training import singular_values, spread
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.base import Cluster, Metric, Setting
-from algorithms.pca import ALGORITHM
-from algorithms.pca.learner import Learner
-from algorithms.pca.model import Model
-from algorithms.records import Records
-from container.cluster import Alone
+from optml.algorithms.base import Cluster, Metric, Setting
+from optml.algorithms.pca import ALGORITHM
+from optml.algorithms.pca.learner import Learner
+from optml.algorithms.pca.model import Model
+from optml.container.cluster import Alone
+from optml.formats.records import Records
 from tests.shared import SHARED
 
 COUNTIES = "data/us_census_county/acs2015_county_data.csv.gz"

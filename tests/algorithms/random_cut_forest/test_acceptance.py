@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.random_cut_forest.evaluation import measure, threshold
-from algorithms.random_cut_forest.model import Model
+from optml.algorithms.random_cut_forest.evaluation import measure, threshold
+from optml.algorithms.random_cut_forest.model import Model
 from tests.algorithms.random_cut_forest.training import ELB, SERIES, absorb, elb, fit, learner, taxi
 from tests.shared import needs_shared
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.random_cut_forest.evaluation import measure
+from optml.algorithms.random_cut_forest.evaluation import measure
 
 
 def test_three_sigma_decides_and_all_metrics_follow() -> None:

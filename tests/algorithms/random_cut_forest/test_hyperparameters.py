@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from algorithms.errors import UserError
-from algorithms.random_cut_forest.hyperparameters import Hyperparameters
-from container.hyperparameters import parse
+from optml.algorithms.random_cut_forest.hyperparameters import Hyperparameters
+from optml.container.hyperparameters import parse
+from optml.errors import UserError
 
 
 @pytest.mark.parametrize(

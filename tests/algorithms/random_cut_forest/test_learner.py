@@ -5,9 +5,9 @@ import logging
 import numpy as np
 import pytest
 
-from algorithms.errors import UserError
-from algorithms.random_cut_forest.model import Model
-from algorithms.records import Origin, Records
+from optml.algorithms.random_cut_forest.model import Model
+from optml.errors import UserError
+from optml.formats.records import Origin, Records
 from tests.algorithms.hosts import _Thread, on_hosts
 from tests.algorithms.random_cut_forest.training import absorb, batches, fit, learner
 
@@ -225,7 +225,7 @@ def test_one_row_a_tree_scores_all_alike() -> None:
 
 
 def test_a_forest_that_no_memory_holds_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("algorithms.memory.available", lambda device="cpu": 16 << 30)
+    monkeypatch.setattr("optml.memory.available", lambda device="cpu": 16 << 30)
     with pytest.raises(UserError) as refused:
         learner(10_000, num_trees=1000, num_samples_per_tree=2048)
     for said in (

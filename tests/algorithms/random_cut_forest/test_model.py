@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from algorithms.errors import UserError
-from algorithms.random_cut_forest.model import Model, load, recognises
-from algorithms.records import Records
+from optml.algorithms.random_cut_forest.model import Model, load, recognises
+from optml.errors import UserError
+from optml.formats.records import Records
 from tests.algorithms.random_cut_forest.training import fit
 
 ROWS = np.random.default_rng(0).integers(0, 20, size=(3000, 2)).astype(np.float32)

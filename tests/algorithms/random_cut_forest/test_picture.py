@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from algorithms.random_cut_forest import ALGORITHM
+from optml.algorithms.random_cut_forest import ALGORITHM
 from tests.algorithms.random_cut_forest.training import fit
 
 pytest.importorskip("matplotlib")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.random_cut_forest.sample import Drawn, Sample
+from optml.algorithms.random_cut_forest.sample import Drawn, Sample
 from tests.algorithms.hosts import on_hosts
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.base import Cluster, Setting
-from algorithms.random_cut_forest import ALGORITHM
-from algorithms.random_cut_forest.learner import Learner
-from algorithms.random_cut_forest.model import Model
-from algorithms.records import Records
-from container.cluster import Alone
+from optml.algorithms.base import Cluster, Setting
+from optml.algorithms.random_cut_forest import ALGORITHM
+from optml.algorithms.random_cut_forest.learner import Learner
+from optml.algorithms.random_cut_forest.model import Model
+from optml.container.cluster import Alone
+from optml.formats.records import Records
 from tests.shared import SHARED
 
 ELB = "data/nab_elb/elb_request_count_8c0756.csv"

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.base import Cluster, Run, Setting
-from algorithms.records import Origin, Records
-from algorithms.xgboost import ALGORITHM
-from container.cluster import Alone
-from container.hyperparameters import parse
+from optml.algorithms.base import Cluster, Run, Setting
+from optml.algorithms.xgboost import ALGORITHM
+from optml.container.cluster import Alone
+from optml.container.hyperparameters import parse
+from optml.formats.records import Origin, Records
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(400, 5)).astype(np.float32)

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from algorithms import registry
-from algorithms.base import Table
-from algorithms.errors import UserError
-from container.channels import Channel
-from container.cluster import Alone
-from container.formats.content_type import ContentType
-from container.job import Job
-from container.paths import Paths
-from container.rows import Rows
-from container.spill import Spill
+from optml.algorithms import registry
+from optml.algorithms.base import Table
+from optml.container.channels import Channel
+from optml.container.cluster import Alone
+from optml.container.job import Job
+from optml.container.paths import Paths
+from optml.container.rows import Rows
+from optml.container.spill import Spill
+from optml.errors import UserError
+from optml.formats.content_type import ContentType
 from tests.algorithms.xgboost.runs import rounds, train
 from tests.contract.tree import Tree
 from tests.shared import SHARED, needs_shared

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from algorithms.base import Run, Setting
-from algorithms.errors import UserError
-from algorithms.xgboost import agreement
-from algorithms.xgboost.hyperparameters import Hyperparameters
-from algorithms.xgboost.matrix import Channel
+from optml.algorithms.base import Run, Setting
+from optml.algorithms.xgboost import agreement
+from optml.algorithms.xgboost.hyperparameters import Hyperparameters
+from optml.algorithms.xgboost.matrix import Channel
+from optml.errors import UserError
 from tests.algorithms.xgboost.runs import FEATURES, NUMBERS, Held, table, train
 
 

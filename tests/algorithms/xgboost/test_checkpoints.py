@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from algorithms.xgboost.checkpoints import CHECKSUM, Checkpoints, check, content, restored
+from optml.algorithms.xgboost.checkpoints import CHECKSUM, Checkpoints, check, content, restored
 from tests.algorithms.xgboost.runs import both, score, train
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from algorithms.errors import UserError
-from algorithms.xgboost.folds import Recorder
+from optml.algorithms.xgboost.folds import Recorder
+from optml.errors import UserError
 from tests.algorithms.xgboost.runs import CLASSES, FEATURES, NUMBERS, both, table, train
 
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from algorithms.errors import UserError
-from algorithms.xgboost.engine import metrics, parameters
-from algorithms.xgboost.hyperparameters import Hyperparameters
-from container.hyperparameters import parse
+from optml.algorithms.xgboost.engine import metrics, parameters
+from optml.algorithms.xgboost.hyperparameters import Hyperparameters
+from optml.container.hyperparameters import parse
+from optml.errors import UserError
 
 
 def read(**given: object) -> Hyperparameters:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from algorithms.errors import UserError
-from algorithms.xgboost.hyperparameters import Hyperparameters
-from algorithms.xgboost.labels import check
+from optml.algorithms.xgboost.hyperparameters import Hyperparameters
+from optml.algorithms.xgboost.labels import check
+from optml.errors import UserError
 from tests.algorithms.xgboost.runs import table
 
 

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.errors import UserError
-from algorithms.records import Records
-from algorithms.xgboost import boosters
-from algorithms.xgboost.legacy import Forest, is_pickle, unpickled
-from algorithms.xgboost.model import Model, load
+from optml.algorithms.xgboost import boosters
+from optml.algorithms.xgboost.legacy import Forest, is_pickle, unpickled
+from optml.algorithms.xgboost.model import Model, load
+from optml.errors import UserError
+from optml.formats.records import Records
 from tests.algorithms.xgboost.runs import both, train
 from tests.shared import SHARED, needs_shared
 

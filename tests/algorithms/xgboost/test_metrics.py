@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.xgboost.metrics import classes, confusion, function, of_confusion, of_sums, sums
-from algorithms.xgboost.names import CLASSIFICATION
+from optml.algorithms.xgboost.metrics import classes, confusion, function, of_confusion, of_sums, sums
+from optml.algorithms.xgboost.names import CLASSIFICATION
 
 sklearn = pytest.importorskip("sklearn.metrics")
 

@@ -7,13 +7,13 @@ import pytest
 import xgboost
 from scipy.sparse import csr_array
 
-from algorithms import registry
-from algorithms.base import Answer
-from algorithms.errors import PlatformError, UserError
-from algorithms.records import Records
-from algorithms.xgboost.answer import encode
-from algorithms.xgboost.model import Model, load
-from algorithms.xgboost.selection import KEYS, select, wanted
+from optml.algorithms import registry
+from optml.algorithms.base import Answer
+from optml.algorithms.xgboost.answer import encode
+from optml.algorithms.xgboost.model import Model, load
+from optml.algorithms.xgboost.selection import KEYS, select, wanted
+from optml.errors import PlatformError, UserError
+from optml.formats.records import Records
 from tests.algorithms.xgboost.runs import CLASSES, FEATURES, NUMBERS, POSITIVE, both, train
 
 ROWS = Records(FEATURES[:7])

@@ -12,8 +12,8 @@ import xgboost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.errors import UserError
-from algorithms.xgboost import boosters, native
+from optml.algorithms.xgboost import boosters, native
+from optml.errors import UserError
 from tests.algorithms.xgboost.runs import CLASSES, FEATURES, NUMBERS, POSITIVE
 
 TREES = {"max_depth": 2, "nthread": 1}

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import xgboost
 
-from algorithms.errors import UserError
-from algorithms.records import Records
-from algorithms.xgboost import ALGORITHM
-from algorithms.xgboost.model import Model, load
-from serving.batching import Gate
-from serving.errors import RequestError
-from serving.models import Served
-from serving.predictor import Predictor
-from serving.settings import Settings
+from optml.algorithms.xgboost import ALGORITHM
+from optml.algorithms.xgboost.model import Model, load
+from optml.errors import UserError
+from optml.formats.records import Records
+from optml.serving.batching import Gate
+from optml.serving.errors import RequestError
+from optml.serving.models import Served
+from optml.serving.predictor import Predictor
+from optml.serving.settings import Settings
 from tests.algorithms.xgboost.runs import FEATURES, both, train
 
 BODY = "".join(",".join(map(repr, row)) + "\n" for row in FEATURES[:3].tolist()).encode()

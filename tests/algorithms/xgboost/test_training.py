@@ -8,9 +8,9 @@ import pytest
 import xgboost
 from scipy.sparse import csr_array
 
-from algorithms.errors import UserError
-from algorithms.records import Records
-from algorithms.xgboost import ALGORITHM
+from optml.algorithms.xgboost import ALGORITHM
+from optml.errors import UserError
+from optml.formats.records import Records
 from tests.algorithms.xgboost.runs import (
     CLASSES,
     FEATURES,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.xgboost import ubjson
+from optml.algorithms.xgboost import ubjson
 from tests.algorithms.xgboost.test_native import KINDS
 
 

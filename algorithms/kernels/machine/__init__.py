@@ -1,0 +1,1 @@
+"""What kernels stand on: vectors, tiles, threads, draws, staging."""

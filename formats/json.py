@@ -1,0 +1,245 @@
+"""JSON (`application/json`) and JSON lines (`application/jsonlines`): vectors in all forms AWS documents.
+
+A record is an object with `features`, or with `data` that holds `features`; features are a list, or a tensor
+`{"values": [...]}`, sparse with `"keys"` and `"shape"`. Beyond that: the bare list as a record, one record
+without `instances`, lists of lists, and the answer of PCA and its like in an inference pipeline,
+`{"projections": [{"projection": [...]}]}`. Python's NaN and Infinity are
+read, and one comma too many at an end is forgiven.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+import numpy as np
+import orjson
+
+from optml.algorithms.documents import Long, Values, loads, parse, parse_each, runs
+from optml.errors import UserError, shown
+from optml.formats.blocks import BLOCK_BYTES, REQUEST_BYTES, count_lines, lines
+from optml.formats.layout import Layout
+from optml.formats.records import Origin, Records, concatenate
+from optml.formats.vectors import Vector, float32, stack, vector
+
+__all__ = ["blocks", "decode", "decode_lines", "instances", "loads", "read_lines", "request_lines", "write"]
+
+
+def blocks(body: bytes, layout: Layout, *, source: str = "the request") -> Iterator[Records]:
+    """Decode a request, some records at a time. Raises UserError for what is no JSON, and naming the record
+    for what is no vector."""
+    number = 1
+    for items in runs(instances(body, source=source)):
+        origin = Origin(source, number)
+        records = _records(items, layout, origin.name, ((0, origin),), source)
+        layout = replace(layout, width=records.width)
+        number += len(records)
+        yield records
+
+
+def request_lines(body: bytes, layout: Layout, *, source: str = "the request") -> Iterator[Records]:
+    """Decode a request of one record per line, some at a time; errors name the line."""
+    empty = True
+    for records in read_lines(io.BytesIO(body), layout, source=source, block_bytes=REQUEST_BYTES):
+        empty = False
+        yield records
+    if empty:
+        raise UserError(f"{source} holds no records")
+
+
+def decode(body: bytes, layout: Layout, *, source: str = "the request") -> Records:
+    """All that `blocks` yields."""
+    return concatenate(blocks(body, layout, source=source))
+
+
+def decode_lines(body: bytes, layout: Layout, *, source: str = "the request") -> Records:
+    """All that `request_lines` yields."""
+    return concatenate(request_lines(body, layout, source=source))
+
+
+def read_lines(
+    stream: BinaryIO, layout: Layout, *, source: str, block_bytes: int = BLOCK_BYTES
+) -> Iterator[Records]:
+    """Decode a training file or FIFO of one record per line, block by block."""
+    number = 1
+    for text in lines(stream, block_bytes, source=source):
+        records = _lines(text, number, layout, source)
+        number += count_lines(text)
+        if records is not None:
+            layout = replace(layout, width=records.width)
+            yield records
+
+
+def instances(body: bytes, *, source: str = "the request") -> Values:
+    """The records of a JSON request as Python values, for algorithms whose records are no vectors too.
+
+    Raises UserError if the body is no JSON or holds no list of records.
+    """
+    value = parse(body, source)
+    if isinstance(value, dict):
+        for wrapper in ("instances", "predictions", "projections"):
+            if wrapper in value:
+                found = value[wrapper]
+                if not isinstance(found, list | Long):
+                    raise UserError(f'{source}: "{wrapper}" must be a list of records, not {_kind(found)}')
+                return found
+        if "features" in value or "data" in value:
+            return [value]
+        raise UserError(
+            f'{source} has no "instances"; expected {{"instances": [{{"features": [1.5, 2.0]}}]}}'
+        )
+    if isinstance(value, list | Long):
+        first = value[:1] if isinstance(value, list) else value.head(1)
+        return value if first and isinstance(first[0], list | dict | Long) else [value] if first else []
+    raise UserError(f'{source} is {_kind(value)}; expected {{"instances": [{{"features": [1.5, 2.0]}}]}}')
+
+
+def _lines(text: bytes, number: int, layout: Layout, source: str) -> Records | None:
+    texts = text.splitlines()
+    numbers = [at for at, line in enumerate(texts, number) if line and not line.isspace()]
+    if not numbers:
+        return None
+    origin = Origin.of(source, numbers, "line")
+    if len(numbers) < len(texts):
+        texts = [line for line in texts if line and not line.isspace()]
+    return _records(parse_each(texts, origin.name), layout, origin.name, ((0, origin),), source)
+
+
+def _records(
+    items: list[Any],
+    layout: Layout,
+    where: Callable[[int], str],
+    origins: tuple[tuple[int, Origin], ...],
+    source: str,
+) -> Records:
+    if not items:
+        if layout.width is None:
+            raise UserError(f"{source} holds no records")
+        return Records(np.empty((0, layout.width), np.float32), origins=origins)
+    dense = _plain(items)
+    if dense is not None and layout.width in (None, dense.shape[1]):
+        return Records(dense, origins=origins)
+    vectors = (_vector(item, where(at)) for at, item in enumerate(items))
+    return Records(stack(vectors, layout, where), origins=origins)
+
+
+def _plain(items: list[Any]) -> np.ndarray | None:
+    """(n, d) float32 where every record is a dense list of numbers in one of the forms, all equally long;
+    else None."""
+    try:
+        rows = np.array([item["features"] for item in items], np.float64)
+    except (ValueError, TypeError, KeyError, OverflowError, IndexError):
+        try:
+            rows = np.array([_listed(item) for item in items], np.float64)
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return float32(rows) if rows.ndim == 2 and rows.shape[1] else None
+
+
+def _listed(item: Any) -> Any:
+    """The list of a record that holds one."""
+    while isinstance(item, dict):
+        if "features" in item:
+            item = item["features"]
+        elif "data" in item:
+            item = item["data"]
+        elif "values" in item and len(item) == 1:
+            item = item["values"]
+        elif len(item) == 1:
+            (item,) = item.values()
+        else:
+            return None
+    return item
+
+
+def _vector(item: Any, where: str) -> Vector:
+    """One record in any of the forms."""
+    found = item
+    if isinstance(found, dict) and "features" not in found and "data" in found:
+        found = found["data"]
+    if isinstance(found, dict) and "features" in found:
+        found = found["features"]
+    elif isinstance(found, dict) and "values" not in found:
+        fields = [value for value in found.values() if isinstance(value, list | Long)]
+        if len(fields) != 1:
+            keys = ", ".join(f'"{key}"' for key in list(found)[:5]) or "nothing"
+            raise UserError(f'{where} has no "features" (it has {keys}); expected {{"features": [1.5, 2.0]}}')
+        found = fields[0]
+    if isinstance(found, list | Long):
+        return Vector(_numbers(found, where))
+    if not isinstance(found, dict) or "values" not in found:
+        raise UserError(f'{where}: features are {_kind(found)}; expected a list or {{"values": [...]}}')
+    keys_ = found.get("keys")
+    shape = found.get("shape") or []
+    return vector(
+        _numbers(found["values"], where),
+        _whole(keys_, f'{where}: "keys"') if keys_ is not None else None,
+        _whole(shape, f'{where}: "shape"').tolist(),
+        where,
+    )
+
+
+def _numbers(values: Any, where: str) -> np.ndarray:
+    """(m,) float64 of a list of numbers, or of texts that hold numbers; null is NaN."""
+    if isinstance(values, Long):
+        return np.concatenate([np.empty(0), *(_numbers(run, where) for run in values.runs())])
+    try:
+        numbers = np.array(values, np.float64)
+        if numbers.ndim == 1:
+            return numbers
+    except (ValueError, TypeError, OverflowError):
+        pass
+    if not isinstance(values, list):
+        raise UserError(f"{where}: features are {_kind(values)}; expected a list of numbers")
+    for at, value in enumerate(values):
+        try:
+            if not isinstance(value, list | dict):
+                float(np.float64(value))
+                continue
+        except (ValueError, TypeError, OverflowError):
+            pass
+        raise UserError(f"{where} holds {shown(value)} as value {at + 1}; expected a number")
+    raise UserError(f"{where} holds no list of numbers")
+
+
+def _whole(values: Any, what: str) -> np.ndarray:
+    """(m,) int64 of a list of whole numbers."""
+    if isinstance(values, Long):
+        return np.concatenate([np.empty(0, np.int64), *(_whole(run, what) for run in values.runs())])
+    try:
+        numbers = np.array(values if isinstance(values, list) else [values], np.float64)
+    except (ValueError, TypeError, OverflowError):
+        numbers = np.array([np.nan])
+    if numbers.ndim != 1 or not np.all((numbers == np.floor(numbers)) & (np.abs(numbers) < 2.0**53)):
+        raise UserError(f"{what} must be a list of whole numbers, not {shown(values)}")
+    return numbers.astype(np.int64)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, dict):
+        return "an object"
+    return "a list" if isinstance(value, list | Long) else shown(value)
+
+
+def write(records: Records) -> bytes:
+    """`{"instances": [...]}` as in requests; labels are left out, for requests have none."""
+    return orjson.dumps({"instances": _objects(records)})
+
+
+def write_lines(records: Records) -> bytes:
+    """One record per line."""
+    return b"".join([orjson.dumps(record) + b"\n" for record in _objects(records)])
+
+
+def _objects(records: Records) -> list[dict[str, Any]]:
+    if isinstance(records.features, np.ndarray):
+        return [{"features": row} for row in records.features.tolist()]
+    rows = records.features
+    out = []
+    for start, stop in zip(rows.indptr[:-1].tolist(), rows.indptr[1:].tolist(), strict=True):
+        keys, values = rows.indices[start:stop].tolist(), rows.data[start:stop].tolist()
+        tensor = {"keys": keys, "shape": [rows.shape[1]], "values": values}
+        out.append({"data": {"features": tensor}})
+    return out

@@ -1,0 +1,147 @@
+"""`optml predict`: predictions for one file, by a model folder (without a server) or a running endpoint.
+
+The file is one request: what answers it is what answers a server's, so the bytes are the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from io import BytesIO
+from pathlib import Path
+
+from optml.errors import UserError
+from optml.formats.content_type import JSON_LINES, RECORDIO_PROTOBUF, ContentType, sniff
+from optml.formats.records import Records
+from optml.local.commands.convert import form, read
+
+NUMPY = (".npy", ".npz")
+_HEAD = 8192  # bytes from which a format is told
+
+EPILOG = """\
+examples:
+  optml predict out/ --input data.csv
+  optml predict out/ --input data.npy --accept csv --output predictions.csv
+  optml predict out/ --input series.jsonl --plot forecasts.png
+  optml predict http://localhost:8080 --input data.csv
+
+The file is sent as one request and kept in memory; for many or large files there is optml transform.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    parser.epilog = EPILOG
+    parser.add_argument(
+        "model", metavar="MODEL|URL", help="a model folder, a model.tar.gz, or an endpoint's URL"
+    )
+    parser.add_argument("--input", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--content-type", metavar="TYPE", help="of the file; without: by its name, else its first bytes"
+    )
+    parser.add_argument(
+        "--accept",
+        metavar="TYPE",
+        help="of the answer: jsonlines (default), csv, json, recordio-protobuf ...",
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the records as the model sees them")
+
+
+def run(args: argparse.Namespace) -> int:
+    if not args.input.is_file():
+        raise UserError(f"there is no file '{args.input}'")
+    body, content_type = _request(args.input, args.content_type)
+    accept = str(ContentType.parse(args.accept)) if args.accept else JSON_LINES
+    if args.model.startswith(("http://", "https://")):
+        if args.plot:
+            raise UserError("--plot needs the model's folder, not an endpoint")
+        answer = _ask(args.model, body, content_type, accept)
+    else:
+        answer = _predict(args.model, args.input, body, content_type, accept, args.plot)
+    if args.output:
+        args.output.write_bytes(answer)
+        return 0
+    sys.stdout.buffer.write(answer)
+    if sys.stdout.isatty() and not answer.endswith(b"\n"):
+        print()
+    return 0
+
+
+def _request(path: Path, content_type: str | None) -> tuple[bytes, ContentType]:
+    """The file as the body of one request, gzip left as it is; arrays of NumPy as RecordIO-protobuf."""
+    if content_type is None and path.suffix in NUMPY:
+        from optml.formats.record_encoding import encode
+
+        return b"".join(encode(block) for block in read(path, form(path))), ContentType(RECORDIO_PROTOBUF)
+    body = path.read_bytes()
+    return body, ContentType.parse(content_type) if content_type else sniff(body[:_HEAD])
+
+
+def _predict(
+    model: str, path: Path, body: bytes, content_type: ContentType, accept: str, plot: Path | None
+) -> bytes:
+    """The answer of a server of this model, within this process."""
+    from optml.formats.compression import decompressed
+    from optml.local.commands import picture
+    from optml.serving import models
+    from optml.serving.batching import Gate
+    from optml.serving.errors import RequestError
+    from optml.serving.predictor import Predictor
+    from optml.serving.settings import Settings
+
+    with _folder(Path(model)) as folder:
+        served = models.load(folder)
+    if plot:
+        picture.require(served.algorithm, plot, "--plot")
+    predictor = Predictor(served, Gate(1), Settings.of_environment())
+    body = decompressed(BytesIO(body), source=str(path)).read()
+    try:
+        answer, _ = predictor.answer(body, str(content_type), accept, math.inf)
+    except RequestError as refusal:
+        hint = "; name one by --content-type" if refusal.code == "UnsupportedContentType" else ""
+        raise UserError(f"{path}: {refusal.message}{hint}") from None
+    if plot:
+        assert served.algorithm.inference.picture is not None
+        batch = predictor.decode(body, content_type)
+        shown = batch[: picture.MOST].dense() if isinstance(batch, Records) else batch
+        said = served.algorithm.inference.picture(served.model, shown, plot)
+        print(f"picture: {plot} ({said})", file=sys.stderr)
+    return answer
+
+
+@contextmanager
+def _folder(model: Path) -> Iterator[Path]:
+    """The folder of an unpacked model, whatever it comes as."""
+    from optml.serving.models import unpacked
+
+    if not model.is_file():
+        with unpacked(model) as folder:
+            yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="optml-predict-") as temporary:
+        Path(temporary, "model.tar.gz").symlink_to(model.resolve())
+        with ExitStack() as stack:
+            try:
+                folder = stack.enter_context(unpacked(Path(temporary)))
+            except UserError as error:  # which calls the archive by the name it was given here
+                raise UserError(str(error).replace("model.tar.gz", str(model), 1)) from error
+            yield folder
+
+
+def _ask(url: str, body: bytes, content_type: ContentType, accept: str) -> bytes:
+    """By an endpoint, in one request."""
+    from optml.formats.compression import MAGIC
+    from optml.local.client import Client
+
+    headers = {"Content-Type": str(content_type), "Accept": accept}
+    if body[:2] == MAGIC:
+        headers["Content-Encoding"] = "gzip"
+    with Client(url.rstrip("/").removesuffix("/invocations"), timeout=60.0, retries=0) as client:
+        answer = client.post("/invocations", body, headers)
+    if not answer.ok:
+        raise UserError(f"{url} answers {answer.status}: {answer.body.decode(errors='replace').strip()}")
+    return answer.body

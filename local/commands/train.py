@@ -1,0 +1,259 @@
+"""`optml train`: one training job on local files, run by the same program as in the container."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from optml.errors import UserError
+
+if TYPE_CHECKING:
+    from optml.container.training_job import TrainingJob
+    from optml.local.commands.joblog import JobLog
+
+EPILOG = """\
+examples:
+  optml train kmeans --train data.csv -p k=10 --model-dir out/
+  optml train kmeans --train a.csv b.csv --test test/ -p k=10 -p epochs=3 --model-dir out/
+  optml train kmeans --train data.csv -p k=10 --model-dir out/ --docker optml/kmeans:cpu
+  optml train randomcutforest --train series.csv --model-dir out/ --picture anomalies.png
+
+Channels are options: --train, --test and whatever else the algorithm knows ('optml train kmeans --help' lists
+them); each takes files and folders. --model takes an earlier model to go on from.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    parser.epilog = EPILOG
+    parser.add_argument("algorithm", metavar="SLUG", help="the algorithm; 'optml list' names them")
+    parser.add_argument(
+        "-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter"
+    )
+    parser.add_argument(
+        "--model-dir", type=Path, required=True, metavar="DIR", help="where the model goes; made if need be"
+    )
+    parser.add_argument(
+        "--content-type",
+        action="append",
+        default=[],
+        metavar="[CHANNEL=]TYPE",
+        help="such as 'text/csv;label_size=1'; without: told from the first bytes, or the algorithm's own",
+    )
+    parser.add_argument("--pipe", action="store_true", help="hand the data over in Pipe mode")
+    parser.add_argument(
+        "--checkpoint-dir", type=Path, metavar="DIR", help="keep checkpoints there, and go on from them"
+    )
+    parser.add_argument("--output-dir", type=Path, metavar="DIR", help="where /opt/ml/output/data goes")
+    parser.add_argument(
+        "--picture", type=Path, metavar="PNG", help="draw the training rows as the model sees them"
+    )
+    parser.add_argument("--docker", metavar="IMAGE", help="train in a container of this image")
+    parser.add_argument("--gpus", metavar="GPUS", help="for docker run, such as 'all'")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show the job's own log")
+    group = parser.add_argument_group("channels")
+    for name, meaning in _channels(words).items():
+        group.add_argument(
+            f"--{name}",
+            dest=f"channel:{name}",
+            nargs="+",
+            action="extend",
+            type=Path,
+            metavar="PATH",
+            help=meaning.replace("%", "%%"),
+        )
+
+
+def _channels(words: Sequence[str]) -> dict[str, str]:
+    """The channels of the algorithm that the command line names; of any, where it names none yet."""
+    from optml.algorithms.registry import canonical, get
+
+    # The slug comes first, but for options before it, whose values may be called like an algorithm.
+    slug = next((slug for word in words if (slug := canonical(word))), None)
+    if slug is None and not (words and not words[0].startswith("-")):
+        return {"train": "the training data"}
+    algorithm = get(slug or words[0])  # which says what that is not
+    found = {spec.name: spec.meaning for spec in algorithm.training.channels}
+    if algorithm.compute.incremental:
+        found["model"] = "an earlier model (folder or model.tar.gz) to go on from"
+    return found
+
+
+def run(args: argparse.Namespace) -> int:
+    from optml.algorithms.registry import get
+    from optml.container.training_job import Input, TrainingJob
+    from optml.local.commands import picture
+    from optml.local.commands.inferred import feature_dim
+    from optml.local.commands.joblog import JobLog
+    from optml.local.commands.numpy_files import as_recordio
+
+    algorithm = get(args.algorithm)
+    hyperparameters = _pairs(args.parameter)
+    sources: dict[str, list[Path]] = {
+        name.removeprefix("channel:"): paths
+        for name, paths in vars(args).items()
+        if name.startswith("channel:") and paths
+    }
+    if not sources:
+        raise UserError("there is no data: name it with --train PATH")
+    content_types = _content_types(args.content_type, sources)
+    with tempfile.TemporaryDirectory(prefix="optml-convert-") as converted:
+        for name in sources:
+            _check(name, sources[name])
+            if name != "model":
+                sources[name] = as_recordio(sources[name], Path(converted, name))
+        if "feature_dim" in algorithm.hyperparameters.model_fields and "feature_dim" not in hyperparameters:
+            found = feature_dim(algorithm, sources, content_types)
+            if found:
+                hyperparameters["feature_dim"], where = str(found[0]), found[1]
+                print(f"feature_dim={found[0]}, counted in {where}", file=sys.stderr)
+        if args.picture:
+            picture.require(algorithm, args.picture)
+            if algorithm.inference.decode is not None:
+                raise UserError(f"--picture: {algorithm.title} draws requests; see optml predict --plot")
+        new = not args.model_dir.exists()
+        _make(args.model_dir, "--model-dir")
+        if args.checkpoint_dir:
+            _make(args.checkpoint_dir, "--checkpoint-dir")
+        inputs = {
+            name: Input(
+                sources[name], content_types[name], "Pipe" if args.pipe and name != "model" else "File"
+            )
+            for name in sources
+        }
+        job = TrainingJob(
+            algorithm.slug,
+            hyperparameters,
+            inputs,
+            model=args.model_dir,
+            checkpoints=args.checkpoint_dir,
+            docker=args.docker,
+            gpus=args.gpus,
+        )
+        log = JobLog((*algorithm.training.printed, *algorithm.training.metrics))
+        with job, _interruptible(job):
+            _follow(job, log, verbose=args.verbose)
+            code = _outcome(job, args, log, new)
+        if args.picture and code == 0:
+            said = picture.draw(
+                algorithm, args.model_dir, sources["train"], content_types["train"], args.picture
+            )
+            print(f"picture: {args.picture} ({said})")
+        return code
+
+
+@contextmanager
+def _interruptible(job: TrainingJob) -> Iterator[None]:
+    """Ctrl-C and SIGTERM reach the job as one SIGTERM each."""
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        if job.terminate():
+            os.write(2, b"stopping: the model so far is saved; once more ends at once\n")
+
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _follow(job: TrainingJob, log: JobLog, *, verbose: bool) -> None:
+    """Read the log to its end: shown as it is, or as a progress bar and the warnings."""
+    if verbose:
+        for line in job.log():
+            log.read(line.text)
+            print(line.text, file=sys.stderr)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("training"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("training", total=100.0)
+        for line in job.log():
+            warning = log.read(line.text)
+            if warning:
+                console.print(f"warning: {warning}", markup=False, soft_wrap=True)
+            progress.update(task, completed=log.done)
+
+
+def _outcome(job: TrainingJob, args: argparse.Namespace, log: JobLog, new: bool) -> int:
+    """Say what came of the job: the metrics and the model's place, or why there is none; the exit code."""
+    code = job.wait()
+    if code == 0 and any(args.model_dir.iterdir()):
+        (paths,) = job.paths
+        if args.output_dir and any(paths.output_data.iterdir()):
+            shutil.copytree(paths.output_data, args.output_dir, dirs_exist_ok=True)
+        print_metrics(log.final())
+        print(f"model: {args.model_dir}")
+        return 0
+    if new and not any(args.model_dir.iterdir()):
+        args.model_dir.rmdir()
+    print(f"optml: {job.failure or 'stopped before there was a model'}", file=sys.stderr)
+    return code or 1
+
+
+def print_metrics(metrics: Mapping[str, float]) -> None:
+    """A table of metrics on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("metric", "value")
+    table.columns[1].justify = "right"
+    for name, value in metrics.items():
+        table.add_row(name, f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}")
+    Console(highlight=False).print(table)
+
+
+def _pairs(parameters: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in parameters:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UserError(f"-p {text}: a hyperparameter is NAME=VALUE, as in -p k=10")
+        if name in found:
+            raise UserError(f"-p {name} is given twice: {found[name]} and {value}")
+        found[name] = value
+    return found
+
+
+def _content_types(texts: Sequence[str], channels: Mapping[str, object]) -> dict[str, str | None]:
+    """Channel -> content type: `TYPE` is that of all data channels, `CHANNEL=TYPE` of one."""
+    found: dict[str, str | None] = dict.fromkeys(channels)
+    common = None
+    for text in texts:
+        name, equals, rest = text.partition("=")
+        if equals and name in channels:
+            found[name] = rest
+        elif equals and "/" not in name and ";" not in name:
+            raise UserError(f"--content-type {text}: there is no channel '{name}' on the command line")
+        else:
+            common = text
+    return {name: given or (common if name != "model" else None) for name, given in found.items()}
+
+
+def _check(channel: str, sources: Sequence[Path]) -> None:
+    from optml.local.feeder import files
+
+    for source in sources:
+        if not source.exists():
+            raise UserError(f"channel '{channel}': there is no file or folder '{source}'")
+    if not any(path.is_file() and path.stat().st_size for source in sources for path in files(source)):
+        names = ", ".join(f"'{source}'" for source in sources)
+        raise UserError(f"channel '{channel}' is empty: there are no data in {names}")
+
+
+def _make(folder: Path, option: str) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{option} {folder}: this is a file; name a folder")
+    folder.mkdir(parents=True, exist_ok=True)

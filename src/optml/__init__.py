@@ -1,0 +1,1 @@
+"""optml: the built-in algorithms of Amazon SageMaker as open containers."""
