@@ -206,6 +206,10 @@ class Cluster(Protocol):
     def broadcast(self, array: np.ndarray, source: int = 0) -> np.ndarray:
         """The array of `source`, on every host; shapes elsewhere are ignored."""
 
+    def sum_beside(self, tensor: Any) -> Callable[[], None]:
+        """Begin to add a contiguous torch tensor up over the hosts, in place, on the learner's device and
+        beside other work. What is returned waits until the sum is there."""
+
 
 def share(distribution: str, cluster: Cluster) -> tuple[int, int]:
     """(r, n) of a channel of this S3DistributionType: this process is the r-th of the n that have the same

@@ -6,17 +6,20 @@ What the neural learners share. Their mathematics, losses and schedules are thei
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from threading import Lock
 
 import numpy as np
 import torch
 
-from optml.algorithms.base import Setting
+from optml.algorithms.base import Cluster, Setting
 
 # Multiply-adds of a product that are worth a thread of torch's on the CPU: some milliseconds. Where products
 # are smaller, threads wait for one another at each of the many small operations about them.
 PER_THREAD = 1 << 26
+
+BUCKET = 1 << 22  # numbers that are added up over the hosts at once, but for larger parameters
 
 _turn = Lock()  # torch has one generator for all threads of a process
 
@@ -44,6 +47,57 @@ def threads(size: int) -> Iterator[None]:
             torch.set_num_threads(before)
 
 
+class Gradients:
+    """The gradients of parameters that several hosts share, as views of a few flat buckets.
+
+    Each bucket is added up over the hosts while backward goes on, as soon as it and those before it are
+    filled, so that all hosts add up in the same order. Layers are filled from the last to the first."""
+
+    def __init__(self, parameters: Sequence[torch.nn.Parameter], cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._buckets: list[list[torch.nn.Parameter]] = []
+        room = 0
+        for parameter in reversed(parameters):
+            if parameter.numel() > room or not self._buckets:
+                self._buckets.append([])
+                room = BUCKET
+            self._buckets[-1].append(parameter)
+            room -= parameter.numel()
+        self._flat = [torch.cat([p.detach().reshape(-1) for p in bucket]) for bucket in self._buckets]
+        for number, bucket in enumerate(self._buckets):
+            for parameter in bucket:
+                hook = partial(self._filled, number)
+                parameter.register_post_accumulate_grad_hook(hook)  # type: ignore[no-untyped-call]
+        self._missing: list[int] = []  # gradients of each bucket that backward has not reached
+        self._sums: list[Callable[[], None]] = []  # of the buckets that are being added up
+
+    def begin(self) -> None:
+        """Before backward: all gradients are zero."""
+        self._missing = [len(bucket) for bucket in self._buckets]
+        self._sums = []
+        for flat, bucket in zip(self._flat, self._buckets, strict=True):
+            flat.zero_()
+            start = 0
+            for parameter in bucket:
+                parameter.grad = flat[start : start + parameter.numel()].view_as(parameter)
+                start += parameter.numel()
+
+    def finish(self) -> None:
+        """After backward, or without it: add up what is left, and wait for all sums."""
+        while len(self._sums) < len(self._flat):
+            self._add_up()
+        for wait in self._sums:
+            wait()
+
+    def _filled(self, number: int, parameter: torch.Tensor) -> None:
+        self._missing[number] -= 1
+        while len(self._sums) < len(self._flat) and self._missing[len(self._sums)] == 0:
+            self._add_up()
+
+    def _add_up(self) -> None:
+        self._sums.append(self._cluster.sum_beside(self._flat[len(self._sums)]))
+
+
 class Network:
     """A module, its optimiser, and the number of updates made.
 
@@ -60,6 +114,7 @@ class Network:
         self._device = torch.device(setting.device)
         self._generator = torch.Generator(self._device)
         self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        self._gradients = Gradients(self._parameters, self._cluster) if self._cluster.size > 1 else None
 
     def random(self) -> torch.Generator:
         """Random numbers of the coming update on this host, on the device. They depend on the seed, the host
@@ -74,23 +129,26 @@ class Network:
 
         A host without a batch gives None. Holds a collective.
         """
-        for parameter in self._parameters:
-            parameter.grad = None
+        if self._gradients is not None:
+            self._gradients.begin()
+        else:
+            for parameter in self._parameters:
+                parameter.grad = None
         if loss is not None:
             loss.backward()  # type: ignore[no-untyped-call]
+        if self._gradients is None:
+            return [float(value) for value in numbers]
+        self._gradients.finish()
         sums = np.array(numbers, np.float64)
-        if self._cluster.size > 1:
-            for parameter in self._parameters:
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-            gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-            flat = torch.cat([gradient.reshape(-1) for gradient in gradients]).cpu().numpy()
-            self._cluster.all_sum(flat, sums)
-            summed, begin = torch.from_numpy(flat).to(self._device), 0
-            for gradient in gradients:
-                gradient.copy_(summed[begin : begin + gradient.numel()].view_as(gradient))
-                begin += gradient.numel()
+        self._cluster.all_sum(sums)
         return [float(value) for value in sums]
+
+    def average_buffers(self) -> None:
+        """Replace running statistics by their mean over the hosts. Holds a collective."""
+        for buffer in self.module.buffers():
+            if self._cluster.size > 1 and buffer.is_floating_point():
+                self._cluster.sum_beside(buffer)()
+                buffer /= self._cluster.size
 
     def step(self) -> None:
         """Let the optimiser use the gradients."""

@@ -75,6 +75,9 @@ class Alone(Group):
     def broadcast(self, array: np.ndarray, source: int = 0) -> np.ndarray:
         return array
 
+    def sum_beside(self, tensor: Any) -> Callable[[], None]:
+        return lambda: None
+
     def tell(self, failure: Failure) -> Failure:
         return failure
 
@@ -167,7 +170,7 @@ class Processes(Group):
             if not packed.size:
                 continue
             tensor = self._tensor(packed)
-            self._wait(lambda tensor=tensor: self._dist.all_reduce(tensor, async_op=True))  # type: ignore[misc]
+            self.sum_beside(tensor)()
             summed = tensor.cpu().numpy()
             start = 0
             for array in same:
@@ -196,6 +199,11 @@ class Processes(Group):
         blank = _blank(header)
         _bytes(blank)[:] = self._broadcast_bytes(np.empty(blank.nbytes, np.uint8), source)
         return blank
+
+    def sum_beside(self, tensor: Any) -> Callable[[], None]:
+        with self._explained():
+            work = self._dist.all_reduce(tensor, async_op=True)
+        return lambda: self._finish(work)
 
     def tell(self, failure: Failure) -> Failure:
         if 0 in self._heartbeat.frozen():  # the store would not answer
@@ -264,11 +272,9 @@ class Processes(Group):
         """The hosts of these processes."""
         return ", ".join(sorted({self._place.hosts[rank // self._place.processes] for rank in ranks}))
 
-    def _wait(self, start: Callable[[], Any]) -> None:
-        """Run a collective, listening meanwhile. A lost connection is most often another process that has
-        failed and ended: what it had to say is waited for."""
-        try:
-            work = start()
+    def _finish(self, work: Any) -> None:
+        """Wait for a collective, listening meanwhile."""
+        with self._explained():
             if self._device == "cpu":
                 done = threading.Event()  # unlike work.wait(), lets signal handlers run
                 work.get_future().then(lambda _: done.set())
@@ -282,8 +288,14 @@ class Processes(Group):
                 pause = min(pause * 2, 0.01)
                 if pause == 0.01:
                     self._listen()
-            work.wait()
-            self._torch.cuda.synchronize()
+            work.wait()  # from here on, what the device computes comes after it
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """A lost connection is most often another process that has failed and ended: what it had to say is
+        waited for."""
+        try:
+            yield
         except RuntimeError as error:
             self._lost = True
             deadline = time.monotonic() + 3
@@ -303,14 +315,18 @@ class Processes(Group):
             return [array] * self.size
         tensor = self._tensor(array)
         found = [self._torch.empty_like(tensor) for _ in range(self.size)]
-        self._wait(lambda: self._dist.all_gather(found, tensor, async_op=True))
+        with self._explained():
+            work = self._dist.all_gather(found, tensor, async_op=True)
+        self._finish(work)
         return [part.cpu().numpy() for part in found]
 
     def _broadcast_bytes(self, array: np.ndarray, source: int) -> np.ndarray:
         if not array.size:
             return array
         tensor = self._tensor(array)
-        self._wait(lambda: self._dist.broadcast(tensor, source, async_op=True))
+        with self._explained():
+            work = self._dist.broadcast(tensor, source, async_op=True)
+        self._finish(work)
         received: np.ndarray = tensor.cpu().numpy()
         return received
 

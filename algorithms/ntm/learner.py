@@ -289,11 +289,7 @@ class Learner:
         totals = self.totals.cpu().numpy().copy()
         self.cluster.all_sum(totals)
         self._require_finite(totals)
-        if self.cluster.size > 1:
-            for buffer in self.module.buffers():
-                values = buffer.cpu().numpy().copy()
-                self.cluster.all_sum(values)
-                buffer.copy_(torch.from_numpy(values / self.cluster.size))
+        self.network.average_buffers()
         return totals
 
     def _require_finite(self, totals: np.ndarray) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tests.algorithms.hosts import on_hosts
 
 torch = pytest.importorskip("torch")
 
+from optml.algorithms import network as networks  # noqa: E402
 from optml.algorithms.network import PER_THREAD, Network, seeded, threads  # noqa: E402
 from tests.algorithms.ntm import training as topics  # noqa: E402
 
@@ -152,3 +154,39 @@ def test_small_networks_learn_on_one_thread(slug: str, monkeypatch: pytest.Monke
         for draw in data(series.channel(*series.waves()), made).epoch(0):
             learner.update(draw)
     assert set(counts) == {1}
+
+
+def test_gradients_are_added_up_beside_backward_in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "BUCKET", 20)
+    events: list[str] = []
+
+    class Watched(Alone):
+        size = 2
+
+        def all_sum(self, *arrays: np.ndarray) -> None: ...
+        def sum_beside(self, tensor: torch.Tensor) -> Any:
+            events.append(f"sum {len(tensor)}")
+            return lambda: events.append("wait")
+
+    module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 5), torch.nn.Linear(5, 1))
+    module[0].weight.register_hook(lambda _: events.append("first layer"))
+    made = Network(module, torch.optim.SGD(module.parameters(), 0.1), Setting(None, Watched()))
+    made.gradient(module(torch.ones(2, 3)).sum())
+    assert events == ["sum 11", "sum 20", "first layer", "sum 16", *["wait"] * 3]
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in module.parameters())
+    events.clear()
+    made.gradient(None)  # a host without a batch
+    assert events == ["sum 11", "sum 20", "sum 16", *["wait"] * 3]
+    assert not any(parameter.grad.any() for parameter in module.parameters())
+
+
+def test_running_statistics_are_averaged() -> None:
+    def host(cluster: Cluster) -> list[float]:
+        module = torch.nn.BatchNorm1d(1)
+        made = Network(module, torch.optim.SGD(module.parameters(), 0.1), Setting(None, cluster))
+        module.running_mean.fill_(float(cluster.rank))
+        module.num_batches_tracked.fill_(7)
+        made.average_buffers()
+        return [module.running_mean.item(), module.num_batches_tracked.item()]
+
+    assert on_hosts(2, host) == [[0.5, 7], [0.5, 7]]

@@ -45,6 +45,12 @@ assert cluster.gather(np.empty(0))[0].size == 0
 sent = cluster.broadcast(np.array([[7, 8]]) if rank == 1 else np.empty(0), source=1)
 assert sent.tolist() == [[7, 8]]
 assert cluster.broadcast(np.array(5.0)).shape == ()
+import torch
+
+tensors = [torch.full((3,), float(rank)), torch.ones(2, dtype=torch.float64)]
+for wait in [cluster.sum_beside(tensor) for tensor in tensors]:
+    wait()
+assert tensors[0].tolist() == [1, 1, 1] and tensors[1].tolist() == [2, 2]
 cluster.close()
 print("well")
 """
