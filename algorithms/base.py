@@ -70,6 +70,9 @@ class ChannelSpec:
     name: str
     role: Literal["train", "validation", "test", "auxiliary"]  # validation: each round; test: after the end
     required: bool = False
+    required_with: tuple[str, str] | None = (
+        None  # another channel, and its content type with which this one is
+    )
     content_types: tuple[str, ...] = ("application/x-recordio-protobuf", "text/csv")
     default_content_type: str | None = None  # None: found out from the first bytes
     label_size: int | None = 1  # leading label columns of a CSV without label_size=; None: by feature_dim
@@ -238,6 +241,10 @@ class Source(Protocol):
         """The content type without parameters, at the latest when the first bytes have come."""
 
     @property
+    def parameters(self) -> Mapping[str, str]:
+        """Those of the content type: `label-format=class-id`."""
+
+    @property
     def mode(self) -> str:
         """File, FastFile or Pipe."""
 
@@ -251,6 +258,10 @@ class Source(Protocol):
 
     def stopped(self) -> bool:
         """Was the job told to stop? What the channel yields may then have ended early."""
+
+    def files(self) -> Sequence[tuple[str, Path]] | None:
+        """Pairs (name for messages, path) of what can be read at any place and again, in the order of their
+        keys; None: a Pipe."""
 
     def streams(self) -> Iterator[tuple[str, BinaryIO]]:
         """One pass: pairs (name for messages, bytes without gzip), to be read one by one. A Pipe can be
@@ -347,6 +358,7 @@ class Setting:
     channels: tuple[str, ...] = ("train",)  # those that the job was given
     tuned: str | None = None  # the metric that a tuning job goes by; None: it is part of none
     auxiliary: Mapping[str, Source] = field(default_factory=dict)  # given channels of that role, by name
+    pretrained: Path | None = None  # a folder of pretrained weights, where there is one
     tests: Mapping[str, Data] = field(default_factory=dict)  # what the final model will be scored on, by name
 
 
@@ -391,6 +403,7 @@ class Training:
     fit: Callable[[Run], Model | None] | None = None  # None of it: stopped before there was a model to keep
     data: Callable[[Source, Setting], Data] | None = None  # of a channel; None: rows of a table
     batch_rows: Callable[[Any], int] | None = None  # of a batch, by hyperparameters; None: by their role
+    prefetch: int = 0  # batches of `data` that are made ahead, on a thread beside the learner
     sparse: bool = False  # True: the learner and the model take csr_array; False: they are handed dense rows
     missing: bool = False  # NaN among the features is a missing value; False: a mistake
     scored_on_validation: bool = False  # the final model is scored on the validation channels once more

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optml.algorithms.base import Algorithm, Hyperparameters, names
+from optml.algorithms.base import Algorithm, ChannelSpec, Hyperparameters, names
 from optml.algorithms.registry import get
 from optml.container.channels import Channel
 from optml.container.fifo import is_fifo
@@ -27,6 +27,7 @@ MODES = ("File", "FastFile", "Pipe")
 DISTRIBUTIONS = ("FullyReplicated", "ShardedByS3Key")
 WRAPPERS = ("None", "RecordIO")
 MODEL = "model"  # the channel of an incremental job
+PRETRAINED = "pretrained"  # an auxiliary channel of weights
 CODE = "code"  # the SDK's script mode; nothing of ours
 
 
@@ -70,6 +71,7 @@ class Job:
     hosts: Hosts
     checkpoints: Path  # may not exist: then no checkpoints are wanted
     warm_start: Path | None  # the folder of the `model` channel
+    pretrained: Path | None  # the folder of weights
     seed: int
     name: str  # of the training job, or ""
 
@@ -113,6 +115,7 @@ class Job:
                 f"hyperparameter _tuning_objective_metric='{''.join(objective)}' needs the channel "
                 f"'{objective[0]}', which was not given"
             )
+        pretrained = attempt(lambda: _pretrained(channels), None)
         script = as_text((raw or {}).get("sagemaker_program"))
         if script:
             problems.append(
@@ -134,6 +137,7 @@ class Job:
             hosts=hosts,
             checkpoints=_relocated(str(checkpoint.get("LocalPath") or paths.checkpoints), paths.root),
             warm_start=paths.data / MODEL if MODEL in given else None,
+            pretrained=pretrained,
             seed=seed,
             name=os.environ.get("TRAINING_JOB_NAME", ""),
         )
@@ -202,8 +206,10 @@ def _channels(
             problems.append(wording.unknown_channel.format(name=name, near=hint, others=others))
     for spec in algorithm.training.channels:
         if spec.name not in given:
-            if spec.required:
+            if _missed(spec, given):
                 others = f"channels given: {', '.join(given) or 'none'}"
+                if spec.required_with is not None and not spec.required:
+                    others += "; channel '{}' of {} needs it".format(*spec.required_with)
                 problems.append(wording.missing_channel.format(name=spec.name, others=others))
             continue
         config = given[spec.name]
@@ -236,6 +242,26 @@ def _channels(
             problems.append(problem)
         channels[spec.name] = channel
     return channels, problems
+
+
+def _missed(spec: ChannelSpec, given: Mapping[str, Any]) -> bool:
+    """Is a channel needed that was not given?"""
+    if spec.name in given or spec.required_with is None:
+        return spec.required and spec.name not in given
+    name, media = spec.required_with
+    beside = given.get(name)
+    text = beside.get("ContentType") if isinstance(beside, dict) else None
+    return spec.required or (bool(text) and ContentType.parse(str(text)).media == media)
+
+
+def _pretrained(channels: Mapping[str, Channel]) -> Path | None:
+    """Where pretrained weights are: the channel of that name, else the folder that the environment names."""
+    if PRETRAINED in channels:
+        return channels[PRETRAINED].folder
+    text = os.environ.get("OPTML_PRETRAINED_DIR", "").strip()
+    if text and not Path(text).is_dir():
+        raise UserError(f"environment variable OPTML_PRETRAINED_DIR: there is no folder '{text}'")
+    return Path(text) if text else None
 
 
 def _warn_of_copies(channels: Mapping[str, Channel]) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from optml.container.fifo import StoppedError
+
+if TYPE_CHECKING:
+    from optml.algorithms.base import Data
 
 T = TypeVar("T")
 
@@ -72,3 +75,21 @@ def read_ahead(
         while not items.empty():  # makes room for the one item that the producer may still hand over
             items.get_nowait()
         thread.join()
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """A channel's batches (`algorithms.base.Data`), `depth` of them made ahead of the learner."""
+
+    data: Data
+    depth: int
+    stopped: Callable[[], bool]
+
+    def epoch(self, number: int) -> Iterator[Any]:
+        def produce(closed: threading.Event) -> Generator[Any, None, None]:
+            for batch in self.data.epoch(number):
+                if closed.is_set():
+                    return
+                yield batch
+
+        return read_ahead(produce, depth=self.depth, stopped=self.stopped)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from optml.container.channels import Channel
@@ -29,6 +30,10 @@ class Source:
         return self._channel.content_type.media if self._channel.content_type else None
 
     @property
+    def parameters(self) -> Mapping[str, str]:
+        return self._channel.content_type.parameters if self._channel.content_type else {}
+
+    @property
     def mode(self) -> str:
         return "Pipe" if self._channel.piped else self._channel.mode
 
@@ -39,6 +44,12 @@ class Source:
     @property
     def wrapper(self) -> str:
         return self._channel.wrapper
+
+    def files(self) -> Sequence[tuple[str, Path]] | None:
+        if self._channel.piped:
+            return None
+        folder = self._channel.folder
+        return [(f"{self.name}/{path.relative_to(folder)}", path) for path in self._channel.files]
 
     def streams(self) -> Iterator[tuple[str, BinaryIO]]:
         """One pass over the channel: pairs (name for messages, bytes), of text as UTF-8."""

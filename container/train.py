@@ -138,7 +138,17 @@ class Training:
             for name, channel in job.channels.items()
             if channel.spec.role == "auxiliary"
         }
-        return Setting(job.hyperparameters, self.cluster, device, _seed(job), warm, given, tuned, auxiliary)
+        return Setting(
+            job.hyperparameters,
+            self.cluster,
+            device,
+            _seed(job),
+            warm,
+            given,
+            tuned,
+            auxiliary,
+            job.pretrained,
+        )
 
     def _fit(self, job: Job, device: str, scratch: Path) -> None:
         """Train with a library that owns its loop."""
@@ -238,10 +248,12 @@ class Training:
         """The given channels of a role."""
         given = {name: channel for name, channel in job.channels.items() if channel.spec.role == role}
         if job.algorithm.training.data is not None:
-            return {
+            found = {
                 name: job.algorithm.training.data(Source(channel, lambda: self.stop.requested), setting)
                 for name, channel in given.items()
             }
+            depth = job.algorithm.training.prefetch
+            return {name: self._ahead(data, depth) if depth else data for name, data in found.items()}
         from optml.container.rows import Rows
         from optml.container.spill import Spill
 
@@ -268,6 +280,11 @@ class Training:
             )
             for name, channel in given.items()
         }
+
+    def _ahead(self, data: Data, depth: int) -> Data:
+        from optml.container.readahead import Ahead
+
+        return Ahead(data, depth, lambda: self.stop.requested)
 
     def _publish(self, model: Model) -> None:
         outputs.publish(model, self.paths.model)

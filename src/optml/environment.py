@@ -32,6 +32,7 @@ TRAINING = (
         ("OPTML_PEER_TIMEOUT_S",), "300", "seconds without a sign of life after which a host is given up"
     ),
     Variable(("OPTML_RCF_SHUFFLE",), "", "Random Cut Forest: 1 deals rows out to trees at random"),
+    Variable(("OPTML_PRETRAINED_DIR",), "", "a folder of pretrained weights, where no channel gives some"),
     Variable(("TRAINING_JOB_NAME",), "", "the name of the job, set by SageMaker"),
     Variable(
         ("OMP_NUM_THREADS",), "the CPUs at hand", "threads of a process, in every library that has some"

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from optml.algorithms.base import Algorithm
+from optml.algorithms.base import Algorithm, ChannelSpec
 from optml.container import job as module
 from optml.container.channels import Channel
 from optml.container.hyperparameters import Engine
@@ -279,3 +280,38 @@ def test_a_file_that_is_in_train_and_validation_is_suspected(
         channels[name] = Channel(name, SAMPLE.training.channels[0], tmp_path / name)
     module._warn_of_copies(channels)
     assert ("Suspected identical files found" in caplog.text) == warned
+
+
+def test_a_channel_may_be_needed_by_the_content_type_of_another(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing = ChannelSpec("list", "auxiliary", required_with=("train", "application/x-image"))
+    train = replace(SAMPLE.training.channels[0], content_types=("application/x-image", "text/csv"))
+    listed = replace(SAMPLE, training=replace(SAMPLE.training, channels=(train, listing)))
+    monkeypatch.setattr(module, "get", lambda slug: listed)
+    write(paths, "hyperparameters", {"k": "1"})
+    write(paths, "inputdataconfig", {"train": {"ContentType": "text/csv"}})
+    assert list(read(paths).channels) == ["train"]
+    write(paths, "inputdataconfig", {"train": {"ContentType": "application/x-image"}})
+    assert problems(paths) == [
+        "channel 'list' is required and was not given; channels given: train; "
+        "channel 'train' of application/x-image needs it"
+    ]
+
+
+def test_pretrained_weights_are_a_channel_or_a_folder(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = ChannelSpec("pretrained", "auxiliary", default_content_type="text/csv")
+    channels = (*SAMPLE.training.channels, weights)
+    known = replace(SAMPLE, training=replace(SAMPLE.training, channels=channels))
+    monkeypatch.setattr(module, "get", lambda slug: known)
+    write(paths, "hyperparameters", {"k": "1"})
+    assert read(paths).pretrained is None
+    monkeypatch.setenv("OPTML_PRETRAINED_DIR", str(paths.root))
+    assert read(paths).pretrained == paths.root
+    (paths.data / "pretrained").mkdir()
+    (paths.data / "pretrained" / "a").write_text("1\n")
+    assert read(paths).pretrained == paths.data / "pretrained"
+    (paths.data / "pretrained" / "a").unlink()
+    (paths.data / "pretrained").rmdir()
+    monkeypatch.setenv("OPTML_PRETRAINED_DIR", "/nowhere")
+    assert problems(paths) == ["environment variable OPTML_PRETRAINED_DIR: there is no folder '/nowhere'"]

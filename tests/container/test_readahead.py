@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from optml.container.fifo import StoppedError
-from optml.container.readahead import read_ahead
+from optml.container.readahead import Ahead, read_ahead
 from optml.errors import UserError
 
 
@@ -93,3 +93,18 @@ def test_nothing_is_started_before_the_first_item_is_asked_for() -> None:
     items = read_ahead(lambda closed: (i for i in range(3)))
     assert not readers()
     items.close()
+
+
+def test_batches_are_made_ahead_of_the_learner() -> None:
+    started = threading.Event()
+
+    class Batches:
+        def epoch(self, number: int) -> Iterator[int]:
+            yield number
+            started.set()
+            yield number + 1
+
+    batches = iter(Ahead(Batches(), 2, lambda: False).epoch(5))
+    assert next(batches) == 5
+    assert started.wait(10)  # the second one is made while the first is learned from
+    assert list(batches) == [6]
