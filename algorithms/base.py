@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from optml.formats.records import Columns
+
+if TYPE_CHECKING:
+    from optml.formats.content_type import ContentType
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +73,6 @@ class ChannelSpec:
     name: str
     role: Literal["train", "validation", "test", "auxiliary"]  # validation: each round; test: after the end
     required: bool = False
-    required_with: tuple[str, str] | None = (
-        None  # another channel, and its content type with which this one is
-    )
     content_types: tuple[str, ...] = ("application/x-recordio-protobuf", "text/csv")
     default_content_type: str | None = None  # None: found out from the first bytes
     label_size: int | None = 1  # leading label columns of a CSV without label_size=; None: by feature_dim
@@ -80,6 +80,8 @@ class ChannelSpec:
     distribution: tuple[str, ...] = ("FullyReplicated", "ShardedByS3Key")
     depth: int | None = None  # folders, its own counting as one, of which files are read; None: of any
     meaning: str = ""
+    # Another channel and its content type, with which this one is required.
+    required_with: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +361,7 @@ class Setting:
     tuned: str | None = None  # the metric that a tuning job goes by; None: it is part of none
     auxiliary: Mapping[str, Source] = field(default_factory=dict)  # given channels of that role, by name
     pretrained: Path | None = None  # a folder of pretrained weights, where there is one
+    train: Any = None  # the batches of that channel, which a learner may look at before the first one comes
     tests: Mapping[str, Data] = field(default_factory=dict)  # what the final model will be scored on, by name
 
 
@@ -403,7 +406,7 @@ class Training:
     fit: Callable[[Run], Model | None] | None = None  # None of it: stopped before there was a model to keep
     data: Callable[[Source, Setting], Data] | None = None  # of a channel; None: rows of a table
     batch_rows: Callable[[Any], int] | None = None  # of a batch, by hyperparameters; None: by their role
-    prefetch: int = 0  # batches of `data` that are made ahead, on a thread beside the learner
+    prefetch: int = 0  # batches of channel train that `data` makes ahead, on a thread beside the learner
     sparse: bool = False  # True: the learner and the model take csr_array; False: they are handed dense rows
     missing: bool = False  # NaN among the features is a missing value; False: a mistake
     scored_on_validation: bool = False  # the final model is scored on the validation channels once more
@@ -427,7 +430,11 @@ class Inference:
     missing: bool = False  # NaN among the features is a missing value; False: a mistake
     judges_width: bool = False  # the model says how many features a request must have, not the decoder
     refusals: tuple[int, int] = (400, 400)  # HTTP status of a body that does not parse, and of an empty one
-    decode: Callable[[bytes, str, Any], Any] | None = None  # (body, media, model) -> batch; None: of a table
+    # (body, content type, model) -> batch; None: of a table. Raises UserError.
+    decode: Callable[[bytes, ContentType, Any], Any] | None = None
+    # Batches of several requests as one, where a GPU takes them together; None: tables alone are joined.
+    join: Callable[[Sequence[Any]], Any] | None = None
+    max_payload_mb: int = 6  # of a batch transform's payload
     follows_request: bool = False  # answers come in the request's content type, whatever Accept says
     encode: Callable[[Columns, str, Answer], Written | None] | None = None  # (.., media, ..) None: as others
     feature_names: Callable[[Any], Sequence[str] | None] | None = None  # of a model that goes by names

@@ -205,8 +205,10 @@ class Training:
         setting = self._setting(job, device, scratch)
         validation = self._data(job, "validation", setting, scratch)
         tests = self._data(job, "test", setting, scratch)
+        (train,) = self._data(job, "train", setting, scratch).values()
+        depth = algorithm.training.prefetch
         plan = Plan(
-            train=next(iter(self._data(job, "train", setting, scratch).values())),
+            train=self._ahead(train, depth) if depth else train,
             validation=validation,
             final=validation if algorithm.training.scored_on_validation else {},
             test=tests,
@@ -223,7 +225,7 @@ class Training:
             processes=cluster.size,
         )
         return Loop(
-            algorithm.training.learner(replace(setting, tests=tests)),
+            algorithm.training.learner(replace(setting, train=train, tests=tests)),
             plan,
             cluster=cluster,
             report=Report(
@@ -248,12 +250,10 @@ class Training:
         """The given channels of a role."""
         given = {name: channel for name, channel in job.channels.items() if channel.spec.role == role}
         if job.algorithm.training.data is not None:
-            found = {
+            return {
                 name: job.algorithm.training.data(Source(channel, lambda: self.stop.requested), setting)
                 for name, channel in given.items()
             }
-            depth = job.algorithm.training.prefetch
-            return {name: self._ahead(data, depth) if depth else data for name, data in found.items()}
         from optml.container.rows import Rows
         from optml.container.spill import Spill
 

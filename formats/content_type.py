@@ -39,6 +39,15 @@ ALIASES = {
     "application/vnd.apache.parquet": PARQUET,
 }
 
+# First bytes of pictures; those that a text may begin with as well go on with binary fields.
+IMAGES = {
+    "image/jpeg": re.compile(rb"\xff\xd8\xff"),
+    "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "image/gif": re.compile(rb"GIF8[79]a"),
+    "image/bmp": re.compile(rb"BM.{4}\0{4}", re.S),
+    "image/webp": re.compile(rb"RIFF.{4}WEBP", re.S),
+}
+
 _LIBSVM_LINE = re.compile(rb"\s*[-+.\deE:]+(\s+qid:\d+)?(\s+\d+:[-+.\deE]+)+\s*(#.*)?$")
 
 
@@ -105,6 +114,9 @@ def sniff(head: bytes) -> ContentType:
         return ContentType(RECORDIO_PROTOBUF)
     if head[:4] == b"PAR1":
         return ContentType(PARQUET)
+    for media, magic in IMAGES.items():
+        if magic.match(head):
+            return ContentType(media)
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text[:1] == b"[" or (text[:1] == b"{" and re.match(rb'\{\s*"(instances|configuration)"', text)):
         return ContentType(JSON)

@@ -30,7 +30,7 @@ JSON = "application/json"
 _ATTRIBUTES = "HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES"
 _VISIBLE = re.compile(r"[\x20-\x7e]{1,1024}")
 _STREAMED = 1 << 20  # bytes from which JSON lines are sent piece by piece
-_MAX_PAYLOAD_MB = 6
+_MAX_PAYLOAD_MB = 6  # before a model is loaded, and of many models
 _PAGE = 100  # models a page of GET /models
 
 
@@ -84,8 +84,10 @@ def _ping(state: State) -> Response:
 
 def _execution_parameters(state: State) -> Response:
     """Without BatchStrategy: SDK v2 in local mode dies of it, and the default is what we want."""
-    concurrent = max(1, min(state.workers, 100 // _MAX_PAYLOAD_MB))
-    return _json({"MaxConcurrentTransforms": concurrent, "MaxPayloadInMB": _MAX_PAYLOAD_MB})
+    served = state.predictor and state.predictor.served
+    size = served.algorithm.inference.max_payload_mb if served else _MAX_PAYLOAD_MB
+    concurrent = max(1, min(state.workers, 100 // size))
+    return _json({"MaxConcurrentTransforms": concurrent, "MaxPayloadInMB": size})
 
 
 def _invoke(state: State, predictor: Callable[[float], Predictor]) -> Response:

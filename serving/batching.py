@@ -112,10 +112,12 @@ class _Job:
 
     def joins(self, other: _Job) -> bool:
         """Can both be answered by one call?"""
+        if self.served is not other.served or self.options != other.options:
+            return False
+        if self.served.algorithm.inference.join is not None:
+            return True
         return (
-            self.served is other.served
-            and isinstance(self.records, Records)  # others are not known to join
-            and self.options == other.options
+            isinstance(self.records, Records)  # others are not known to join
             and self.records.width == other.records.width
             and type(self.records.features) is type(other.records.features)
         )
@@ -181,14 +183,18 @@ class Batcher:
         return sum(len(job.records) for job in self._jobs)
 
 
+def _joined(batch: list[_Job]) -> Any:
+    join = batch[0].served.algorithm.inference.join or concatenate
+    return batch[0].records if len(batch) == 1 else join([job.records for job in batch])
+
+
 def _answer(batch: list[_Job]) -> None:
     if not batch:
         return
     first = batch[0]
     start = time.perf_counter()
     try:
-        records = first.records if len(batch) == 1 else concatenate(job.records for job in batch)
-        answer = _predict(first.served, records, first.options, max(job.deadline for job in batch))
+        answer = _predict(first.served, _joined(batch), first.options, max(job.deadline for job in batch))
     except BaseException as error:
         if len(batch) == 1:
             first.answer.set_exception(error)

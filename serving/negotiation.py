@@ -30,13 +30,16 @@ def of_request(header: str, body: bytes, algorithm: Algorithm) -> ContentType:
         content_type = content_type.without("label_size")
     supported = readable(algorithm)
     if content_type.media not in supported:
-        raise unsupported_content_type(header or "''", supported)
+        told = _parsed(header).media not in _UNTOLD
+        looks = "" if told else f" (the body looks like {content_type.media})"
+        raise unsupported_content_type(f"{header or repr('')}{looks}", supported)
     return content_type
 
 
 def readable(algorithm: Algorithm) -> tuple[str, ...]:
-    """The content types of requests; JSON lines are ours in addition where AWS lacks them."""
-    return _with_json_lines(algorithm.inference.content_types)
+    """The content types of requests; JSON lines are ours in addition where AWS lacks them, but for images."""
+    types = algorithm.inference.content_types
+    return types if any(media.startswith("image/") for media in types) else _with_json_lines(types)
 
 
 def writable(algorithm: Algorithm, many: bool = False) -> tuple[str, ...]:
@@ -76,7 +79,11 @@ def of_answer(header: str, offered: tuple[str, ...]) -> tuple[str, Mapping[str, 
         if quality > 0:  # not true of NaN
             wanted.append((quality, accepted.media, parameters))
     for _, media, parameters in sorted(wanted, key=lambda entry: -entry[0]):  # stable: the first of equals
-        chosen = {"*/*": offered[0], "*": offered[0], "application/*": JSON, "text/*": CSV}.get(media, media)
+        chosen = offered[0] if media in ("*/*", "*") else media
+        if media.endswith("/*") and chosen == media:
+            kind = media[:-1]
+            usual = [each for each in (JSON, CSV, *offered) if each in offered and each.startswith(kind)]
+            chosen = usual[0] if usual else media
         if chosen in offered:
             return chosen, parameters
     raise unsupported_accept(header, offered)

@@ -84,7 +84,7 @@ class Predictor:
         """The records of a table, or what the algorithm makes of a body. Raises UserError."""
         if self.served.algorithm.inference.decode is not None:
             body = as_utf8(body, form, "the request") if is_text(form) else body
-            return self.served.algorithm.inference.decode(body, form.media, self.served.model)
+            return self.served.algorithm.inference.decode(body, form, self.served.model)
         records = tabular.decode(body, form, self._layout)
         check_finite(records, missing=self.served.algorithm.inference.missing)
         return records

@@ -32,6 +32,7 @@ def test_lists_too_deep_for_a_writer_are_no_reason_to_fail() -> None:
 def test_every_reader_of_requests_answers_lists_that_are_too_deep() -> None:
     from optml.algorithms.blazingtext.requests import decode as texts
     from optml.algorithms.ip_insights.requests import decode as pairs
+    from optml.formats.content_type import ContentType
     from optml.formats.json import decode as vectors
     from optml.formats.layout import Layout
 
@@ -39,6 +40,6 @@ def test_every_reader_of_requests_answers_lists_that_are_too_deep() -> None:
     with pytest.raises(UserError, match="value 2; expected a number"):
         vectors(b'{"instances": [{"features": [1, %s]}]}' % deep, Layout(2, 0))
     with pytest.raises(UserError, match="Instance 1 is no string"):
-        texts(b'{"instances": [%s]}' % deep, "application/json", None)
+        texts(b'{"instances": [%s]}' % deep, ContentType("application/json"), None)
     with pytest.raises(UserError, match=r"record 1 is .* an IPv4 address"):
-        pairs(b'{"instances": [%s]}' % deep, "application/json", None)
+        pairs(b'{"instances": [%s]}' % deep, ContentType("application/json"), None)

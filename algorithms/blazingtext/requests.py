@@ -11,16 +11,17 @@ from optml.algorithms.base import Answer, Written
 from optml.algorithms.blazingtext.classifier import Classifier, Texts
 from optml.algorithms.blazingtext.vectors import Lookup
 from optml.errors import UserError, shown
+from optml.formats.content_type import ContentType
 from optml.formats.records import Columns
 
 JSON = "application/json"
 REFUSED = "Unable to decode payload: Incorrect data format."
 
 
-def decode(body: bytes, media: str, model: Any) -> Texts | Lookup:
+def decode(body: bytes, form: ContentType, model: Any) -> Texts | Lookup:
     """Read `{"instances": ["...", ...], "configuration": {"k": 2}}`, or JSON lines of `{"source": "...",
     "k": 2}`. Raises UserError, naming the instance or the line."""
-    texts, wanted = _document(body) if media == JSON else _lines(body)
+    texts, wanted = _document(body) if form.media == JSON else _lines(body)
     lines = [text.encode("utf-8", "surrogatepass") for text in texts]
     return Texts(lines, wanted) if isinstance(model, Classifier) else Lookup(lines)
 

@@ -17,6 +17,7 @@ from optml.algorithms.forecasting_deepar.model import QUANTILE, Model, Request
 from optml.algorithms.forecasting_deepar.reading import parsed, parsed_line
 from optml.algorithms.forecasting_deepar.series import FIELDS, Builder
 from optml.errors import PlatformError, UserError, nearest, shown
+from optml.formats.content_type import ContentType
 from optml.formats.records import Columns
 
 JSON = "application/json"
@@ -60,7 +61,7 @@ class Configuration:
         return cls(samples, tuple(types), tuple(dict.fromkeys(map(_quantile, quantiles))))
 
 
-def decode(body: bytes, media: str, model: Model) -> Request:
+def decode(body: bytes, form: ContentType, model: Model) -> Request:
     """Read `{"instances": [...], "configuration": {...}}`, or JSON lines of one series each, for which the
     environment holds the configuration. Raises UserError, naming the instance or the line."""
     parameters, facts = model.parameters, model.facts
@@ -73,7 +74,7 @@ def decode(body: bytes, media: str, model: Model) -> Request:
         future=parameters.prediction_length,
         empty=True,
     )
-    document = _document(body) if media == JSON else None
+    document = _document(body) if form.media == JSON else None
     if isinstance(document, Mapping) and "instances" in document:
         _require_known(document, ("instances", "configuration"), "the request")
         instances = document["instances"]

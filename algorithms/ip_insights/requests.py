@@ -12,21 +12,22 @@ from optml.algorithms.ip_insights.addresses import complaint
 from optml.algorithms.ip_insights.pairs import BLANKS, MARK, Pairs
 from optml.algorithms.kernels.pairs.entity_pairs_cpu import hash_each
 from optml.errors import UserError, shown
+from optml.formats.content_type import ContentType
 
 JSON, CSV = "application/json", "text/csv"
 EXAMPLE = '{"features": ["user_1", "192.168.1.2"]}'
 
 
-def decode(body: bytes, media: str, model: Any) -> Pairs:
+def decode(body: bytes, form: ContentType, model: Any) -> Pairs:
     """Read CSV, `{"instances": [...]}` or JSON lines, of records `{"features": [entity, address]}` or
     `{"data": {"features": {"values": [entity, address]}}}`. Raises UserError, naming the record by its
     number, from 1 on."""
-    if media == CSV:
+    if form.media == CSV:
         found, _ = pairs.scan(body.removeprefix(MARK), "the request")
         if not len(found):
             raise UserError("the request holds no records")
         return found
-    return _pairs(_instances(body) if media == JSON else _lines(body))
+    return _pairs(_instances(body) if form.media == JSON else _lines(body))
 
 
 def _instances(body: bytes) -> list[Any]:

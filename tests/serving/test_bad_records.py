@@ -173,8 +173,10 @@ class Picky:
 
 def picky(body: bytes, seconds: float = 60.0) -> tuple[list[bytes], Picky]:
     model = Picky()
-    algorithm = replace(every.served("kmeans").algorithm, accepts=(CSV,))
-    algorithm = replace(algorithm, response=replace(algorithm.inference.response, fields=("score",)))
+    algorithm = every.served("kmeans").algorithm
+    response = replace(algorithm.inference.response, fields=("score",))
+    inference = replace(algorithm.inference, accepts=(CSV,), response=response)
+    algorithm = replace(algorithm, inference=inference)
     predictor = Predictor(Served(algorithm, model), Gate(1), Settings(bad_record="null"))
     return predictor.answer(body, CSV, CSV, time.monotonic() + seconds)[0].splitlines(), model
 

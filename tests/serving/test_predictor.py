@@ -12,6 +12,7 @@ import pytest
 from optml.algorithms.base import Written
 from optml.algorithms.kmeans import ALGORITHM
 from optml.errors import UserError
+from optml.formats.content_type import ContentType
 from optml.serving.batching import Batcher, Gate, Queue
 from optml.serving.errors import RequestError
 from optml.serving.models import Served
@@ -28,14 +29,14 @@ class Shouting:
     def save(self, folder: Any) -> None: ...
 
 
-def decode(body: bytes, media: str, model: Any) -> list[str]:
+def decode(body: bytes, form: ContentType, model: Any) -> list[str]:
     if body == b"?":
         raise UserError("no text")
     return body.decode().split(",")
 
 
-ALGORITHM_OF_TEXT = replace(
-    ALGORITHM,
+TEXTS = replace(
+    ALGORITHM.inference,
     content_types=("text/csv", "application/jsonlines"),
     decode=decode,
     encode=lambda columns, media, answer: Written([f"{media} {columns['text'].tolist()}".encode()]),
@@ -43,7 +44,7 @@ ALGORITHM_OF_TEXT = replace(
 
 
 def answer(body: bytes, accept: str, queue: Queue | None = None, **changes: Any) -> tuple[bytes, str]:
-    served = Served(replace(ALGORITHM_OF_TEXT, **changes), Shouting())
+    served = Served(replace(ALGORITHM, inference=replace(TEXTS, **changes)), Shouting())
     predictor = Predictor(served, queue or Gate(1), Settings.of_environment({"OPTML_BAD_RECORD": "null"}))
     return predictor.answer(body, "text/csv", accept, time.monotonic() + 10)
 

@@ -7,11 +7,19 @@ import numpy as np
 import pytest
 
 from optml.algorithms.base import Answer
+from optml.algorithms.blazingtext import requests
 from optml.algorithms.blazingtext.classifier import Classifier
-from optml.algorithms.blazingtext.requests import decode, encode
+from optml.algorithms.blazingtext.requests import encode
 from optml.errors import UserError
+from optml.formats.content_type import ContentType
 
 JSON, LINES = "application/json", "application/jsonlines"
+
+
+def decode(body: bytes, media: str, model: Any) -> Any:
+    return requests.decode(body, ContentType(media), model)
+
+
 CLASSIFIER: Any = Classifier.__new__(Classifier)
 
 

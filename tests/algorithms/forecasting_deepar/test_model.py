@@ -13,16 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optml.algorithms.base import Answer
-from optml.algorithms.forecasting_deepar import aws
+from optml.algorithms.forecasting_deepar import aws, requests
 from optml.algorithms.forecasting_deepar.facts import OUTPUTS, Facts
 from optml.algorithms.forecasting_deepar.levels import Levels
 from optml.algorithms.forecasting_deepar.model import Model, load
-from optml.algorithms.forecasting_deepar.requests import decode, encode
+from optml.algorithms.forecasting_deepar.requests import encode
 from optml.errors import PlatformError, UserError
+from optml.formats.content_type import ContentType
 from tests.algorithms.forecasting_deepar import aws_graph
 from tests.algorithms.forecasting_deepar.sample import START, parameters
 
 JSON, LINES = "application/json", "application/jsonlines"
+
+
+def decode(body: bytes, media: str, model: Any) -> Any:
+    return requests.decode(body, ContentType(media), model)
 
 
 def model(cardinality: tuple[int, ...] = (2, 3), dynamics: int = 1, **given: Any) -> Model:

@@ -2,17 +2,25 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from optml.algorithms.ip_insights import requests
 from optml.algorithms.ip_insights.pairs import Pairs
-from optml.algorithms.ip_insights.requests import decode
 from optml.errors import UserError
+from optml.formats.content_type import ContentType
 
 CSV, JSON, LINES = "text/csv", "application/json", "application/jsonlines"
+
+
+def decode(body: bytes, media: str, model: Any) -> Any:
+    return requests.decode(body, ContentType(media), model)
+
+
 RECORDS = [
     {"data": {"features": {"values": ["entity_id_1", "192.168.1.2"]}}},
     {"features": ["entity_id_2", "10.10.1.2"]},
