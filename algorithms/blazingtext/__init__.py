@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from optml.algorithms.base import (
     Algorithm,
-    Answer,
     ChannelSpec,
     Compute,
     Inference,
     Learner,
     MetricSpec,
-    Model,
     Response,
     Roles,
     Setting,
     Training,
-    Written,
     lazy,
 )
 from optml.algorithms.blazingtext.hyperparameters import Hyperparameters
-from optml.formats.records import Columns
 
 TEXT = (
     "Text, one sentence per line, tokens parted by white space, lower-cased by the user. supervised: labels "

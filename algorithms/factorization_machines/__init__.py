@@ -48,7 +48,7 @@ ALGORITHM = Algorithm(
                 content_types=FORMATS,
                 default_content_type="application/x-recordio-protobuf",
                 distribution=DISTRIBUTION,
-                meaning="The same layout; scored each epoch, and watched where early_stopping_patience is given.",
+                meaning="The same layout; scored each epoch, watched where early_stopping_patience is given.",
             ),
             ChannelSpec(
                 "test",

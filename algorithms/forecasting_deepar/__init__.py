@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from optml.algorithms.base import (
     PROGRESS,
     THROUGHPUT,
     Algorithm,
-    Answer,
     ChannelSpec,
     Compute,
     Inference,
-    Learner,
     MetricSpec,
-    Model,
     Response,
     Roles,
-    Setting,
     Training,
-    Written,
     lazy,
 )
 from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
-from optml.formats.records import Columns
 
 SERIES = (
     "One series a record: start (YYYY-MM-DD HH:MM:SS), target (numbers; null or NaN where one is missing), "
@@ -57,7 +48,7 @@ ALGORITHM = Algorithm(
                 default_content_type="auto",
                 input_modes=("File", "FastFile"),
                 distribution=("FullyReplicated",),
-                meaning="The same; the last prediction_length values of each series are withheld and forecast.",
+                meaning="The same; the last prediction_length values of a series are withheld and forecast.",
             ),
         ),
         metrics=(

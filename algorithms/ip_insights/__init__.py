@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from optml.algorithms.base import (
     PROGRESS,
     THROUGHPUT,
@@ -12,12 +9,9 @@ from optml.algorithms.base import (
     ChannelSpec,
     Compute,
     Inference,
-    Learner,
     MetricSpec,
-    Model,
     Response,
     Roles,
-    Setting,
     Training,
     lazy,
 )

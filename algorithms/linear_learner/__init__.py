@@ -105,7 +105,7 @@ ALGORITHM = Algorithm(
                 "validation",
                 "validation",
                 distribution=("FullyReplicated", "ShardedByS3Key"),
-                meaning="The same layout. Early stopping, the threshold and the choice of the model go by it.",
+                meaning="The same layout. Early stopping, threshold and choice of the model go by it.",
             ),
             ChannelSpec(
                 "test",
@@ -122,7 +122,8 @@ ALGORITHM = Algorithm(
             _each_epoch("validation", "each epoch, validation channel given; the first model"),
             MetricSpec(
                 "early_stopping:criteria",
-                "#early_stopping_criteria_metric: host={host}, epoch={epoch}, criteria={token}, value={value}",
+                "#early_stopping_criteria_metric: host={host}, epoch={epoch}, criteria={token}, "
+                "value={value}",
                 None,
                 "each epoch; the best of the models",
             ),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from optml.algorithms.base import (
     ANSWERS,
     PROGRESS,
@@ -13,12 +11,9 @@ from optml.algorithms.base import (
     ChannelSpec,
     Compute,
     Inference,
-    Learner,
     MetricSpec,
-    Model,
     Response,
     Roles,
-    Setting,
     Training,
     lazy,
 )
@@ -74,7 +69,7 @@ ALGORITHM = Algorithm(
                 default_content_type="text/plain",
                 input_modes=("File",),
                 distribution=("FullyReplicated",),
-                meaning="vocab.txt: UTF-8, a word a line, in the order of their numbers. Ours: embeddings.txt, "
+                meaning="vocab.txt: UTF-8, a word a line, in their order. Ours: embeddings.txt, "
                 "vectors of words in GloVe's text layout, for WETC.",
             ),
         ),

@@ -51,7 +51,7 @@ ALGORITHM = Algorithm(
                 "test",
                 "test",
                 label_size=None,
-                meaning="The same rows with a label each, 1 for an anomaly, 0 for any other. RecordIO-protobuf: "
+                meaning="The same rows with a label, 1 for an anomaly, 0 for any other. RecordIO-protobuf: "
                 "label 'values'. CSV: the first column, text/csv;label_size=1.",
             ),
         ),

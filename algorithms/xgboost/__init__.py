@@ -8,7 +8,6 @@ from pathlib import Path
 
 from optml.algorithms.base import (
     Algorithm,
-    Answer,
     ChannelSpec,
     Compute,
     Inference,
@@ -18,12 +17,10 @@ from optml.algorithms.base import (
     Roles,
     Run,
     Training,
-    Written,
     lazy,
 )
 from optml.algorithms.xgboost.hyperparameters import Hyperparameters
 from optml.algorithms.xgboost.names import MAXIMIZED, MINIMIZED
-from optml.formats.records import Columns
 
 LAYOUT = (
     "One row is a label, then the features. LIBSVM: label[:weight] [qid:n] index:value..., absent values are "

@@ -1,4 +1,4 @@
-"""What the paths of this operation share: its terms and constants."""
+"""One boosting run: its rounds, its checkpoints, and what a job asks of every booster."""
 
 from __future__ import annotations
 

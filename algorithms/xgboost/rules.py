@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
+from optml.algorithms.xgboost.fields import Fields
 from optml.algorithms.xgboost.names import BINARY_AVERAGE, CLASSIFICATION, base_name, is_classifier, threshold
-
-if TYPE_CHECKING:
-    from optml.algorithms.xgboost.hyperparameters import Hyperparameters
 
 GROWERS = {"grow_colmaker", "distcol", "grow_histmaker", "grow_quantile_histmaker"}
 LINEAR = {"shotgun", "coord_descent"}
@@ -18,7 +16,7 @@ GONE = {"distcol": "grow_histmaker", "grow_skmaker": "grow_histmaker"}  # -> the
 THRESHOLDS = ("error", "ndcg", "map")
 
 
-def problems(h: Hyperparameters) -> Iterator[str]:
+def problems(h: Fields) -> Iterator[str]:
     """Every rule that is broken."""
     yield from _classes(h)
     for metric in h.eval_metric or ():
@@ -44,7 +42,7 @@ def problems(h: Hyperparameters) -> Iterator[str]:
         yield f"use_dask_gpu_training=true needs tree_method hist or gpu_hist, not {h.tree_method}"
 
 
-def _classes(h: Hyperparameters) -> Iterator[str]:
+def _classes(h: Fields) -> Iterator[str]:
     multi = h.objective.startswith("multi:")
     if multi and h.num_class is None:
         yield "Require input for parameter 'num_class' for multi-classification"
@@ -55,7 +53,7 @@ def _classes(h: Hyperparameters) -> Iterator[str]:
         )
 
 
-def metric_problems(h: Hyperparameters, metric: str) -> Iterator[str]:
+def metric_problems(h: Fields, metric: str) -> Iterator[str]:
     from optml.algorithms.xgboost.names import EvalMetric
 
     name = base_name(metric)
@@ -87,7 +85,7 @@ def metric_problems(h: Hyperparameters, metric: str) -> Iterator[str]:
         yield f"Metric '{name}': Target is multiclass but average='binary'. Use {BINARY_AVERAGE[name]}"
 
 
-def _exact(h: Hyperparameters) -> Iterator[str]:
+def _exact(h: Fields) -> Iterator[str]:
     """What the exact search for splits cannot do."""
     if h.booster == "gblinear" or not (h.tree_method == "exact" or "grow_colmaker" in (h.updater or ())):
         return
@@ -100,7 +98,7 @@ def _exact(h: Hyperparameters) -> Iterator[str]:
             yield f"{name} does not go with tree_method=exact: use tree_method=hist, or leave it out"
 
 
-def _updaters(h: Hyperparameters) -> Iterator[str]:
+def _updaters(h: Fields) -> Iterator[str]:
     shotgun = h.booster == "gblinear" and h.updater in (None, ("shotgun",))
     if shotgun and h.feature_selector not in (None, "cyclic", "shuffle"):
         yield f"feature_selector={h.feature_selector} needs updater=coord_descent, not shotgun"
@@ -141,7 +139,7 @@ def _engine() -> str:
     return "3"
 
 
-def _constraints(h: Hyperparameters) -> Iterator[str]:
+def _constraints(h: Fields) -> Iterator[str]:
     for name in ("monotone_constraints", "interaction_constraints"):
         if getattr(h, name) is not None and h.booster == "gblinear":
             yield f"{name} is about trees, but booster is gblinear: leave one out"
