@@ -31,8 +31,11 @@ class Echo:
 
 ECHO = replace(
     ALGORITHM,
-    content_types=(*ALGORITHM.inference.content_types, "text/libsvm"),
-    response=replace(ALGORITHM.inference.response, fields=("score",)),
+    inference=replace(
+        ALGORITHM.inference,
+        content_types=(*ALGORITHM.inference.content_types, "text/libsvm"),
+        response=replace(ALGORITHM.inference.response, fields=("score",)),
+    ),
 )
 
 
