@@ -17,9 +17,9 @@ from typing import Any, BinaryIO
 import numpy as np
 import orjson
 
-from optml.algorithms.documents import Long, Values, loads, parse, parse_each, runs
 from optml.errors import UserError, shown
 from optml.formats.blocks import BLOCK_BYTES, REQUEST_BYTES, count_lines, lines
+from optml.formats.documents import Long, Values, loads, parse, parse_each, runs
 from optml.formats.layout import Layout
 from optml.formats.records import Origin, Records, concatenate
 from optml.formats.vectors import Vector, float32, stack, vector

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from optml.errors import UserError
 
 if TYPE_CHECKING:
-    from optml.container.training_job import TrainingJob
     from optml.local.commands.joblog import JobLog
+    from optml.local.training_job import TrainingJob
 
 EPILOG = """\
 examples:
@@ -89,11 +89,11 @@ def _channels(words: Sequence[str]) -> dict[str, str]:
 
 def run(args: argparse.Namespace) -> int:
     from optml.algorithms.registry import get
-    from optml.container.training_job import Input, TrainingJob
     from optml.local.commands import picture
     from optml.local.commands.inferred import feature_dim
     from optml.local.commands.joblog import JobLog
     from optml.local.commands.numpy_files import as_recordio
+    from optml.local.training_job import Input, TrainingJob
 
     algorithm = get(args.algorithm)
     hyperparameters = _pairs(args.parameter)

@@ -54,6 +54,12 @@ SERVING = (
         "seconds that a request may take",
     ),
     Variable(("MAX_CONTENT_LENGTH",), "134217728", "bytes of a request's body, also once inflated"),
+    Variable(
+        ("OPTML_STALL_TIMEOUT",), "30", "seconds that a request may stop coming, or an answer being taken"
+    ),
+    Variable(
+        ("OPTML_REQUEST_MEMORY_MB",), "by the container", "MiB of one worker for what comes or goes slowly"
+    ),
     Variable(("OPTML_MAX_QUEUE",), "64", "requests of one worker that may wait; more are answered with 503"),
     Variable(
         ("OPTML_MAX_BATCH_RECORDS",), "1024", "records that a GPU predicts at once, of several requests"

@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from optml.container.training_job import Input, TrainingJob
 from optml.errors import PlatformError, UserError
+from optml.local.training_job import Input, TrainingJob
 
 
 @pytest.fixture

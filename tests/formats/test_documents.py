@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optml.algorithms import documents
-from optml.algorithms.documents import Long, parse, parse_each, runs
 from optml.errors import UserError
+from optml.formats import documents
+from optml.formats.documents import Long, parse, parse_each, runs
 
 
 def whole(value: Any) -> Any:
