@@ -20,7 +20,7 @@ from tests.contract.tree import ROOT, STARTED, Ended, end, free_port
 # `serve` with the algorithm of tests/serving/sample.py in the registry.
 OBEDIENT = (
     "-c",
-    "import sys; from algorithms import registry; registry.MODULES['obedient'] = 'tests.serving.sample'; "
+    "import sys; from optml.algorithms import registry; registry.MODULES['obedient'] = 'tests.serving.sample'; "
     "from optml.serving.server import main; sys.exit(main())",
 )
 SERVE = ("-m", "optml.container", "serve")

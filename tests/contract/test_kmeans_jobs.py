@@ -164,7 +164,7 @@ def test_bad_rows_are_the_users_to_mend(tmp_path: Path, text: str, said: str) ->
 
 # As on a host with two GPUs, but for the GPUs: the first process starts the second one.
 TWO_PROCESSES = """
-from container import train
+from optml.container import train
 from optml.container.__main__ import train as main
 
 connect, loop = train.connect, train.Training._loop
