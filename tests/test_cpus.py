@@ -105,7 +105,7 @@ def test_the_program_of_training_loads_no_openmp_before_it_says_how_to_wait() ->
 @pytest.mark.skipif(sys.platform != "linux", reason="only GNU's runtime tells how it waits")
 def test_the_runtime_of_torch_is_told() -> None:
     pytest.importorskip("torch")
-    program = "from container import cpus; cpus.limit_threads(); import torch"
+    program = "from optml import cpus; cpus.limit_threads(); import torch"
     environment = {name: value for name, value in os.environ.items() if name not in cpus.WAITING}
     done = subprocess.run(
         [sys.executable, "-c", program],

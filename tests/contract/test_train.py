@@ -129,7 +129,7 @@ def test_a_model_folder_that_is_a_file_is_the_platforms_fault(tree: Tree) -> Non
 
 def test_an_image_with_several_algorithms_asks_which(tree: Tree) -> None:
     code = (
-        "from algorithms import registry; registry.MODULES['toy'] = 'x'; "
+        "from optml.algorithms import registry; registry.MODULES['toy'] = 'x'; "
         "from optml.container.__main__ import train; train()"
     )
     ended = tree.train("-c", code, OPTML_ALGORITHM="")

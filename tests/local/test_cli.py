@@ -16,7 +16,7 @@ def test_help_answers_in_under_a_second():
 
 
 def test_help_imports_nothing_heavy():
-    code = "import sys; from container import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass\n"
+    code = "import sys; from optml.local import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass\n"
     code += "assert not {'numpy', 'pydantic', 'rich'} & set(sys.modules), 'heavy'"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
