@@ -20,8 +20,8 @@ from tests.contract.tree import ROOT, STARTED, Ended, end, free_port
 # `serve` with the algorithm of tests/serving/sample.py in the registry.
 OBEDIENT = (
     "-c",
-    "import sys; from optml.algorithms import registry; registry.MODULES['obedient'] = 'tests.serving.sample'; "
-    "from optml.serving.server import main; sys.exit(main())",
+    "import sys; from optml.algorithms import registry; from optml.serving.server import main; "
+    "registry.MODULES['obedient'] = 'tests.serving.sample'; sys.exit(main())",
 )
 SERVE = ("-m", "optml.container", "serve")
 
