@@ -233,6 +233,7 @@ def without(addition: str) -> Iterator[None]:
         "linear start": (autoregression, "fit", lambda *unused: None),
         "reweighting": (settings, "FIT_ROUNDS", 1),
         "whitening": (settings, "WHITENING_FLOOR", 1e9),
+        "rare lags left out": (settings, "RARE_LAG", 0.0),
         "early weights": (settings, "EARLY_WEIGHT", 1.0),
         "spared unit": (settings, "UNZONED_UNITS", slice(0)),
         "cooling": (settings, "COOLDOWN", 1e-9),
@@ -248,8 +249,8 @@ def without(addition: str) -> Iterator[None]:
 
 
 ADDITIONS = (
-    "damping", "linear start", "reweighting", "whitening", "early weights", "spared unit", "cooling",
-    "running mean", "mirrored paths",
+    "damping", "linear start", "reweighting", "whitening", "rare lags left out", "early weights",
+    "spared unit", "cooling", "running mean", "mirrored paths",
 )  # fmt: skip
 
 

@@ -58,9 +58,8 @@ def fit(series: Series | None, shape: Shape, fallback: float, cluster: Cluster) 
             mean = gram[-1, :-1] / max(gram[-1, -1], 1)
             covariance = gram[:-1, :-1] / max(gram[-1, -1], 1) - np.outer(mean, mean)
             whitening[np.ix_(used[:-1], used[:-1])] = _whitener(covariance) / math.sqrt(count)
-        gram[np.diag_indices(len(used) - 1)] += (
-            settings.RIDGE * np.trace(gram) / len(used)
-        )  # not of the level
+        ridge = settings.RIDGE * np.trace(gram) / len(used)
+        gram[np.diag_indices(len(used) - 1)] += ridge  # of all but the level
         solution = np.linalg.lstsq(gram, moment)[0]
         off = np.abs(target - inputs @ solution) * seen
         weight = seen / np.square(off.sum(axis=0) / np.maximum(seen.sum(axis=0), 1) + settings.EXACT_FIT)
