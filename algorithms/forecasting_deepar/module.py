@@ -42,13 +42,13 @@ class DeepAR(torch.nn.Module):
             table = torch.empty(size, parameters.embedding_dimension)
             self._make(f"embed_{number}_weight", torch.nn.init.normal_(table, std=0.1))
         self.after = self.before + wide
-        width, small = self.after + 1 + lags, settings.SMALL_WEIGHT
+        width, most = self.after + 1 + lags, settings.UNIFORM_WEIGHT
         self.register_buffer("center", torch.zeros(width - wide))
         self.register_buffer("mix", torch.eye(width - wide))
         for layer in range(self.layers):
             name = f"lstm_l_{layer}"
             for kind, size in (("i2h", width), ("h2h", self.cells)):
-                weight = torch.nn.init.uniform_(torch.empty(4 * self.cells, size), -small, small)
+                weight = torch.nn.init.uniform_(torch.empty(4 * self.cells, size), -most, most)
                 self._make(f"{name}{kind}_weight", weight)
                 self._make(f"{name}{kind}_bias", torch.zeros(4 * self.cells))
             with torch.no_grad():  # units begin by remembering

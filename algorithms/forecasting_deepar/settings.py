@@ -22,9 +22,7 @@ SLOW_FACTOR = 0.05  # of inputs whose values in a forecast lie beyond those of t
 CONSTANT_DEVIATION = 1e-4  # relative to the mean: a dynamic_feat that varies less is not scaled up
 
 # First weights.
-# Those of the layers, uniform, are at most so large: lags that reach before all windows of training are zero
-# there and not in the forecast; the smaller the weights that nothing was learnt for, the less they disturb.
-SMALL_WEIGHT = 0.05
+UNIFORM_WEIGHT = 0.07  # largest of the layers, as MXNet begins, which AWS's image is built on
 FIRST_DEVIATIONS = (0.05, 2.0)  # of the distribution, in scales: at least and at most
 
 # The linear start: an autoregression on the lags, found by reweighted least squares.
