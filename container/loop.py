@@ -7,6 +7,7 @@ all of them leave the loop at the same step.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,8 +18,10 @@ import numpy as np
 
 from optml.algorithms.base import Cluster, Data, Learner, Metric, Model, Stopping
 from optml.container.checkpoint import Checkpoint, Checkpoints, Position
-from optml.container.reporting import Report, log
+from optml.container.reporting import Report
 from optml.container.stop import Stop
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

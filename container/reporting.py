@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from optml.algorithms.base import PROGRESS, Algorithm, Metric
 from optml.errors import UserError
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 EVERY_S = 10.0  # a sign of life in a long epoch
 
@@ -68,8 +68,7 @@ def start_logging(stream: TextIO) -> Handler:
 def set_level(level: str) -> None:
     """`_log_level`: debug, info, warning or error. Libraries stay at warnings."""
     logging.getLogger().setLevel(logging.WARNING)
-    for name in ("optml", "algorithms", "container"):
-        logging.getLogger(name).setLevel(level.upper())
+    logging.getLogger("optml").setLevel(level.upper())
 
 
 def configuration(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -25,11 +26,13 @@ from optml.container.job import Hosts, Job
 from optml.container.loop import Loop, Plan
 from optml.container.paths import Paths
 from optml.container.rendezvous import Place, number
-from optml.container.reporting import Report, log
+from optml.container.reporting import Report
 from optml.container.sources import Source
 from optml.container.stop import Stop, Stopped
 from optml.errors import PlatformError, UserError
 from optml.formats.column_order import ColumnOrder
+
+log = logging.getLogger(__name__)
 
 BATCH_SIZE = 1000  # rows, for algorithms without mini_batch_size
 

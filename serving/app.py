@@ -24,7 +24,7 @@ from optml.serving.requests import read_body
 from optml.serving.settings import Settings
 from optml.serving.store import Store
 
-log = logging.getLogger("serving")
+log = logging.getLogger(__name__)
 
 JSON = "application/json"
 _ATTRIBUTES = "HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES"

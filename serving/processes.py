@@ -34,7 +34,7 @@ from optml.serving.stop import DRAIN, Stop, refuse_connections
 if TYPE_CHECKING:
     from optml.serving.settings import Settings
 
-log = logging.getLogger("serving")
+log = logging.getLogger(__name__)
 
 KEEP_ALIVE = 75.0  # seconds an idle connection stays open
 LINGER = 5.0  # seconds that a connection is read on after our last byte: a reset could destroy that

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from optml.serving.app import State
     from optml.serving.batching import Queue
 
-log = logging.getLogger("serving")
+log = logging.getLogger(__name__)
 
 DEATHS, WINDOW = 3, 60.0  # so many deaths of workers in so many seconds end the server
 _CANNOT_LOAD = 3  # exit status of a worker that makes gunicorn give up instead of starting another

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from optml.algorithms.blazingtext.data import Block, Held
     from optml.algorithms.kernels.words.classifier import Trainer
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 LINE = "##### Alpha: %.4f  Progress: %.2f%%  Million Words/sec: %.2f #####"
 DIGITS = 4  # of an accuracy

@@ -14,7 +14,7 @@ from optml.algorithms.blazingtext.text import Text
 from optml.algorithms.blazingtext.vocabulary import LABEL, LINE_END, Vocabulary, Words
 from optml.errors import UserError
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 MANY = 100  # lines from which labels that hardly ever come twice are odd
 SEARCHED = 1 << 16  # tokens that are looked at together for the ends of lines

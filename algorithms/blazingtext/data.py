@@ -17,7 +17,7 @@ from optml.algorithms.blazingtext.similarity import Pairs
 from optml.algorithms.blazingtext.text import Text
 from optml.algorithms.blazingtext.vocabulary import LINE_END, Words
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 TOGETHER = 1 << 17  # tokens that a host learns from before hosts agree, and a GPU at once
 AGREE = 1 << 16  # tokens that the threads of a host learn from before they agree; more cost quality

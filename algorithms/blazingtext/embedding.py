@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from optml.algorithms.blazingtext.data import Block
     from optml.algorithms.kernels.words.word2vec import Trainer
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 MODES = ("skipgram", "cbow", "batch_skipgram")  # in the order of the kernel's numbers
 # Of a word's count, in the distribution of negatives: Mikolov et al. 2013. With the 0.5 of fastText's code,

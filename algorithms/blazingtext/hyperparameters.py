@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from optml.algorithms import base
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 Mode = Literal["batch_skipgram", "skipgram", "cbow", "supervised"]
 WIDE = 1500  # from here on a vector is unusually wide

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 EVERY_S = 2.0
 

@@ -11,7 +11,7 @@ from optml.algorithms.base import Source
 from optml.algorithms.blazingtext import manifest
 from optml.errors import UserError
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 PIECE = 1 << 18  # bytes of a block, about
 LONGEST = 64 << 20  # bytes of a line that has to be taken as a whole

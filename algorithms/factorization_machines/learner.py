@@ -30,7 +30,7 @@ from optml.algorithms.stopping import Patience
 from optml.errors import UserError
 from optml.formats.records import Features, Records
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 EPSILON = 1e-8
 LARGEST = float(np.finfo(np.float32).max)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from optml.algorithms.kernels.factorized.places import Places
     from optml.algorithms.kernels.machine.staging import Staging
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 SMALLEST = 1 << 10  # rows that are made room for
 WHOLE = 1 << 30  # bytes up to which a model holds all features, those that never occurred among them

@@ -18,7 +18,7 @@ from optml.algorithms.forecasting_deepar.frequency import Frequency
 from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters, Likelihood
 from optml.errors import UserError
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 CONFIGS = "model_algo-*-config.json"
 SUFFIX = "-config.json"

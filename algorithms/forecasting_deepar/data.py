@@ -19,7 +19,7 @@ from optml.algorithms.forecasting_deepar.series import Series, offender
 from optml.algorithms.forecasting_deepar.windows import Shape, admissible
 from optml.errors import UserError
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 SCORED = 256  # series of the test channel at a time
 

@@ -26,7 +26,7 @@ from optml.algorithms.network import Network, seeded, threads
 from optml.algorithms.stopping import Patience
 from optml.errors import UserError
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 
 class Learner:

@@ -12,7 +12,7 @@ import numpy as np
 from optml.algorithms.base import Metric
 from optml.algorithms.forecasting_deepar import settings
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 
 @dataclass

@@ -23,7 +23,7 @@ from optml.algorithms.forecasting_deepar.series import (
 )
 from optml.errors import UserError
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 PIECE = 1 << 20  # bytes read at a time
 LONGEST = 1 << 30  # bytes of a line

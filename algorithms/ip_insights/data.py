@@ -16,7 +16,7 @@ from optml.algorithms.ip_insights.sampling import BLOCK, Samples, expand
 from optml.algorithms.ip_insights.sketch import Sketch
 from optml.errors import UserError
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 SCORED = 1 << 16  # validation samples that are scored at a time
 CROWDED = 0.75  # entities for each vector, from which a warning is due: half is advised

@@ -31,7 +31,7 @@ from optml.algorithms.kernels.pairs.terms import (
 )
 from optml.errors import UserError
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 ACCURACY, CROSS_ENTROPY = "binary_classification_accuracy", "binary_classification_cross_entropy"
 AUC = "validation:discriminator_auc"

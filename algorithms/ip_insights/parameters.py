@@ -18,7 +18,7 @@ from optml.algorithms.kernels.pairs.terms import BITS, PREFIXES, Array, Groups, 
 if TYPE_CHECKING:
     from optml.algorithms.kernels.machine.staging import Staging
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 SIGMA = 0.05  # of the tables' values
 TOGETHER = 1 << 12  # rows drawn at a time

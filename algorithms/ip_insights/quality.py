@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 SHARES = (0.01, 0.05, 0.5)  # of the quantiles that are told
 ALARMS = 0.01  # share of usual pairs that score below the threshold

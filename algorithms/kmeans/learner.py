@@ -27,7 +27,7 @@ from optml.formats.records import Records
 if TYPE_CHECKING:
     from optml.algorithms.kernels.machine.staging import Staging
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 AUTO_FACTOR = 10
 AUTO_TRIALS = 10

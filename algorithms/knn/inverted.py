@@ -19,7 +19,7 @@ import numpy as np
 
 from optml.errors import UserError
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 KINDS = {b"IwFl": "faiss.IVFFlat", b"IwPQ": "faiss.IVFPQ"}
 PER_LIST = 39  # points, below which FAISS finds centroids badly trained

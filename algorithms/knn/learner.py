@@ -24,7 +24,7 @@ from optml.algorithms.knn.space import Space, require_moderate
 from optml.errors import UserError
 from optml.formats.records import Records
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 EXACT = 1 << 24  # integers up to which float32 holds every one
 CLASSES = 10_000  # distinct labels that look like those of a regression

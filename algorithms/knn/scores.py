@@ -11,7 +11,7 @@ from optml.algorithms.base import Cluster, Metric
 from optml.algorithms.knn.model import Model
 from optml.errors import UserError
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 BETA = "1.000"
 

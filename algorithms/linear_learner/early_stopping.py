@@ -10,7 +10,7 @@ import numpy as np
 
 from optml.algorithms.stopping import Patience
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 
 class EarlyStopping(Patience):

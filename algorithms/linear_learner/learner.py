@@ -29,7 +29,7 @@ from optml.algorithms.linear_learner.stack import Stack
 from optml.errors import UserError
 from optml.formats.records import Records
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 CRITERIA = "early_stopping:criteria"
 LEAST_UPDATES = 300  # before the first evaluation, where all rows are at hand

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 
 class EarlyStopping:

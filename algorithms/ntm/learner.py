@@ -27,7 +27,7 @@ from optml.algorithms.ntm.topics import Topics
 from optml.errors import UserError
 from optml.formats.records import Records
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 DOCUMENTS, RECONSTRUCTION, DIVERGENCE = range(3)  # what is added up over an epoch
 

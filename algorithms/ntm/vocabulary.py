@@ -13,7 +13,7 @@ import numpy as np
 from optml.algorithms.base import Source
 from optml.errors import UserError
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 VOCABULARY, EMBEDDINGS = "vocab.txt", "embeddings.txt"
 

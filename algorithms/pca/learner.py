@@ -19,7 +19,7 @@ from optml.algorithms.pca.sketch import Sketch, piece_rows
 from optml.errors import UserError
 from optml.formats.records import Records
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 BATCH_BYTES = 32 << 20  # of rows that are read at a time; mini_batch_size has no say in what comes of them
 BATCH_ROWS = (256, 65536)  # but no fewer, and no more

@@ -22,7 +22,7 @@ from optml.algorithms.random_cut_forest.sample import Drawn, Sample
 from optml.errors import UserError
 from optml.formats.records import Records
 
-log = logging.getLogger("optml")
+log = logging.getLogger(__name__)
 
 SHUFFLE = "OPTML_RCF_SHUFFLE"  # 1: no tree gets a stretch of the data, but rows from everywhere
 DOMINANT = 0.99  # of the summed ranges

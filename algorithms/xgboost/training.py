@@ -39,7 +39,7 @@ def fit(run: Run) -> Model | None:
     """Train (`Algorithm.fit`). None: stopped, and save_model_on_termination is false."""
     h: Hyperparameters = run.setting.hyperparameters
     if {"verbosity", "silent"} & h.model_fields_set:
-        logging.getLogger("algorithms").setLevel(LEVELS[0 if h.silent else h.verbosity])
+        logging.getLogger(__package__).setLevel(LEVELS[0 if h.silent else h.verbosity])
     cluster = run.setting.cluster
     gpus = 0 if run.setting.device == "cpu" else cluster.processes
     log.info("Determined %d GPU(s) available on the instance.", gpus)

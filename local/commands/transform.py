@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     from optml.local.endpoint import Endpoint
     from optml.local.transform.job import objects, transform
 
-    logger = logging.getLogger("serving")
+    logger = logging.getLogger("optml.local")
     logger.setLevel(logging.INFO)
     logger.handlers = [logging.StreamHandler(sys.stderr)]
     names = objects(args.input)

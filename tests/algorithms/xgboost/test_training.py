@@ -323,7 +323,7 @@ def test_channels_of_other_widths_are_told_which_has_how_many(tmp_path: Path, na
 def test_the_log_says_once_that_what_sparse_rows_leave_out_is_missing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "algorithms")
+    caplog.set_level("INFO", "optml")
     data = both()
     train(data, tmp_path)
     assert "is a missing value, not 0" not in caplog.text
@@ -331,6 +331,16 @@ def test_the_log_says_once_that_what_sparse_rows_leave_out_is_missing(
     data = {"train": table(csr_array(holes[:300]), NUMBERS[:300])}
     train(data, tmp_path)
     assert caplog.text.count("leaves out is a missing value, not 0") == 1
+
+
+@pytest.mark.parametrize(("given", "heard"), [({}, True), ({"verbosity": 0}, False), ({"silent": 1}, False)])
+def test_what_the_container_says_of_the_data_goes_by_verbosity(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, given: dict[str, int], heard: bool
+) -> None:
+    caplog.set_level("INFO", "optml.algorithms.xgboost")  # puts it back afterwards
+    kept = train(both(), tmp_path, num_round=1, **given)
+    assert ("Train matrix has 300 rows and 5 columns" in caplog.text) == heard
+    assert len(kept.lines) == 1
 
 
 def test_a_request_wider_than_the_model_is_refused(tmp_path: Path) -> None:
