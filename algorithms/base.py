@@ -439,6 +439,10 @@ class Inference:
     encode: Callable[[Columns, str, Answer], Written | None] | None = None  # (.., media, ..) None: as others
     feature_names: Callable[[Any], Sequence[str] | None] | None = None  # of a model that goes by names
     answer_of_many: str | None = None  # what a server of many models answers to no Accept; None: as of one
+    # What its models read of the environment: variable -> reader of its text, which raises UserError.
+    variables: Mapping[str, Callable[[str], object]] = field(default_factory=dict)
+    # (model, content type) -> a request of one record that the model can answer; None: a table's.
+    sample: Callable[[Any, str], bytes] | None = None
     # Draws a batch (of a table: its dense rows) as a model sees it, as a PNG; returns what to say of it.
     picture: Callable[[Any, Any, Path], str] | None = None
 

@@ -81,6 +81,14 @@ def _joined(name: str) -> str:
     return _PARTS.sub("", name.strip().lower())
 
 
+# Variables of the environment that models read, and whose they are: its `Algorithm.variables` knows how.
+VARIABLES = {
+    "DEEPAR_INFERENCE_CONFIG": "forecasting-deepar",
+    "OPTML_XGB_CSV_JOIN": "xgboost",
+    "SAGEMAKER_INFERENCE_ENSEMBLE": "xgboost",
+}
+
+
 def chosen(environment: Mapping[str, str]) -> str | None:
     """The slug in OPTML_ALGORITHM, by any name of it; None where it is empty or `all`, as in images of every
     algorithm."""
@@ -117,8 +125,9 @@ def unknown(name: str, slugs: Sequence[str]) -> UserError:
 
 def recognise(folder: Path) -> str | None:
     """The slug of the algorithm that wrote a model folder: by model.json, else by its content."""
-    try:
-        named = json.loads((folder / "model.json").read_text()).get("algorithm")
+    path = folder / "model.json"
+    try:  # no regular file, such as a FIFO, would be waited for
+        named = json.loads(path.read_text()).get("algorithm") if path.is_file() else None
     except (OSError, ValueError, AttributeError):
         named = None
     if isinstance(named, str):

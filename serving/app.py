@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import time
@@ -19,6 +20,7 @@ from optml.errors import PlatformError
 from optml.serving import metrics, negotiation
 from optml.serving.codecs import lines
 from optml.serving.errors import RequestError, busy
+from optml.serving.log import one_line
 from optml.serving.predictor import Predictor
 from optml.serving.requests import read_body
 from optml.serving.settings import Settings
@@ -31,6 +33,7 @@ _ATTRIBUTES = "HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES"
 _VISIBLE = re.compile(r"[\x20-\x7e]{1,1024}")
 _STREAMED = 1 << 20  # bytes from which JSON lines are sent piece by piece
 _MAX_PAYLOAD_MB = 6  # before a model is loaded, and of many models
+_LONGEST_NAME = 256  # characters of a model's name; each takes up to 12 in a URL, which may have 4,094
 _PAGE = 100  # models a page of GET /models
 
 
@@ -123,7 +126,11 @@ def _text(body: bytes, content_type: str) -> Response:
 
 
 def _json(content: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(content), status, content_type=JSON)
+    try:
+        body = orjson.dumps(content)
+    except TypeError:  # integers of more than 64 bits, halves of surrogate pairs
+        body = json.dumps(content).encode()
+    return Response(body, status, content_type=JSON)
 
 
 def _failed(error: Exception) -> Response:
@@ -138,14 +145,14 @@ def _failed(error: Exception) -> Response:
         sentence = f"{error.name.lower()}: {environ.get('REQUEST_METHOD', '')} {path[:200]}"
         refusal = RequestError(status, error.name.replace(" ", ""), sentence, allow)
     elif isinstance(error, PlatformError):  # set up in a way that cannot work: the message says which
-        log.error("%s: %s", _one_line(path), _one_line(str(error)))
+        log.error("%s: %s", one_line(path), one_line(str(error)))
         refusal = RequestError(500, "PlatformError", str(error))
     else:
         refusal = _internal(error, path)
     if path == "/invocations" or path.endswith("/invoke"):
         metrics.ANSWERS.observe(refusal.status)
     if refusal.status != 500:
-        log.warning("%s %d %s", _one_line(path), refusal.status, _one_line(refusal.message))
+        log.warning("%s %d %s", one_line(path), refusal.status, one_line(refusal.message))
     accept, content_type = environ.get("HTTP_ACCEPT", ""), environ.get("CONTENT_TYPE", "")
     body, media = refusal.body(json=negotiation.speaks_json(accept, content_type))
     if refusal.status == 204:  # which has none
@@ -158,17 +165,13 @@ def _failed(error: Exception) -> Response:
 def _internal(error: Exception, path: str) -> RequestError:
     request_id = uuid.uuid4().hex
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        log.error("request %s: out of memory: %s", request_id, _one_line(str(error)))
+        log.error("request %s: out of memory: %s", request_id, one_line(str(error)))
         return RequestError(
             507, "InsufficientMemory", "not enough memory for this request; send less at a time"
         )
-    log.error("request %s to %s failed", request_id, _one_line(path), exc_info=error)
+    log.error("request %s to %s failed", request_id, one_line(path), exc_info=error)
     message = "internal error; the log of the container tells more under this request_id"
     return RequestError(500, "InternalError", message, request_id=request_id)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:500]
 
 
 def _add_models(app: Flask, state: State, store: Store) -> None:
@@ -183,8 +186,11 @@ def _add_models(app: Flask, state: State, store: Store) -> None:
         if not (isinstance(name, str) and name and "/" not in name and isinstance(url, str) and url):
             message = 'the body must be {"model_name": "...", "url": "/opt/ml/models/.../model"}'
             raise RequestError(400, "InvalidRequest", message)
+        if len(name) > _LONGEST_NAME or not name.isprintable():  # then no URL could name it
+            message = f"model_name must be of at most {_LONGEST_NAME} printable characters, without a slash"
+            raise RequestError(400, "InvalidRequest", message)
         store.load(name, url)
-        log.info("loaded model %s from %s", _one_line(name), _one_line(url))
+        log.info("loaded model %s from %s", one_line(name), one_line(url))
         return _json({"modelName": name, "modelUrl": url})
 
     def listing() -> Response:
@@ -200,7 +206,7 @@ def _add_models(app: Flask, state: State, store: Store) -> None:
 
     def unload(name: str) -> Response:
         store.unload(name)
-        log.info("unloaded model %s", _one_line(name))
+        log.info("unloaded model %s", one_line(name))
         return _json({"modelName": name})
 
     def single() -> Response:

@@ -7,16 +7,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from optml.algorithms import registry
 from optml.algorithms.base import Algorithm, Model
 from optml.errors import UserError
-from optml.formats.records import Records
 
 _ARCHIVE = "model.tar.gz"
 _FOREIGN = {_ARCHIVE, "output.tar.gz"}  # what SDK v2 in local mode leaves beside a model it has unpacked
@@ -63,6 +60,7 @@ def unpacked(folder: Path) -> Iterator[Path]:
     if not names:
         raise UserError(f"the model folder {folder} is empty; mount or unpack a model there")
     if _ARCHIVE not in names or names - _FOREIGN:
+        _require_files(folder)
         yield folder
         return
     from optml.container.archives import extract
@@ -70,6 +68,18 @@ def unpacked(folder: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="optml-model-") as temporary:
         extract(folder / _ARCHIVE, Path(temporary))
         yield Path(temporary)
+
+
+def holds_model(folder: Path) -> bool:
+    """Is there a model in the folder, or an archive that may hold one?"""
+    return (folder / _ARCHIVE).is_file() or registry.recognise(folder) is not None
+
+
+def _require_files(folder: Path) -> None:
+    """Raise UserError for what is neither a file nor a folder: reading a FIFO would wait for ever."""
+    for path in sorted(folder.rglob("*")):
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise UserError(f"{path} is no regular file (a FIFO, a socket or a device); remove it")
 
 
 def load(folder: Path, device: str = "cpu", slug: str | None = None) -> Served:
@@ -95,36 +105,24 @@ def load(folder: Path, device: str = "cpu", slug: str | None = None) -> Served:
             f"set OPTML_ALGORITHM to one of {', '.join(registry.available())}"
         )
     algorithm = registry.get(found)
+    from optml.serving.warmup import warm_up
+
     model = algorithm.inference.load(folder, device)
-    seconds = _warm_up(model)
     about = _about(folder)
     hyperparameters = about.get("hyperparameters")
-    return Served(
+    served = Served(
         algorithm,
         model,
         device,
-        seconds,
-        time.perf_counter() - start,
-        hyperparameters if isinstance(hyperparameters, dict) else {},
-        str(about.get("version", "")),
+        hyperparameters=hyperparameters if isinstance(hyperparameters, dict) else {},
+        version=str(about.get("version", "")),
     )
+    seconds = warm_up(served)
+    return replace(served, seconds=seconds, load_seconds=time.perf_counter() - start)
 
 
 def _folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir())
-
-
-def _warm_up(model: Model) -> float:
-    """Let the model answer; returns the seconds that one record takes, infinity if nobody knows."""
-    if model.width is None:
-        return float("inf")
-    record = Records(np.zeros((1, model.width), np.float32))
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        model.predict(record, {})
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def _about(folder: Path) -> dict[str, Any]:

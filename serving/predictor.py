@@ -76,7 +76,7 @@ class Predictor:
             except UserError:
                 raise refusal from None
         start = time.perf_counter()
-        answer = self._encode(columns, media, records, failed)
+        answer = self.written(columns, media, records, failed)
         metrics.ENCODED.observe(time.perf_counter() - start)
         return answer, media
 
@@ -137,7 +137,8 @@ class Predictor:
             return {name: np.empty(0, np.float32) for name in self.served.algorithm.inference.response.fields}
         return self._queue.predict(self.served, records, options, deadline)
 
-    def _encode(self, columns: Columns, media: str, records: Any, failed: Mapping[int, str]) -> bytes:
+    def written(self, columns: Columns, media: str, records: Any, failed: Mapping[int, str]) -> bytes:
+        """The body of an answer; failed: place -> why that record has none."""
         algorithm = self.served.algorithm
         written = (
             algorithm.inference.encode(columns, media, self._part) if algorithm.inference.encode else None

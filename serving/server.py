@@ -28,6 +28,7 @@ from optml import cpus
 from optml.container import devices
 from optml.container.paths import Paths
 from optml.errors import PlatformError, UserError
+from optml.serving.log import start as start_log
 from optml.serving.settings import Settings
 from optml.serving.stop import DRAIN, Stop
 
@@ -50,10 +51,10 @@ def main() -> int:
     try:
         settings = Settings.of_environment()
     except UserError as error:
-        _start_log(logging.INFO)
+        start_log(logging.INFO)
         log.error("%s", error)
         return 2
-    _start_log(settings.log_level)
+    start_log(settings.log_level)
     device_names = _devices()
     _open_many_files()
     cores = cpus.count()
@@ -280,12 +281,3 @@ def _devices() -> list[str]:
 def _shared_memory() -> str | None:
     """Where small files live in memory; None: the system's temporary folder."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
-
-
-def _start_log(level: int) -> None:
-    logging.basicConfig(
-        stream=sys.stdout,
-        level=level,
-        format="[%(asctime)s %(levelname)s %(process)d] %(message)s",
-        force=True,
-    )

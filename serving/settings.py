@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,7 +65,10 @@ class Settings:
             return default
 
         def flag(name: str) -> bool:
-            return environ.get(name, "").strip().lower() in ("true", "1", "yes")
+            text = environ.get(name, "").strip().lower()
+            if text not in ("", "true", "1", "yes", "false", "0", "no"):
+                problems.append(f"environment variable {name} is '{text}'; expected true or false")
+            return text in ("true", "1", "yes")
 
         batch = flag("SAGEMAKER_BATCH")
         workers = int(number("SAGEMAKER_MODEL_SERVER_WORKERS MODEL_SERVER_WORKERS", 0))
@@ -101,6 +104,33 @@ class Settings:
             problems.append(
                 f"environment variable SAGEMAKER_BIND_TO_PORT is {settings.port}; ports end at 65535"
             )
+        problems += _problems_of_algorithms(settings, environ)
         if problems:
             raise UserError("\n".join(problems))
         return settings
+
+
+def _problems_of_algorithms(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with the variables that models read."""
+    from optml.serving.errors import RequestError
+    from optml.serving.negotiation import of_answer, writable
+
+    if settings.algorithm is not None and settings.algorithm not in registry.available():
+        try:
+            registry.get(settings.algorithm)
+        except UserError as error:
+            yield f"environment variable OPTML_ALGORITHM: {error}"
+        return
+    for name, slug in registry.VARIABLES.items():
+        try:
+            if name in environ:
+                registry.get(slug).variables[name](environ[name])
+        except UserError as error:
+            yield str(error)
+    if settings.accept is not None:
+        slugs = [settings.algorithm] if settings.algorithm else registry.available()
+        offered = dict.fromkeys(media for slug in slugs for media in writable(registry.get(slug)))
+        try:
+            of_answer(settings.accept, tuple(offered))
+        except RequestError as error:
+            yield f"environment variable SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT: {error.message}"

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition
 
+from optml.algorithms import registry
 from optml.errors import UserError
 from optml.memory import free as free_memory
 from optml.serving import memory, metrics
 from optml.serving.batching import Queue
 from optml.serving.errors import RequestError, cannot_load
-from optml.serving.models import load, unpacked
+from optml.serving.models import holds_model, load, unpacked
 from optml.serving.predictor import Predictor
 from optml.serving.settings import Settings
+
+_SHOWN = 200  # characters of a URL in a message
 
 
 @dataclass(slots=True)
@@ -46,14 +49,24 @@ class Store:
     def load(self, name: str, url: str) -> None:
         """Load the model in the folder `url`.
 
-        Raises RequestError: 404 no such folder, 409 there is one of that name, 507 no room, 500 it is broken.
+        Raises RequestError: 400 it holds no model, 404 no such folder, 409 there is one of that name, 507 no
+        room, 500 it is broken. A folder that holds no model is not described: any of the container may be
+        named here.
         """
         folder = Path(url)
-        if not folder.is_dir():
-            raise RequestError(404, "ModelNotFound", f"there is no model folder {url}")
+        try:
+            if not folder.is_dir():
+                raise RequestError(404, "ModelNotFound", f"there is no model folder {url[:_SHOWN]}")
+            if not holds_model(folder):
+                raise RequestError(400, "InvalidModel", f"{url[:_SHOWN]} is no folder of a model")
+        except (OSError, ValueError) as error:  # a name too long, or with a zero byte
+            message = f"the url {url[:_SHOWN]!r} cannot be a folder: {error.__class__.__name__}"
+            raise RequestError(400, "InvalidRequest", message) from None
         entry = self._reserve(name, url, memory.needed(folder))
         try:
             with unpacked(folder) as content:
+                if registry.recognise(content) is None:
+                    raise RequestError(400, "InvalidModel", f"{url[:_SHOWN]} holds no model")
                 served = load(content, entry.device, self._settings.algorithm)
         except BaseException as error:
             with self._lock:

@@ -35,11 +35,18 @@ def _learner(setting: Setting) -> Learner:
     return Embedding(setting)
 
 
+def _sample(model: Any, media: str) -> bytes:
+    from optml.algorithms.blazingtext.requests import sample
+
+    return sample(media)
+
+
 ALGORITHM = Algorithm(
     slug="blazingtext",
     title="BlazingText",
     task="word vectors (skipgram, cbow, batch_skipgram) and text classification (supervised)",
     hyperparameters=Hyperparameters,
+    sample=_sample,
     training=Training(
         channels=(
             ChannelSpec(

@@ -52,6 +52,11 @@ def _written(value: Any) -> bytes:
     return orjson.dumps(value)
 
 
+def sample(media: str) -> bytes:
+    """A request of one text."""
+    return b'{"instances": ["a text"]}' if media == JSON else b'{"source": "a text"}'
+
+
 def _document(body: bytes) -> tuple[list[str], list[int]]:
     document = _parsed(body, "the request")
     instances = document.get("instances") if isinstance(document, dict) else None

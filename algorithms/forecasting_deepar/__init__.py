@@ -30,6 +30,8 @@ ALGORITHM = Algorithm(
     title="DeepAR",
     task="probabilistic forecasting of many time series by one autoregressive recurrent network",
     hyperparameters=Hyperparameters,
+    sample=lazy("optml.algorithms.forecasting_deepar.requests:sample"),
+    variables={"DEEPAR_INFERENCE_CONFIG": _configuration},
     training=Training(
         channels=(
             ChannelSpec(

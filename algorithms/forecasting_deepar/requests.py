@@ -88,7 +88,7 @@ def decode(body: bytes, form: ContentType, model: Model) -> Request:
             _require_known(document, ("instances", *FIELDS), "the request")
         raise UserError('the request must be an object with a list "instances" of series')
     else:
-        configuration = of_environment()
+        configuration = of_text(os.environ.get(VARIABLE, ""))
         for number, line in enumerate(body.split(b"\n"), 1) if document is None else ():
             if line.strip():
                 builder.add(_line(line, number), lambda number=number: f"line {number}")  # type: ignore[misc]
@@ -103,18 +103,33 @@ def decode(body: bytes, form: ContentType, model: Model) -> Request:
     return Request(builder.series(), configuration.samples, configuration.types, configuration.quantiles)
 
 
-def of_environment() -> Configuration:
-    """The configuration of JSON lines. Raises PlatformError for one that is none."""
+def of_text(text: str) -> Configuration:
+    """The configuration of JSON lines, as the environment holds it. Raises UserError for one that is none."""
     default = Configuration(types=("mean", "quantiles"))
-    text = os.environ.get(VARIABLE, "").strip()
-    if not text:
+    if not text.strip():
         return default
     try:
-        return Configuration.of(json.loads(text), default)
+        given = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise PlatformError(f"environment variable {VARIABLE} is no JSON: {error}") from None
+        raise UserError(
+            f"environment variable {VARIABLE} is no JSON ({error}); expected an object such as "
+            '{"num_samples": 50}'
+        ) from None
+    try:
+        return Configuration.of(given, default)
     except UserError as error:
-        raise PlatformError(f"environment variable {VARIABLE}: {error}") from None
+        raise UserError(f"environment variable {VARIABLE}: {error}") from None
+
+
+def sample(model: Model, media: str) -> bytes:
+    """A request of one series that the model can answer."""
+    length = model.parameters.context_length + model.parameters.prediction_length
+    series: dict[str, Any] = {"start": "2020-01-01 00:00:00", "target": [0] * model.parameters.context_length}
+    if model.facts.cardinality:
+        series["cat"] = [0] * len(model.facts.cardinality)
+    if model.facts.dynamics:
+        series["dynamic_feat"] = [[0] * length] * model.facts.dynamics
+    return orjson.dumps({"instances": [series]} if media == JSON else series)
 
 
 def encode(columns: Columns, media: str, answer: Answer) -> Written:

@@ -88,7 +88,9 @@ def _said(problem: int, text: bytes, *, first: bool) -> str:
         return f"a quote that is never closed: {shown}; a quote inside of a quoted field is doubled"
     if problem == kernel.BEHIND_QUOTE:
         return f"text behind a closing quote: {shown}; a quote inside of a quoted field is doubled"
-    record = text[:LONGEST].decode("utf-8", "replace").splitlines()
+    # Cut as the kernel cuts: Python's lines of text end at other characters too.
+    lines = text[:LONGEST].replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    record = (line.decode("utf-8", "replace") + "\n" for line in lines)
     fields = next(csv.reader(record, skipinitialspace=True), [])
     if problem == kernel.FIELDS:
         count = f"{len(fields)} field{'s' * (len(fields) != 1)}"
@@ -107,6 +109,7 @@ def _said(problem: int, text: bytes, *, first: bool) -> str:
 
 def _shown(text: bytes) -> str:
     line = text[:400].splitlines()[0].decode("utf-8", "replace") if text else ""
+    line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)
     return f"'{line if len(line) <= 100 else line[:97] + '...'}'"
 
 

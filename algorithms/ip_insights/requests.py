@@ -30,6 +30,13 @@ def decode(body: bytes, form: ContentType, model: Any) -> Pairs:
     return _pairs(_instances(body) if form.media == JSON else _lines(body))
 
 
+def sample(media: str) -> bytes:
+    """A request of one pair."""
+    if media == CSV:
+        return b"user_1,192.168.1.2\n"
+    return b'{"instances": [%b]}' % EXAMPLE.encode() if media == JSON else EXAMPLE.encode()
+
+
 def _instances(body: bytes) -> list[Any]:
     document = _parsed(body, "the request")
     found = document.get("instances") if isinstance(document, dict) else None

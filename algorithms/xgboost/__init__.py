@@ -21,6 +21,7 @@ from optml.algorithms.base import (
 )
 from optml.algorithms.xgboost.hyperparameters import Hyperparameters
 from optml.algorithms.xgboost.names import MAXIMIZED, MINIMIZED
+from optml.errors import UserError
 
 LAYOUT = (
     "One row is a label, then the features. LIBSVM: label[:weight] [qid:n] index:value..., absent values are "
@@ -104,6 +105,18 @@ def _load(folder: Path, device: str) -> Model:
     return load(folder, device)
 
 
+def _joining(text: str) -> None:
+    if text.strip().lower() not in ("", "comma"):
+        raise UserError(f"environment variable OPTML_XGB_CSV_JOIN is '{text}'; expected comma, or nothing")
+
+
+def _ensemble(text: str) -> None:
+    if text.strip().lower() not in ("", "true", "false"):
+        raise UserError(
+            f"environment variable SAGEMAKER_INFERENCE_ENSEMBLE is '{text}'; expected true or false"
+        )
+
+
 def _recognises(folder: Path) -> bool:
     from optml.algorithms.xgboost.files import models
 
@@ -115,6 +128,7 @@ ALGORITHM = Algorithm(
     title="XGBoost",
     task="gradient boosted trees: regression, binary and multiclass classification, ranking, survival",
     hyperparameters=Hyperparameters,
+    variables={"OPTML_XGB_CSV_JOIN": _joining, "SAGEMAKER_INFERENCE_ENSEMBLE": _ensemble},
     training=Training(
         channels=(
             _channel("train"),

@@ -1,10 +1,17 @@
+import json
+import os
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from optml.algorithms import registry
 from optml.errors import UserError
+from optml.serving.app import State, create_app
+from optml.serving.batching import Gate
 from optml.serving.models import load, unpacked
+from optml.serving.predictor import Predictor
+from optml.serving.settings import Settings
 from tests.serving.sample import save_kmeans
 
 
@@ -65,3 +72,24 @@ def test_a_truncated_artifact_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(UserError, match=r"model.safetensors is truncated"):
         load(tmp_path)
+
+
+def test_what_is_no_regular_file_is_named_before_it_is_read(tmp_path: Path) -> None:
+    """Reading a FIFO would wait for ever."""
+    folder = save_kmeans(tmp_path / "m")
+    (folder / "model.json").unlink()
+    os.mkfifo(folder / "model.json")
+    with pytest.raises(UserError, match=r"model.json is no regular file"), unpacked(folder):
+        pass
+    registry.recognise(folder)  # does not wait either
+
+
+def test_a_description_may_hold_numbers_of_any_size(tmp_path: Path) -> None:
+    folder = save_kmeans(tmp_path)
+    about = json.loads((folder / "model.json").read_text())
+    about["hyperparameters"]["large"] = 1 << 70
+    (folder / "model.json").write_text(json.dumps(about))
+    state = State(Settings(), predictor=Predictor(load(folder), Gate(1), Settings()))
+    answer = create_app(state).test_client().get("/")
+    assert answer.status_code == 200
+    assert json.loads(answer.text)["hyperparameters"]["large"] == 1 << 70

@@ -1,5 +1,6 @@
 import pytest
 
+from optml.algorithms import registry
 from optml.errors import UserError
 from optml.serving.settings import Settings
 
@@ -29,3 +30,25 @@ def test_every_wrong_value_is_named_at_once() -> None:
     with pytest.raises(UserError) as caught:
         Settings.of_environment(wrong)
     assert all(name in str(caught.value) for name in wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("DEEPAR_INFERENCE_CONFIG", "num_samples=50", "is no JSON"),
+        ("DEEPAR_INFERENCE_CONFIG", '{"num_samples": 0}', "expected a whole number from 1 on"),
+        ("OPTML_XGB_CSV_JOIN", "semicolon", "expected comma"),
+        ("SAGEMAKER_INFERENCE_ENSEMBLE", "maybe", "expected true or false"),
+        ("SAGEMAKER_MULTI_MODEL", "maybe", "expected true or false"),
+        ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "image/png", "not supported"),
+        ("OPTML_ALGORITHM", "kmean", "did you mean"),
+    ],
+)
+def test_what_no_model_could_read_is_told_at_the_start(name: str, text: str, problem: str) -> None:
+    with pytest.raises(UserError, match=f"{name}.*{problem}"):
+        Settings.of_environment({name: text})
+
+
+def test_every_variable_of_an_algorithm_is_known_to_the_registry() -> None:
+    found = {name: slug for slug in registry.available() for name in registry.get(slug).variables}
+    assert found == registry.VARIABLES

@@ -6,6 +6,7 @@ import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
@@ -152,3 +153,26 @@ def test_invocations_without_a_name_tell_the_way(client: FlaskClient) -> None:
     answer = client.post("/invocations", data=b"1")
     assert answer.status_code == 404
     assert "/models/NAME/invoke" in answer.text
+
+
+@pytest.mark.parametrize("url", ["x" * 5000, "/" + "y" * 300, "/", "/etc", "a\0b", "/dev/null"])
+def test_a_url_that_is_no_folder_of_a_model_is_a_mistake_of_the_client(client: FlaskClient, url: str) -> None:
+    """Whose answer names no file of the folder."""
+    answer = client.post("/models", json={"model_name": "m", "url": url})
+    assert answer.status_code in (400, 404)
+    assert not any(name in answer.text for name in ("passwd", "bin", "tmp"))
+    assert len(answer.text) < 500
+    assert client.get("/models").json == {"models": []}
+
+
+@pytest.mark.parametrize("name", ["n" * 257, "a\x1b[2J", "a\nb", "a\u2028b"])
+def test_a_name_that_no_url_could_hold_is_refused(client: FlaskClient, tmp_path: Path, name: str) -> None:
+    assert load(client, name, save_kmeans(tmp_path / "m")) == 400
+
+
+def test_the_longest_name_can_be_unloaded(client: FlaskClient, tmp_path: Path) -> None:
+    name = "\U0001d54f" * 256
+    assert load(client, name, save_kmeans(tmp_path / "m")) == 200
+    quoted = quote(name)
+    assert len(f"DELETE /models/{quoted} HTTP/1.1") < 4094  # what gunicorn reads of a first line
+    assert client.delete(f"/models/{quoted}").status_code == 200

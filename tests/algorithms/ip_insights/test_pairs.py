@@ -183,3 +183,21 @@ def test_a_quote_that_swallows_a_file_is_refused_before_memory_runs_out(
 def test_rows_are_hashes_modulo_the_size_of_the_table() -> None:
     some = Pairs(np.array([0, 7, 2**64 - 1], np.uint64), np.zeros(3, np.uint32))
     assert some.rows(10).tolist() == [0, 7, (2**64 - 1) % 10]
+
+
+ENDS = ["\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\x0b", "\x0c"]
+
+
+@pytest.mark.parametrize("mark", ENDS)
+@pytest.mark.parametrize(
+    "line", ["{}", "{},", "{},{}", "user,{}", "{},1.1.1.1,{}", "1.1.1.1{},user", "us{}er,1.1.1"]
+)
+def test_what_ends_a_line_for_python_alone_is_a_letter_here(mark: str, line: str) -> None:
+    text = f"a,1.1.1.1\n{line.replace('{}', mark)}\n".encode()
+    with pytest.raises(UserError, match=r"^line 2 of it has"):
+        pairs.scan(text, "it")
+
+
+@pytest.mark.parametrize("mark", ENDS)
+def test_such_a_letter_may_be_part_of_an_entity(mark: str) -> None:
+    assert len(pairs.scan(f"{mark}us{mark}er,1.1.1.1\n".encode(), "it")[0]) == 1
