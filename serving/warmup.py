@@ -48,7 +48,7 @@ def samples(served: Served) -> Iterator[tuple[str, bytes]]:
         elif width is not None:
             yield media, _row(media, width)
             if media == RECORDIO_PROTOBUF:  # whose records go three ways
-                one = csr_array((np.ones(1, np.float32), ([0], [0])), shape=(1, width))
+                one = csr_array((np.zeros(1, np.float32), ([0], [0])), shape=(1, width))
                 yield media, tabular.write(Records(one, uids=("a",)), ContentType(media))
                 yield media, tabular.write(Records(one), ContentType(media)) * _MANY
 
