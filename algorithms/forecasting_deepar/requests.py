@@ -88,7 +88,7 @@ def decode(body: bytes, form: ContentType, model: Model) -> Request:
             _require_known(document, ("instances", *FIELDS), "the request")
         raise UserError('the request must be an object with a list "instances" of series')
     else:
-        configuration = of_text(os.environ.get(VARIABLE, ""))
+        configuration = _of_environment()
         for number, line in enumerate(body.split(b"\n"), 1) if document is None else ():
             if line.strip():
                 builder.add(_line(line, number), lambda number=number: f"line {number}")  # type: ignore[misc]
@@ -101,6 +101,13 @@ def decode(body: bytes, form: ContentType, model: Model) -> Request:
             f"{MOST}: ask for fewer samples, or send fewer series at a time"
         )
     return Request(builder.series(), configuration.samples, configuration.types, configuration.quantiles)
+
+
+def _of_environment() -> Configuration:
+    try:
+        return of_text(os.environ.get(VARIABLE, ""))
+    except UserError as error:  # no mistake of the request
+        raise PlatformError(str(error)) from None
 
 
 def of_text(text: str) -> Configuration:
