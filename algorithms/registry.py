@@ -81,7 +81,7 @@ def _joined(name: str) -> str:
     return _PARTS.sub("", name.strip().lower())
 
 
-# Variables of the environment that models read, and whose they are: its `Algorithm.variables` knows how.
+# Variables of the environment that models read, and whose they are: its `Inference.variables` reads them.
 VARIABLES = {
     "DEEPAR_INFERENCE_CONFIG": "forecasting-deepar",
     "OPTML_XGB_CSV_JOIN": "xgboost",

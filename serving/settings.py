@@ -124,7 +124,7 @@ def _problems_of_algorithms(settings: Settings, environ: Mapping[str, str]) -> I
     for name, slug in registry.VARIABLES.items():
         try:
             if name in environ:
-                registry.get(slug).variables[name](environ[name])
+                registry.get(slug).inference.variables[name](environ[name])
         except UserError as error:
             yield str(error)
     if settings.accept is not None:

@@ -43,8 +43,8 @@ def samples(served: Served) -> Iterator[tuple[str, bytes]]:
     """Pairs (content type, request) that the model can answer."""
     algorithm, width = served.algorithm, served.model.width
     for media in dict.fromkeys(ContentType.parse(name).media for name in readable(algorithm)):
-        if algorithm.sample is not None:
-            yield media, algorithm.sample(served.model, media)
+        if algorithm.inference.sample is not None:
+            yield media, algorithm.inference.sample(served.model, media)
         elif width is not None:
             yield media, _row(media, width)
             if media == RECORDIO_PROTOBUF:  # whose records go three ways

@@ -35,18 +35,11 @@ def _learner(setting: Setting) -> Learner:
     return Embedding(setting)
 
 
-def _sample(model: Any, media: str) -> bytes:
-    from optml.algorithms.blazingtext.requests import sample
-
-    return sample(media)
-
-
 ALGORITHM = Algorithm(
     slug="blazingtext",
     title="BlazingText",
     task="word vectors (skipgram, cbow, batch_skipgram) and text classification (supervised)",
     hyperparameters=Hyperparameters,
-    sample=_sample,
     training=Training(
         channels=(
             ChannelSpec(
@@ -103,6 +96,7 @@ ALGORITHM = Algorithm(
         load=lazy("optml.algorithms.blazingtext.model:load"),
         recognises=lazy("optml.algorithms.blazingtext.recognition:recognises"),
         decode=lazy("optml.algorithms.blazingtext.requests:decode"),
+        sample=lazy("optml.algorithms.blazingtext.requests:sample"),
         encode=lazy("optml.algorithms.blazingtext.requests:encode"),
         follows_request=True,
     ),

@@ -52,7 +52,7 @@ def _written(value: Any) -> bytes:
     return orjson.dumps(value)
 
 
-def sample(media: str) -> bytes:
+def sample(model: Any, media: str) -> bytes:
     """A request of one text."""
     return b'{"instances": ["a text"]}' if media == JSON else b'{"source": "a text"}'
 

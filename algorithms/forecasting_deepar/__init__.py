@@ -30,8 +30,6 @@ ALGORITHM = Algorithm(
     title="DeepAR",
     task="probabilistic forecasting of many time series by one autoregressive recurrent network",
     hyperparameters=Hyperparameters,
-    sample=lazy("optml.algorithms.forecasting_deepar.requests:sample"),
-    variables={"DEEPAR_INFERENCE_CONFIG": _configuration},
     training=Training(
         channels=(
             ChannelSpec(
@@ -100,6 +98,8 @@ ALGORITHM = Algorithm(
         load=lazy("optml.algorithms.forecasting_deepar.model:load"),
         recognises=lazy("optml.algorithms.forecasting_deepar.aws:recognises"),
         decode=lazy("optml.algorithms.forecasting_deepar.requests:decode"),
+        sample=lazy("optml.algorithms.forecasting_deepar.requests:sample"),
+        variables={"DEEPAR_INFERENCE_CONFIG": lazy("optml.algorithms.forecasting_deepar.requests:of_text")},
         encode=lazy("optml.algorithms.forecasting_deepar.requests:encode"),
         follows_request=True,
         picture=lazy("optml.algorithms.forecasting_deepar.picture:draw"),

@@ -24,18 +24,11 @@ LAYOUT = (
 ACCURACY, CROSS_ENTROPY = "binary_classification_accuracy", "binary_classification_cross_entropy"
 
 
-def _sample(model: Any, media: str) -> bytes:
-    from optml.algorithms.ip_insights.requests import sample
-
-    return sample(media)
-
-
 ALGORITHM = Algorithm(
     slug="ipinsights",
     title="IP Insights",
     task="Unsupervised scoring of (entity, IPv4 address) pairs: how compatible an address is with an entity",
     hyperparameters=Hyperparameters,
-    sample=_sample,
     training=Training(
         channels=(
             ChannelSpec(
@@ -111,6 +104,7 @@ ALGORITHM = Algorithm(
         load=lazy("optml.algorithms.ip_insights.model:load"),
         recognises=lambda folder: False,
         decode=lazy("optml.algorithms.ip_insights.requests:decode"),
+        sample=lazy("optml.algorithms.ip_insights.requests:sample"),
     ),
     compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=False),
 )

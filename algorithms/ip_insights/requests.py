@@ -30,7 +30,7 @@ def decode(body: bytes, form: ContentType, model: Any) -> Pairs:
     return _pairs(_instances(body) if form.media == JSON else _lines(body))
 
 
-def sample(media: str) -> bytes:
+def sample(model: Any, media: str) -> bytes:
     """A request of one pair."""
     if media == CSV:
         return b"user_1,192.168.1.2\n"

@@ -128,7 +128,6 @@ ALGORITHM = Algorithm(
     title="XGBoost",
     task="gradient boosted trees: regression, binary and multiclass classification, ranking, survival",
     hyperparameters=Hyperparameters,
-    variables={"OPTML_XGB_CSV_JOIN": _joining, "SAGEMAKER_INFERENCE_ENSEMBLE": _ensemble},
     training=Training(
         channels=(
             _channel("train"),
@@ -160,6 +159,7 @@ ALGORITHM = Algorithm(
         label_size=None,
         missing=True,
         judges_width=True,
+        variables={"OPTML_XGB_CSV_JOIN": _joining, "SAGEMAKER_INFERENCE_ENSEMBLE": _ensemble},
         refusals=(415, 204),
         answer_of_many="application/json",
         feature_names=lambda model: model.feature_names,

@@ -50,5 +50,5 @@ def test_what_no_model_could_read_is_told_at_the_start(name: str, text: str, pro
 
 
 def test_every_variable_of_an_algorithm_is_known_to_the_registry() -> None:
-    found = {name: slug for slug in registry.available() for name in registry.get(slug).variables}
+    found = {name: slug for slug in registry.available() for name in registry.get(slug).inference.variables}
     assert found == registry.VARIABLES
