@@ -20,7 +20,7 @@ import numpy as np
 from optml.formats.records import Columns, Records, concatenate
 from optml.serving import metrics
 from optml.serving.errors import RequestError, busy
-from optml.serving.models import Served
+from optml.serving.served import Served
 
 LIGHT = 0.001  # seconds of computing that are not worth waiting in line for
 RUN = 8192  # records that are computed at a time: after each run a request that is too late ends

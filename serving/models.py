@@ -7,44 +7,17 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from optml.algorithms import registry
-from optml.algorithms.base import Algorithm, Model
 from optml.errors import UserError
+from optml.serving.served import Served
+from optml.serving.warmup import warm_up
 
 _ARCHIVE = "model.tar.gz"
 _FOREIGN = {_ARCHIVE, "output.tar.gz"}  # what SDK v2 in local mode leaves beside a model it has unpacked
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A model in memory, ready to answer; times in seconds."""
-
-    algorithm: Algorithm
-    model: Model
-    device: str = "cpu"
-    seconds: float = 0.0  # that one record takes, or less
-    load_seconds: float = 0.0
-    hyperparameters: dict[str, Any] = field(default_factory=dict)
-    version: str = ""
-
-    def describe(self) -> dict[str, Any]:
-        """What `GET /` tells of it."""
-        from optml.serving.negotiation import readable, writable
-
-        return {
-            "algorithm": self.algorithm.slug,
-            "title": self.algorithm.title,
-            "version": self.version,
-            "feature_dim": self.model.width,
-            "content_types": readable(self.algorithm),
-            "accepts": writable(self.algorithm),
-            "hyperparameters": self.hyperparameters,
-            "device": self.device,
-        }
 
 
 @contextmanager
@@ -105,8 +78,6 @@ def load(folder: Path, device: str = "cpu", slug: str | None = None) -> Served:
             f"set OPTML_ALGORITHM to one of {', '.join(registry.available())}"
         )
     algorithm = registry.get(found)
-    from optml.serving.warmup import warm_up
-
     model = algorithm.inference.load(folder, device)
     about = _about(folder)
     hyperparameters = about.get("hyperparameters")

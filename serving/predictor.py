@@ -20,8 +20,8 @@ from optml.formats.records import Columns
 from optml.serving import codecs, metrics, negotiation
 from optml.serving.batching import Queue, overtaken
 from optml.serving.errors import RequestError, empty, unreadable
-from optml.serving.models import Served
 from optml.serving.pieces import pieces, said_of_one
+from optml.serving.served import Served
 from optml.serving.settings import Settings
 
 TOGETHER = 512  # records tried at a time: what is not sound is read slowly, for its message

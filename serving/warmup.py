@@ -17,9 +17,9 @@ from optml.formats.content_type import CSV, JSON, JSON_LINES, LIBSVM, RECORDIO_P
 from optml.formats.records import Records
 from optml.serving.batching import Gate
 from optml.serving.errors import RequestError
-from optml.serving.models import Served
 from optml.serving.negotiation import readable
 from optml.serving.predictor import Predictor
+from optml.serving.served import Served
 from optml.serving.settings import Settings
 
 _WIDEST = 1 << 12  # columns of a sample that names them all

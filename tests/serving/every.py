@@ -16,8 +16,8 @@ from optml.algorithms.base import Model
 from optml.formats import tabular
 from optml.formats.content_type import CSV, JSON, LIBSVM, PARQUET, RECORDIO_PROTOBUF, ContentType
 from optml.formats.records import Records
-from optml.serving.models import Served
 from optml.serving.negotiation import readable
+from optml.serving.served import Served
 
 ROWS = np.random.default_rng(0).integers(0, 9, (40, 3)).astype(np.float32)
 

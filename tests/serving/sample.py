@@ -20,8 +20,9 @@ from optml.errors import UserError
 from optml.formats.records import Columns, Records
 from optml.serving.app import State, create_app
 from optml.serving.batching import Gate
-from optml.serving.models import Served, load
+from optml.serving.models import load
 from optml.serving.predictor import Predictor
+from optml.serving.served import Served
 from optml.serving.settings import Settings
 
 CENTERS = np.array([[0, 0, 0], [1, 1, 1], [8, 8, 8]], np.float32)

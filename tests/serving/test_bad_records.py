@@ -20,9 +20,9 @@ from optml.formats.record_message import messages
 from optml.serving import predictor as module
 from optml.serving.batching import Gate
 from optml.serving.errors import RequestError
-from optml.serving.models import Served
 from optml.serving.negotiation import writable
 from optml.serving.predictor import Predictor
+from optml.serving.served import Served
 from optml.serving.settings import Settings
 from tests.serving import every
 from tests.shared import SHARED, needs_shared

@@ -15,8 +15,8 @@ from optml.errors import UserError
 from optml.formats.content_type import ContentType
 from optml.serving.batching import Batcher, Gate, Queue
 from optml.serving.errors import RequestError
-from optml.serving.models import Served
 from optml.serving.predictor import Predictor
+from optml.serving.served import Served
 from optml.serving.settings import Settings
 
 

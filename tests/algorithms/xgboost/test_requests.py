@@ -16,8 +16,8 @@ from optml.errors import UserError
 from optml.formats.records import Records
 from optml.serving.batching import Gate
 from optml.serving.errors import RequestError
-from optml.serving.models import Served
 from optml.serving.predictor import Predictor
+from optml.serving.served import Served
 from optml.serving.settings import Settings
 from tests.algorithms.xgboost.runs import FEATURES, both, train
 

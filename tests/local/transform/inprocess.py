@@ -13,8 +13,8 @@ from optml.formats.records import Columns, Records
 from optml.local.client import Answer
 from optml.serving.batching import Gate
 from optml.serving.errors import RequestError
-from optml.serving.models import Served
 from optml.serving.predictor import Predictor
+from optml.serving.served import Served
 from optml.serving.settings import Settings
 
 
