@@ -5,18 +5,28 @@ Our numba functions declare their types, so importing the module that holds them
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
 from pkgutil import walk_packages
 
 import optml.algorithms.kernels
 import optml.formats
 
+# What is compiled, if at all, for the GPU it meets, and what needs torch: an image may lack both.
+OTHERS = ("triton", "torch", "autograd")
 
-def main() -> None:
+
+def modules() -> Iterator[str]:
+    """The names of the modules to import."""
     for package in (optml.algorithms.kernels, optml.formats):
         for module in walk_packages(package.__path__, f"{package.__name__}."):
-            if not module.name.endswith(("_triton", "_torch")):  # compiled, if at all, for the GPU it meets
-                import_module(module.name)
+            if not module.name.endswith(OTHERS):
+                yield module.name
+
+
+def main() -> None:
+    for name in modules():
+        import_module(name)
 
 
 if __name__ == "__main__":
