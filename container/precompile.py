@@ -12,7 +12,7 @@ from pkgutil import walk_packages
 import optml.algorithms.kernels
 import optml.formats
 
-# What is compiled, if at all, for the GPU it meets, and what needs torch: an image may lack both.
+# What is compiled, if at all, for the GPU it meets.
 OTHERS = ("triton", "torch", "autograd")
 
 

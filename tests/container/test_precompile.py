@@ -30,5 +30,5 @@ def test_every_module_of_compiled_functions_is_imported() -> None:
     assert len([name for name in NAMES if "numba" in imported(name)]) > 15
 
 
-def test_none_of_them_needs_what_an_image_may_lack() -> None:
-    assert not [name for name in NAMES if {"torch", "triton"} & imported(name)]
+def test_none_of_them_needs_triton_which_images_for_cpus_lack() -> None:
+    assert not [name for name in NAMES if "triton" in imported(name)]
