@@ -30,6 +30,7 @@ CPU = (
     "blazingtext",
     "job",
     "serving",
+    "serving_load",
 )
 
 
