@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 KEEP_ALIVE = 75.0  # seconds an idle connection stays open
 LINGER = 5.0  # seconds that a connection is read on after our last byte: a reset could destroy that
 LATE = 2.0  # seconds after its deadline that a request is answered for: its thread should have seen it
+IDLE = 1.0  # seconds for which a stop waits for the next request on connections that are kept
 GRACE = 5.0  # seconds without a byte after which a stop no longer waits for a request
 MAX_CONNECTIONS = 16_384  # of a worker, if the limit on open files allows
 READ = 256 << 10  # bytes received at a time
@@ -432,7 +433,7 @@ class Worker(base.Worker):  # type: ignore[misc]
             if one.state is State.RECEIVING:
                 if one.promised and one.incoming.begun and now - one.active < GRACE:
                     return False
-                if not one.incoming.begun and now - max(began, one.active) < 1.0:
+                if not one.incoming.begun and now - began < IDLE:
                     return False
         return True
 
