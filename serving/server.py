@@ -1,6 +1,6 @@
 """The program `serve`: Flask under gunicorn.
 
-Connections are read and written by an event loop of each worker: see `serving.processes`.
+Connections are read and written by an event loop in each worker: see `serving.loop`.
 
 The parent process never computes and loads no kernels: libraries with thread pools hang or abort in children
 of a parent that used them. Each worker maps the model after the fork, so pages are shared, and lets it answer
