@@ -69,8 +69,8 @@ class Connection:
         return self.incoming.size + self.body + sum(map(len, self.outgoing))
 
     def sendall(self, data: bytes) -> None:
-        """Gather a part of the answer."""
-        if data:
+        """Gather a part of the answer; of one that comes too late, nothing."""
+        if data and not self.abandoned:
             self.outgoing.append(memoryview(data))
 
     def send(self, data: bytes) -> int:
@@ -111,4 +111,4 @@ class Connection:
         self.outgoing.clear()
         if request and request.method == "HEAD":
             body = b""
-        self.sendall("\r\n".join([*lines, "", ""]).encode() + body)
+        self.outgoing.append(memoryview("\r\n".join([*lines, "", ""]).encode() + body))

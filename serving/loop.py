@@ -241,7 +241,8 @@ class Loop(base.Worker):  # type: ignore[misc]
             keep = not response.should_close()
         except Exception as error:
             log.error("request failed outside the application", exc_info=error)
-            connection.refuse(RequestError(500, "InternalError", "internal error"))
+            if not connection.abandoned:
+                connection.refuse(RequestError(500, "InternalError", "internal error"))
         finally:
             with connection.lock:
                 if not connection.abandoned:
