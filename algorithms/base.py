@@ -443,8 +443,10 @@ class Inference:
     variables: Mapping[str, Callable[[str], object]] = field(default_factory=dict)
     # (model, content type) -> a request of one record that the model can answer; None: a table's.
     sample: Callable[[Any, str], bytes] | None = None
-    # Draws a batch (of a table: its dense rows) as a model sees it, as a PNG; returns what to say of it.
+    # Draws a batch (of a table: Records, with labels where there are some) as a model sees it, as a PNG;
+    # returns what to say of it.
     picture: Callable[[Any, Any, Path], str] | None = None
+    examples: Callable[[Source, Any], Any] | None = None  # (a channel, model) -> a batch to draw; None: rows
 
 
 @dataclass(frozen=True, slots=True)

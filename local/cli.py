@@ -69,7 +69,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             command.formatter_class = argparse.RawDescriptionHelpFormatter
             module = import_module(f"optml.local.commands.{name}")
             module.add_arguments(command, words[1:])
-            command.set_defaults(run=module.run, parser=command)
+            command.set_defaults(run=module.run, parser=command, words=list(words))
     return parser
 
 

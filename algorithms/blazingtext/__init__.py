@@ -99,6 +99,8 @@ ALGORITHM = Algorithm(
         sample=lazy("optml.algorithms.blazingtext.requests:sample"),
         encode=lazy("optml.algorithms.blazingtext.requests:encode"),
         follows_request=True,
+        picture=lazy("optml.algorithms.blazingtext.picture:draw"),
+        examples=lazy("optml.algorithms.blazingtext.picture:examples"),
     ),
     compute=Compute(gpu=True, multi_gpu=False, multi_machine=True, incremental=False),
 )

@@ -13,6 +13,7 @@ from optml.algorithms.base import (
     Response,
     Roles,
     Training,
+    lazy,
 )
 from optml.algorithms.factorization_machines.hyperparameters import Hyperparameters
 from optml.algorithms.factorization_machines.learner import Learner
@@ -81,6 +82,7 @@ ALGORITHM = Algorithm(
         response=Response("predictions", ("score", "predicted_label")),
         load=load,
         recognises=recognises,
+        picture=lazy("optml.algorithms.factorization_machines.picture:draw"),
     ),
     compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=False),
 )

@@ -103,6 +103,7 @@ ALGORITHM = Algorithm(
         encode=lazy("optml.algorithms.forecasting_deepar.requests:encode"),
         follows_request=True,
         picture=lazy("optml.algorithms.forecasting_deepar.picture:draw"),
+        examples=lazy("optml.algorithms.forecasting_deepar.picture:examples"),
     ),
     compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=False, memory=330),
 )

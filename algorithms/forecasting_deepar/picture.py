@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from optml.algorithms import charts
+from optml.algorithms.base import Source
+from optml.algorithms.charts import BLUE
 from optml.algorithms.forecasting_deepar.model import Model, Request, quantiles
+from optml.algorithms.forecasting_deepar.reading import read
+from optml.errors import UserError
 
 MOST = 6  # series in one picture
 SHOWN = 3  # horizons of the past that are shown
-LINE, TRUTH, MUTED = "#2f5d8a", "#333333", "#555555"
+TRUTH = "#333333"
 BANDS = ((0.05, 0.95, 0.18), (0.25, 0.75, 0.35))  # quantiles from, to, and how dark
 
 
-def draw(model: Model, request: Request, path: Path, truth: np.ndarray | None = None) -> str:
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Series without their last values, and these values, (n, p)."""
+
+    request: Request
+    truth: np.ndarray
+
+
+def examples(source: Source, model: Model) -> HeldOut:
+    """The first series of a channel that are long enough, as a request for the last values of each. Raises
+    UserError where none is."""
+    series = read(source, model.parameters)
+    horizon = model.shape.horizon
+    long = np.flatnonzero(series.lengths > horizon)[:MOST]
+    if not len(long):
+        raise UserError(
+            f"no series is longer than prediction_length={horizon}, so none can be held against a forecast"
+        )
+    held, truth = series.take(long).held_out(horizon)
+    return HeldOut(Request(held, 100, ("mean",), ()), truth)
+
+
+def draw(model: Model, request: Request | HeldOut, path: Path, truth: np.ndarray | None = None) -> str:
     """Draw the end of the first series and their forecasts as a PNG: the median, and the intervals that hold
     50 % and 90 % of the samples.
 
     truth: (n, p) what came, where that is known. Returns what to say of the picture.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
+    if isinstance(request, HeldOut):
+        truth, request = request.truth, request.request
     from matplotlib import dates as calendar
-    from matplotlib import pyplot
 
     count = min(len(request), MOST)
     series = request.series.take(np.arange(count))
@@ -32,10 +58,8 @@ def draw(model: Model, request: Request, path: Path, truth: np.ndarray | None = 
     horizon = model.shape.horizon
     columns = 1 if count < 3 else 2
     rows = -(-count // columns)
-    with pyplot.rc_context({"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}):
-        figure, axes = pyplot.subplots(
-            rows, columns, figsize=(11, 1 + 2.3 * rows), layout="constrained", squeeze=False
-        )
+    title = f"DeepAR: {horizon} steps ahead, time_freq={model.parameters.time_freq}"
+    with charts.sheet(path, title, rows=rows, columns=columns, size=(11, 1 + 2.3 * rows), dpi=80) as axes:
         for number, axis in enumerate(axes.flat):
             if number >= count:
                 axis.set_visible(False)
@@ -50,7 +74,7 @@ def draw(model: Model, request: Request, path: Path, truth: np.ndarray | None = 
             for place, (low, high, dark) in enumerate(BANDS):
                 label = f"{100 * (high - low):.0f} % interval"
                 below, above = bands[2 * place : 2 * place + 2]
-                axis.fill_between(ahead, below, above, color=LINE, alpha=dark, linewidth=0, label=label)
+                axis.fill_between(ahead, below, above, color=BLUE, alpha=dark, linewidth=0, label=label)
             axis.plot(dates[:shown], past, color=TRUTH, linewidth=0.9, label="observed")
             if truth is not None:
                 axis.plot(
@@ -61,27 +85,16 @@ def draw(model: Model, request: Request, path: Path, truth: np.ndarray | None = 
                     linestyle=(0, (3, 1.5)),
                     label="what came",
                 )
-            axis.plot(ahead, median, color=LINE, linewidth=1.4, label="median forecast")
+            axis.plot(ahead, median, color=BLUE, linewidth=1.4, label="median forecast")
             axis.axvline(ahead[0], color="#bbbbbb", linewidth=0.8, zorder=0)
             axis.yaxis.set_major_formatter("{x:,.6g}")
             axis.margins(x=0.01)
-            axis.grid(axis="y", color="#e2e2e2", linewidth=0.6)
-            axis.set_axisbelow(True)
-            axis.tick_params(colors=MUTED)
-            locator = calendar.AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call]
+            locator = calendar.AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
             axis.xaxis.set_major_locator(locator)
             axis.xaxis.set_major_formatter(calendar.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-        figure.legend(
-            *axes.flat[0].get_legend_handles_labels(), loc="outside upper right", ncols=5, frameon=False
+        axes[0, 0].figure.legend(
+            *axes[0, 0].get_legend_handles_labels(), loc="outside lower right", ncols=5, frameon=False
         )
-        figure.suptitle(
-            f"DeepAR: {horizon} steps ahead, time_freq={model.parameters.time_freq}",
-            x=0.01,
-            ha="left",
-            fontsize=11,
-        )
-        figure.savefig(path, dpi=80, pil_kwargs={"optimize": True})
-        pyplot.close(figure)
     more = f"the first {count} of {len(request)}" if count < len(request) else f"{count}"
     return f"forecasts of {more} series"
 

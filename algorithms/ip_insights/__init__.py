@@ -105,6 +105,8 @@ ALGORITHM = Algorithm(
         recognises=lambda folder: False,
         decode=lazy("optml.algorithms.ip_insights.requests:decode"),
         sample=lazy("optml.algorithms.ip_insights.requests:sample"),
+        picture=lazy("optml.algorithms.ip_insights.picture:draw"),
+        examples=lazy("optml.algorithms.ip_insights.picture:examples"),
     ),
     compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=False),
 )

@@ -15,6 +15,7 @@ from optml.algorithms.base import (
     Response,
     Roles,
     Training,
+    lazy,
 )
 from optml.algorithms.kmeans.hyperparameters import Hyperparameters
 from optml.algorithms.kmeans.learner import Learner
@@ -80,6 +81,7 @@ ALGORITHM = Algorithm(
         response=Response("predictions", ("closest_cluster", "distance_to_cluster")),
         load=load,
         recognises=recognises,
+        picture=lazy("optml.algorithms.kmeans.picture:draw"),
     ),
     compute=Compute(gpu=True, multi_gpu=False, multi_machine=True, incremental=True),
 )

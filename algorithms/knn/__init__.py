@@ -14,6 +14,7 @@ from optml.algorithms.base import (
     Response,
     Roles,
     Training,
+    lazy,
 )
 from optml.algorithms.knn.hyperparameters import Hyperparameters
 from optml.algorithms.knn.learner import Learner
@@ -88,6 +89,7 @@ ALGORITHM = Algorithm(
         load=load,
         recognises=recognises,
         missing=True,
+        picture=lazy("optml.algorithms.knn.picture:draw"),
     ),
     compute=Compute(gpu=True, multi_gpu=False, multi_machine=True, incremental=False),
 )

@@ -17,6 +17,7 @@ from optml.algorithms.base import (
     Response,
     Roles,
     Training,
+    lazy,
 )
 from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
 from optml.algorithms.linear_learner.learner import Learner
@@ -147,6 +148,7 @@ ALGORITHM = Algorithm(
         ),
         load=load,
         recognises=recognises,
+        picture=lazy("optml.algorithms.linear_learner.picture:draw"),
     ),
     compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=True, memory=130),
 )

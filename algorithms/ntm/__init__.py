@@ -113,6 +113,7 @@ ALGORITHM = Algorithm(
         response=Response("predictions", ("topic_weights",)),
         load=lazy("optml.algorithms.ntm.model:load"),
         recognises=lazy("optml.algorithms.ntm.model:recognises"),
+        picture=lazy("optml.algorithms.ntm.picture:draw"),
     ),
     compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=False, memory=300),
 )

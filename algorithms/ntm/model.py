@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from optml.algorithms import artifact
-from optml.algorithms.ntm import aws
+from optml.algorithms.ntm import aws, topics
 from optml.algorithms.ntm.counts import counts
 from optml.algorithms.ntm.parameters import OURS, Parameters
 from optml.algorithms.ntm.topics import Topics
@@ -25,7 +25,7 @@ LEAST = -80.0  # of a logit below the largest: what is smaller would be no posit
 class Model:
     """Gives the weights of the topics in each document: softmax(mu), without sampling.
 
-    topics: what `topics.txt` says; None: of a model that was loaded.
+    topics: what `topics.txt` says; None: of a model that was loaded.   vocabulary: the words, where known.
     Answers are computed by NumPy on any device: their cost is that of reading the rows of a few words.
     """
 
@@ -34,9 +34,11 @@ class Model:
         parameters: Parameters,
         topics: Topics | None = None,
         hyperparameters: Mapping[str, Any] | None = None,
+        vocabulary: Sequence[str] | None = None,
     ) -> None:
         self.parameters = parameters
         self.topics = topics
+        self.vocabulary = topics.vocabulary if topics else vocabulary
         self.hyperparameters = dict(hyperparameters or {})
 
     @property
@@ -90,7 +92,8 @@ def load(folder: Path, device: str) -> Model:
                 f"of {', '.join(aws.ACTIVATIONS)}"
             )
         parameters = Parameters.of(held.arrays, OURS, activation, str(folder / artifact.ARRAYS))
-        return Model(parameters, hyperparameters=held.hyperparameters)
+        words = topics.read_vocabulary(folder)
+        return Model(parameters, hyperparameters=held.hyperparameters, vocabulary=words)
     found = aws.find(folder)
     if found is None:
         held_files = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) if folder.is_dir() else ""

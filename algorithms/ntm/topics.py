@@ -23,6 +23,7 @@ import numpy as np
 
 TOP = 20  # words of a topic
 PAIRED = 10  # of them, for NPMI
+VOCABULARY = "vocab.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Topics:
             lines.append(" ".join([str(k), *numbers, *text]))
         (folder / "topics.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         if self.vocabulary is not None:
-            (folder / "vocab.txt").write_text("\n".join(self.vocabulary) + "\n", encoding="utf-8")
+            (folder / VOCABULARY).write_text("\n".join(self.vocabulary) + "\n", encoding="utf-8")
 
     def _texts(self) -> Iterator[list[str]]:
         for row in self.words.tolist():
@@ -76,6 +77,14 @@ class Topics:
         for name, values in (("wetc", self.embedded), ("tu", self.unique), ("npmi", self.together)):
             if values is not None:
                 yield name, values
+
+
+def read_vocabulary(folder: Path) -> list[str] | None:
+    """The words that `Topics.save` has written, by their numbers; None: they are not known."""
+    try:
+        return (folder / VOCABULARY).read_text(encoding="utf-8").split("\n")[:-1]
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def top(projection: np.ndarray, count: int = TOP) -> np.ndarray:

@@ -15,6 +15,7 @@ from optml.algorithms.base import (
     Response,
     Roles,
     Training,
+    lazy,
 )
 from optml.algorithms.pca.hyperparameters import Hyperparameters
 from optml.algorithms.pca.learner import Learner, batch_rows
@@ -77,6 +78,7 @@ ALGORITHM = Algorithm(
         response=Response("projections", ("projection",)),
         load=load,
         recognises=recognises,
+        picture=lazy("optml.algorithms.pca.picture:draw"),
     ),
     compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=False),
 )

@@ -14,11 +14,11 @@ from optml.algorithms.base import (
     Response,
     Roles,
     Training,
+    lazy,
 )
 from optml.algorithms.random_cut_forest.hyperparameters import Hyperparameters
 from optml.algorithms.random_cut_forest.learner import Learner
 from optml.algorithms.random_cut_forest.model import load, recognises
-from optml.algorithms.random_cut_forest.picture import draw
 
 
 def _quality(name: str, when: str) -> MetricSpec:
@@ -82,7 +82,7 @@ ALGORITHM = Algorithm(
         response=Response("scores", ("score",)),
         load=load,
         recognises=recognises,
-        picture=draw,
+        picture=lazy("optml.algorithms.random_cut_forest.picture:draw"),
     ),
     compute=Compute(gpu=True, multi_gpu=False, multi_machine=True, incremental=False),
 )

@@ -163,6 +163,7 @@ ALGORITHM = Algorithm(
         refusals=(415, 204),
         answer_of_many="application/json",
         feature_names=lambda model: model.feature_names,
+        picture=lazy("optml.algorithms.xgboost.picture:draw"),
     ),
     compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=True),
 )

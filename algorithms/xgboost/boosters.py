@@ -67,6 +67,15 @@ class Native:
         )
         return found
 
+    def gains(self) -> np.ndarray:
+        """(width,) float64, the sum of what the splits at each feature have gained; zeros of a linear one."""
+        gains = np.zeros(self.width)
+        if not self._linear:
+            names = self.booster.feature_names or [f"f{place}" for place in range(self.width)]
+            scores = self.booster.get_score(importance_type="total_gain")
+            gains[:] = [np.sum(scores.get(name, 0.0)) for name in names]
+        return gains
+
 
 def read(path: Path, device: str = "cpu") -> Predictor:
     """A model file of any age. Raises UserError saying what is wrong with it."""

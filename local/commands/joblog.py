@@ -10,6 +10,7 @@ from optml.algorithms.base import MetricSpec
 from optml.local.describe import regex
 
 _PROGRESS = re.compile(r"#progress_metric: host=\S+, completed (\S+) % (?:of )?epochs")
+_RECORDS = re.compile(r'#metrics .*"Max Records Seen Between Resets": \{"sum": ([0-9.]+)')
 _WARNING = re.compile(r"\[[^\]]* WARNING [^\]]*\] (.*)")
 
 
@@ -19,11 +20,13 @@ class JobLog:
 
     values: metric name -> every value that its published regular expression has found, in order.
     done:   percent of the epochs, 0 to 100.
+    records: of the training data, in the longest pass over them; 0: not told.
     """
 
     metrics: Sequence[MetricSpec]
     values: dict[str, list[float]] = field(default_factory=dict)
     done: float = 0.0
+    records: int = 0
 
     def __post_init__(self) -> None:
         self._patterns = [(spec.name, re.compile(regex(spec))) for spec in self.metrics]
@@ -35,6 +38,8 @@ class JobLog:
                 self.values.setdefault(name, []).append(value)
         if (found := _PROGRESS.search(line)) and (value := _number(found[1])) is not None:
             self.done = value
+        if "training_data_iter" in line and (found := _RECORDS.match(line)):
+            self.records = int(float(found[1]))
         warning = _WARNING.match(line)
         return warning[1] if warning else None
 

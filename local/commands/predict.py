@@ -16,7 +16,6 @@ from pathlib import Path
 
 from optml.errors import UserError
 from optml.formats.content_type import JSON_LINES, RECORDIO_PROTOBUF, ContentType, sniff
-from optml.formats.records import Records
 from optml.local.commands.convert import form, read
 
 NUMPY = (".npy", ".npz")
@@ -106,9 +105,8 @@ def _predict(
         raise UserError(f"{path}: {refusal.message}{hint}") from None
     if plot:
         assert served.algorithm.inference.picture is not None
-        batch = predictor.decode(body, content_type)
-        shown = batch[: picture.MOST].dense() if isinstance(batch, Records) else batch
-        said = served.algorithm.inference.picture(served.model, shown, plot)
+        batch = picture.shown(served.algorithm, predictor.decode(body, content_type))
+        said = served.algorithm.inference.picture(served.model, batch, plot)
         print(f"picture: {plot} ({said})", file=sys.stderr)
     return answer
 

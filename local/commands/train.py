@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ examples:
   optml train kmeans --train a.csv b.csv --test test/ -p k=10 -p epochs=3 --model-dir out/
   optml train kmeans --train data.csv -p k=10 --model-dir out/ --docker optml/kmeans:cpu
   optml train randomcutforest --train series.csv --model-dir out/ --picture anomalies.png
+  optml train xgboost --train a.csv --validation b.csv -p num_round=9 --model-dir out/ --report out.html
 
 Channels are options: --train, --test and whatever else the algorithm knows ('optml train kmeans --help' lists
 them); each takes files and folders. --model takes an earlier model to go on from.
@@ -54,7 +56,16 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     )
     parser.add_argument("--output-dir", type=Path, metavar="DIR", help="where /opt/ml/output/data goes")
     parser.add_argument(
-        "--picture", type=Path, metavar="PNG", help="draw the training rows as the model sees them"
+        "--picture",
+        type=Path,
+        metavar="PNG",
+        help="draw records as the model sees them: of the test channel, else of validation, else of train",
+    )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="HTML|DIR",
+        help="leave a page of metrics, data, hyperparameters and that picture, and the picture beside it",
     )
     parser.add_argument("--docker", metavar="IMAGE", help="train in a container of this image")
     parser.add_argument("--gpus", metavar="GPUS", help="for docker run, such as 'all'")
@@ -89,7 +100,7 @@ def _channels(words: Sequence[str]) -> dict[str, str]:
 
 def run(args: argparse.Namespace) -> int:
     from optml.algorithms.registry import get
-    from optml.local.commands import picture
+    from optml.local.commands import picture, report
     from optml.local.commands.inferred import feature_dim
     from optml.local.commands.joblog import JobLog
     from optml.local.commands.numpy_files import as_recordio
@@ -117,8 +128,7 @@ def run(args: argparse.Namespace) -> int:
                 print(f"feature_dim={found[0]}, counted in {where}", file=sys.stderr)
         if args.picture:
             picture.require(algorithm, args.picture)
-            if algorithm.inference.decode is not None:
-                raise UserError(f"--picture: {algorithm.title} draws requests; see optml predict --plot")
+        page = report.place(args.report) if args.report else None
         new = not args.model_dir.exists()
         _make(args.model_dir, "--model-dir")
         if args.checkpoint_dir:
@@ -139,14 +149,24 @@ def run(args: argparse.Namespace) -> int:
             gpus=args.gpus,
         )
         log = JobLog((*algorithm.training.printed, *algorithm.training.metrics))
+        began = time.monotonic()
         with job, _interruptible(job):
             _follow(job, log, verbose=args.verbose)
             code = _outcome(job, args, log, new)
+        seconds = time.monotonic() - began
         if args.picture and code == 0:
-            said = picture.draw(
-                algorithm, args.model_dir, sources["train"], content_types["train"], args.picture
+            print(
+                f"picture: {args.picture} ({picture.draw(algorithm, args.model_dir, inputs, args.picture)})"
             )
-            print(f"picture: {args.picture} ({said})")
+        if page and code == 0:
+            words = ["optml", *args.words]
+            done = report.Job(algorithm, words, hyperparameters, inputs, args.model_dir, log, seconds)
+            for path in report.write(done, page):
+                print(f"report: {path}")
+                if args.output_dir:
+                    args.output_dir.mkdir(parents=True, exist_ok=True)
+                    if path.resolve().parent != args.output_dir.resolve():
+                        shutil.copy(path, args.output_dir)
         return code
 
 

@@ -1,5 +1,23 @@
+import json
+
 import numpy as np
 import pytest
+
+from optml.algorithms import registry
+from optml.local.commands import picture
+from optml.local.commands.tree import Input
+from tests.serving import every
+
+SERIES = [
+    {"start": "2016-01-01 00:00:00", "target": [1.0 + step % 5 for step in range(length)], "cat": [1]}
+    for length in (2, 20, 30)
+]
+TEXTS = {
+    "blazingtext": "__label__0 good film\n__label__1 bad film\nno label\n",
+    "blazingtext words": "good film\nbad film\n",
+    "ipinsights": "user,10.0.0.1\nother,10.0.0.2\n",
+    "forecasting-deepar": "".join(json.dumps(series) + "\n" for series in SERIES),
+}
 
 
 @pytest.fixture
@@ -25,7 +43,7 @@ def test_training_draws_what_the_model_sees(optml, series, tmp_path):
 @pytest.mark.parametrize(
     ("slug", "name", "said"),
     [
-        ("kmeans", "a.png", "--picture: K-Means draws none"),
+        ("kmeans", "a.svg", "the name of a picture ends in .png"),
         ("randomcutforest", "a.jpg", "the name of a picture ends in .png"),
         ("randomcutforest", "nowhere/a.png", "there is no folder"),
     ],
@@ -38,3 +56,41 @@ def test_what_cannot_be_drawn_is_told_before_training(optml, series, tmp_path, s
     assert code == 2
     assert said in err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", every.NAMES)
+def test_data_of_a_job_are_drawn_for_every_algorithm(tmp_path, name):
+    pytest.importorskip("matplotlib")
+    algorithm = registry.get(every.slug(name))
+    (tmp_path / "model").mkdir()
+    every.served(name).model.save(tmp_path / "model")
+    text = TEXTS.get(name)
+    if text is None:
+        labels = (
+            every.ROWS[:, :1] % 2 if algorithm.training.channel("train").label_size else every.ROWS[:, :0]
+        )
+        text = "".join(",".join(f"{v:g}" for v in row) + "\n" for row in np.hstack([labels, every.ROWS]))
+    (tmp_path / "data").write_text(text)
+    inputs = {"train": Input([tmp_path / "data"], None if name in TEXTS else "text/csv")}
+    said = picture.draw(algorithm, tmp_path / "model", inputs, tmp_path / "a.png")
+    assert said.endswith("of channel 'train'")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    expected = {
+        "blazingtext": "over 2 records",
+        "forecasting-deepar": "forecasts of 2 series",
+        "ipinsights": "2 pairs",
+        "knn": "accuracy",
+        "kmeans": "40 rows",
+    }
+    assert expected.get(name, "") in said
+
+
+def test_held_out_records_are_drawn_before_those_of_training(tmp_path):
+    pytest.importorskip("matplotlib")
+    for name, rows in {"train": 40, "test": 7}.items():
+        np.savetxt(tmp_path / f"{name}.csv", every.ROWS[:rows], delimiter=",", fmt="%g")
+    every.served("kmeans").model.save(tmp_path / "model")
+    inputs = {name: Input([tmp_path / f"{name}.csv"]) for name in ("train", "test")}
+    said = picture.draw(registry.get("kmeans"), tmp_path / "model", inputs, tmp_path / "a.png")
+    assert said.startswith("7 rows")
+    assert said.endswith("of channel 'test'")
