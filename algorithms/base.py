@@ -318,7 +318,8 @@ class Model(Protocol):
 
 
 class Learner(Protocol):
-    """The state that absorbs batches. Made by `Training.learner(Setting)`."""
+    """The state that absorbs batches. Made by `Training.learner(Setting)`; collectives allowed. A job told to
+    stop meanwhile ends there."""
 
     round: int | None  # updates between evaluations of validation channels; None: an epoch
     lockstep: bool  # True: `update` holds collectives, so exhausted hosts go on with None as their batch
@@ -361,7 +362,7 @@ class Setting:
     tuned: str | None = None  # the metric that a tuning job goes by; None: it is part of none
     auxiliary: Mapping[str, Source] = field(default_factory=dict)  # given channels of that role, by name
     pretrained: Path | None = None  # a folder of pretrained weights, where there is one
-    train: Any = None  # the batches of that channel, which a learner may look at before the first one comes
+    train: Any = None  # the data of that channel (`Training.data`), which a learner may read when it is made
     tests: Mapping[str, Data] = field(default_factory=dict)  # what the final model will be scored on, by name
 
 

@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +102,12 @@ def learner(path: Path, seed: int, **given: Any) -> tuple[Any, Any, Any]:
     assert ALGORITHM.training.learner is not None
     setting = Setting(ALGORITHM.hyperparameters(**given), Alone(), seed=seed)
     data = Training(File(path), setting)  # type: ignore[arg-type]
-    return ALGORITHM.training.learner(setting), data, setting.hyperparameters
+    return ALGORITHM.training.learner(replace(setting, train=data)), data, setting.hyperparameters
 
 
 def ours(path: Path, mode: str, seed: int) -> tuple[list[str], np.ndarray, float, float]:
     """Words, vectors, seconds and processor seconds."""
     made, data, parameters = learner(path, seed, mode=mode, learning_rate=RATE, epochs=EPOCHS)
-    next(data.epoch(0))  # read and count
     start, used = time.perf_counter(), time.process_time()
     for epoch in range(parameters.epochs):
         for block in data.epoch(epoch):

@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,11 +34,12 @@ from benchmarks.ip_networks import Events, Networks, events
 from benchmarks.timing import compare
 from optml.algorithms.base import Setting
 from optml.algorithms.ip_insights import ALGORITHM
-from optml.algorithms.ip_insights.data import Batch
+from optml.algorithms.ip_insights.data import Batch, Observed
 from optml.algorithms.ip_insights.learner import Learner
 from optml.algorithms.ip_insights.pairs import Pairs, scan
 from optml.algorithms.ip_insights.quality import area_under_curve
 from optml.algorithms.ip_insights.sampling import expand
+from optml.algorithms.ip_insights.sketch import Sketch
 from optml.algorithms.kernels.pairs import SHORT
 from optml.algorithms.kernels.pairs.terms import BITS, LENGTHS, PREFIXES, bits
 from optml.algorithms.kernels.pairs.view_cpu import prefix_rows_of
@@ -59,8 +61,14 @@ FOLDS = (0.5, 0.65, 0.8)  # of the training data to learn from; the next fifth o
 NEGATIVES = ((1, 0), (1, 1), (0, 2), (0, 5))  # random and shuffled, that zeek tries
 
 
-def learner(seed: int = 0, **given: Any) -> Learner:
-    return Learner(Setting(ALGORITHM.hyperparameters(**given), Alone(), seed=seed))
+def learner(pairs: Pairs, seed: int = 0, **given: Any) -> Learner:
+    """Of a job whose channel holds these pairs."""
+    hyperparameters = ALGORITHM.hyperparameters(**given)
+    count = hyperparameters.num_entity_vectors
+    observed = Observed([(pairs.rows(count), pairs.addresses)], Sketch.empty(count))
+    observed.entities.add(pairs.hashes)
+    train = SimpleNamespace(observed=observed)
+    return Learner(Setting(hyperparameters, Alone(), seed=seed, train=train))
 
 
 def batches(pairs: Pairs, state: Learner, epoch: int, seed: int = 0) -> Iterator[Batch]:
@@ -74,7 +82,7 @@ def batches(pairs: Pairs, state: Learner, epoch: int, seed: int = 0) -> Iterator
         (seed, epoch),
     )
     for start in range(0, len(samples), given.mini_batch_size):
-        yield Batch(samples[start : start + given.mini_batch_size], state.seen, start / len(samples))
+        yield Batch(samples[start : start + given.mini_batch_size], start / len(samples))
 
 
 def torch_steps(given: Any, parts: Sequence[Batch]) -> Callable[[], object]:
@@ -128,7 +136,7 @@ def torch_steps(given: Any, parts: Sequence[Batch]) -> Callable[[], object]:
 
 def step(pairs: Pairs, count: int, **changed: Any) -> dict[str, Any]:
     """One row of the table of speeds, over `count` batches."""
-    state = learner(**(TUTORIAL | changed))
+    state = learner(pairs, **(TUTORIAL | changed))
     given = state.hyperparameters
     parts = [batch for batch, _ in zip(batches(pairs, state, 0), range(count), strict=False)]
     samples = sum(map(len, parts))
@@ -236,7 +244,7 @@ def tutorial(folder: Path, seeds: int) -> None:
     pairs = scan(train.csv(), "train")[0]
     asked = [scan(some.csv(), "x")[0] for some in (held_out, Events(held_out.users, anywhere), travels)]
     for prefixes, seed in ((prefixes, seed) for prefixes in (True, False) for seed in range(seeds)):
-        state = learner(seed, **TUTORIAL, _ip_prefix_tables=prefixes)
+        state = learner(pairs, seed, **TUTORIAL, _ip_prefix_tables=prefixes)
         history, start = [], time.perf_counter()
         for epoch in range(TUTORIAL["epochs"]):
             for batch in batches(pairs, state, epoch, seed):
@@ -327,8 +335,8 @@ def area(
     train: Sequence[Sequence[str]], test: Sequence[Sequence[str]], given: dict[str, Any], seed: int
 ) -> float:
     """How well the labelled pairs are told apart after all epochs."""
-    state = learner(seed, **given)
     pairs, asked = scan(text_of(train), "train")[0], scan(text_of(test), "test")[0]
+    state = learner(pairs, seed, **given)
     usual = np.array([row[2] == "1" for row in test])
     for epoch in range(state.hyperparameters.epochs):
         for batch in batches(pairs, state, epoch, seed):

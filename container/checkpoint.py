@@ -22,7 +22,7 @@ from optml.container.outputs import sync_folder
 log = logging.getLogger(__name__)
 
 KEEP = 2
-VERSION = 2  # of the files: those of another version are not resumed from
+VERSION = 3  # of the files: those of another version are not resumed from
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,8 +227,10 @@ class Training:
             seed=setting.seed,
             processes=cluster.size,
         )
+        with self.stop.at_once():  # some read the channel now, and none has anything to save yet
+            learner = algorithm.training.learner(replace(setting, train=train, tests=tests))
         return Loop(
-            algorithm.training.learner(replace(setting, train=train, tests=tests)),
+            learner,
             plan,
             cluster=cluster,
             report=Report(

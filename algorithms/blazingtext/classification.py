@@ -63,12 +63,12 @@ class Classification:
         self.hyperparameters.advise()
         where = "CPU" if self.device == "cpu" else "GPU"
         log.info("Running single machine %s BlazingText training using supervised mode.", where)
-        self.vocabulary: Vocabulary | None = None
-        self._rows = np.empty(0, np.int64)  # the buckets that have a row
-        self._trainer: Trainer | None = None
-        self._saved: Mapping[str, np.ndarray] = {}
-        self._corpus: Corpus | None = None
-        self._progress: Progress | None = None
+        self._corpus: Corpus = setting.train.corpus
+        self._rows = self._buckets()
+        self._trainer = self._make({})
+        total = float(self.hyperparameters.epochs * self._corpus.tokens)
+        self._progress = Progress(total, self.hyperparameters.learning_rate, LINE)
+        self._begun = False  # is anything learnt?
         self._epochs = 0  # behind us
         self._best = 0.0  # validation accuracy
         self._stale = 0
@@ -76,15 +76,8 @@ class Classification:
         self._finished = False
 
     def update(self, batch: Block) -> Iterable[Metric]:
-        corpus, parameters = batch.corpus, self.hyperparameters
-        total = float(parameters.epochs * corpus.tokens)
-        if self._trainer is None:
-            self._start(corpus, total)
-        assert self._trainer is not None
-        if self._progress is None:
-            self._progress = Progress(total, parameters.learning_rate, LINE)
-        self._corpus = corpus
-        begin = batch.epoch * corpus.tokens
+        self._begun = True
+        begin = batch.epoch * self._corpus.tokens
         for turn in batch.turns:
             self._trainer.learn([(segment.tokens, begin + segment.position) for segment in turn])
         last = batch.segments[-1]
@@ -105,7 +98,7 @@ class Classification:
                 return ()
             log.info("-------------- End of epoch: %d", self._epochs)
             log.info("Using %d threads for prediction!", count())
-        hits, lines = self._ready().accuracy(pieces)
+        hits, lines = self._trainer.accuracy(pieces)
         if lines == 0:
             log.warning(
                 "No line of channel '%s' has a label of the training text and a word: accuracy is 0", channel
@@ -129,25 +122,27 @@ class Classification:
         return Patience(self.hyperparameters.patience, maximize=True), "validation:accuracy"
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        state = {"seed": np.array(self.seed), "progress": np.array([self._epochs, self._best, self._stale])}
-        if self.vocabulary is None:
-            return state
         x, y = self._tables()
-        return state | self.vocabulary.state_dict() | {"rows": self._rows, "x": x.copy(), "y": y.copy()}
+        return {
+            "progress": np.array([self._epochs, self._best, self._stale]),
+            "begun": np.array(self._begun),
+            "text": self._corpus.fingerprint(),
+            "x": x.copy(),
+            "y": y.copy(),
+        }
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        self.seed = int(state["seed"])
+        self._corpus.require_same(state["text"])
         epochs, self._best, stale = state["progress"].tolist()
         self._epochs, self._stale = int(epochs), int(stale)
-        if "x" in state:
-            self.vocabulary = Vocabulary.of_state(state)
-            self._rows = np.array(state["rows"])
-            self._saved = {name: np.array(state[name]) for name in ("x", "y")}
-            self._trainer = None
+        self._begun = bool(state["begun"])
+        del self._trainer  # its tables may be all that memory holds
+        self._trainer = self._make(state)
 
     def model(self) -> Classifier | None:
-        if self.vocabulary is None:
-            return None
+        return self._model() if self._begun else None
+
+    def _model(self) -> Classifier:
         parameters = self.hyperparameters
         x, y = self._tables()
         grams = parameters.word_ngrams > 1
@@ -164,71 +159,56 @@ class Classification:
             threshold=parameters.sampling_threshold,
         )
         return Classifier(
-            settings, self.vocabulary.compact(), Dense(x), Dense(y), self._rows if grams else None
+            settings, self._corpus.vocabulary.compact(), Dense(x), Dense(y), self._rows if grams else None
         )
 
     def finish(self) -> tuple[Classifier, Iterable[Metric]]:
-        model = self.model()
-        if model is None:
-            raise UserError("channel 'train' is empty: there is no text in its data")
         require_finite(self._tables(), self.hyperparameters.learning_rate)
-        if self._progress is not None:
-            self._progress.ended(".")
+        self._progress.ended(".")
         self._finished = True
-        if self._corpus is None:  # resumed behind the last epoch
-            return model, ()
         hashes = self._corpus.vocabulary.hashes
         hits = lines = 0
         segments = self._corpus.segments(1 << 16)
         while runs := [segment.tokens for segment in islice(segments, RUNS)]:
-            found = self._ready().accuracy([(tokens, hashes[np.maximum(tokens, 0)]) for tokens in runs])
+            found = self._trainer.accuracy([(tokens, hashes[np.maximum(tokens, 0)]) for tokens in runs])
             hits, lines = hits + found[0], lines + found[1]
         log.info("Number of train examples: %d", lines)
-        return model, [Metric("train:accuracy", round(hits / max(lines, 1), DIGITS))]
+        return self._model(), [Metric("train:accuracy", round(hits / max(lines, 1), DIGITS))]
 
-    def _ready(self) -> Trainer:
-        """The trainer, also of a job that was resumed where it has nothing left to learn."""
-        if self._trainer is None:
-            assert self.vocabulary is not None
-            self._make(self.vocabulary, 1.0)
-        assert self._trainer is not None
-        return self._trainer
-
-    def _start(self, corpus: Corpus, total: float) -> None:
+    def _buckets(self) -> np.ndarray:
+        """The buckets (n,) that the n-grams of the text fall into: those that have a row."""
         from optml.algorithms.kernels.words import classifier_cpu
 
-        parameters = self.hyperparameters
-        vocabulary = corpus.vocabulary
-        if not self._saved and parameters.word_ngrams > 1:
-            seen = np.zeros(parameters.buckets, np.uint8)
-            hashed = np.empty(classifier_cpu.FEATURES * parameters.word_ngrams, np.int32)
-            end = _number_of_end(vocabulary)
-            for piece in corpus.pieces:
-                classifier_cpu.mark(piece, vocabulary.hashes, end, parameters.word_ngrams, seen, hashed)
-            self._rows = np.flatnonzero(seen)
-        self._make(vocabulary, total)
+        parameters, vocabulary = self.hyperparameters, self._corpus.vocabulary
+        if parameters.word_ngrams == 1:
+            return np.empty(0, np.int64)
+        seen = np.zeros(parameters.buckets, np.uint8)
+        hashed = np.empty(classifier_cpu.FEATURES * parameters.word_ngrams, np.int32)
+        end = _number_of_end(vocabulary)
+        for piece in self._corpus.pieces:
+            classifier_cpu.mark(piece, vocabulary.hashes, end, parameters.word_ngrams, seen, hashed)
+        return np.flatnonzero(seen)
 
-    def _make(self, vocabulary: Vocabulary, total: float) -> None:
+    def _make(self, state: Mapping[str, np.ndarray]) -> Trainer:
+        """A trainer of the tables `x` and `y` of a state; without them, of random ones."""
         from optml.algorithms.kernels.machine import simd
         from optml.algorithms.kernels.machine.draws import uniform_rows
         from optml.algorithms.kernels.words.classifier import trainer
 
-        parameters = self.hyperparameters
+        parameters, vocabulary = self.hyperparameters, self._corpus.vocabulary
         width, words, labels = parameters.vector_dim, vocabulary.words, vocabulary.labels
         grams = parameters.word_ngrams > 1
         rows = words + len(self._rows) + grams  # the last one for the buckets without a row: zeros
         require_memory(4 * simd.stride(width) * (rows + labels), f"{rows} rows of vector_dim={width}")
         x, y = simd.empty(rows, width), simd.empty(labels, width)
-        if self._saved:
-            x[:, :width], y[:, :width] = self._saved["x"], self._saved["y"]
-            self._saved = {}
+        if state:
+            x[:, :width], y[:, :width] = state["x"], state["y"]
         else:
             keys = np.concatenate([np.arange(words), words + self._rows])
             uniform_rows(np.uint64(self.seed), keys, np.float32(1 / width), width, x)
         slots = np.full(parameters.buckets if grams else 1, -1, np.int32)
         slots[self._rows] = words + np.arange(len(self._rows), dtype=np.int32)
-        self.vocabulary = vocabulary
-        self._trainer = trainer(
+        return trainer(
             x,
             y,
             self.device,
@@ -238,13 +218,11 @@ class Classification:
             end=_number_of_end(vocabulary),
             longest=parameters.word_ngrams,
             rate=parameters.learning_rate,
-            total=total,
+            total=float(parameters.epochs * self._corpus.tokens),
             seed=self.seed,
         )
 
     def _tables(self) -> tuple[np.ndarray, np.ndarray]:
-        if self._trainer is None:
-            return self._saved["x"], self._saved["y"]
         x, y = self._trainer.tables()
         width = self.hyperparameters.vector_dim
         return x[:, :width], y[:, :width]
@@ -252,8 +230,7 @@ class Classification:
     def _encode(self, channel: str, held: Held) -> list[tuple[np.ndarray, np.ndarray]]:
         """A channel's lines as tokens and their hashes; done once."""
         if channel not in self._encoded:
-            assert self.vocabulary is not None
-            self._encoded[channel] = _encoded(held.words, held.pieces, self.vocabulary)
+            self._encoded[channel] = _encoded(held.words, held.pieces, self._corpus.vocabulary)
         return self._encoded[channel]
 
 

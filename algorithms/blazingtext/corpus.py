@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -37,6 +38,22 @@ class Corpus:
     vocabulary: Vocabulary
     pieces: list[np.ndarray]
     tokens: int
+
+    def fingerprint(self) -> np.ndarray:
+        """(3,) int64, the same for the same text: its words, its tokens, a checksum of words and counts."""
+        words = self.vocabulary.entries.blob[: self.vocabulary.entries.size]
+        content = zlib.crc32(self.vocabulary.counts.tobytes(), zlib.crc32(words.tobytes()))
+        return np.array([self.vocabulary.words, self.vocabulary.tokens, content], np.int64)
+
+    def require_same(self, fingerprint: np.ndarray) -> None:
+        """Raise UserError unless a checkpoint with this fingerprint was made of the same text."""
+        words, tokens, _ = self.fingerprint().tolist()
+        if not np.array_equal(fingerprint, self.fingerprint()):
+            raise UserError(
+                f"channel 'train' holds {words} words in {tokens} tokens; the checkpoint is of another text "
+                f"({fingerprint[0]} words, {fingerprint[1]} tokens): give the text that the job began with, "
+                "or remove its checkpoints"
+            )
 
     def shuffled(self, size: int, seed: tuple[int, int]) -> Iterator[Segment]:
         """The lines of a corpus of one piece, each once, in an order drawn by the seed: text that comes
@@ -100,8 +117,8 @@ def _line_starts(tokens: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def read(source: Source, labelled: bool, min_count: int, ngrams: bool) -> Corpus | None:
-    """Read the training channel; None: the job was told to stop meanwhile.
+def read(source: Source, labelled: bool, min_count: int, ngrams: bool) -> Corpus:
+    """Read the training channel.
 
     labelled: words that begin with `__label__` are labels.   ngrams: keep rare words for the n-grams.
     Raises UserError for text that nothing can be learnt from.
@@ -110,8 +127,6 @@ def read(source: Source, labelled: bool, min_count: int, ngrams: bool) -> Corpus
     words = Words()
     found = (words.intern(block) for block in text.blocks())
     pieces = [_joined(found)] if labelled else list(found)
-    if source.stopped():
-        return None
     if labelled:
         _require_labels(words, text)
     vocabulary, new = Vocabulary.count(words, text.lines, min_count, labelled)

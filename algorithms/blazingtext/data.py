@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -39,7 +40,6 @@ class Block:
     """What a host learns from before hosts agree. turns: the segments that its threads take side by side, one
     each; then they agree."""
 
-    corpus: Corpus
     turns: list[list[Segment]]
     epoch: int
 
@@ -61,35 +61,34 @@ class Training:
         self._seed = setting.seed
         self._on_cpu = setting.device == "cpu"
         self._rank, self._hosts = share(source.distribution, setting.cluster)
-        self._corpus: Corpus | None = None
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        parameters = self._parameters
+        text = corpus.read(
+            self._source, parameters.supervised, parameters.min_count, parameters.word_ngrams > 1
+        )
+        if self._source.mode == "Pipe":
+            log.info(
+                "The FIFO is read once: %d tokens stay in memory as %.1f MB for %d epochs",
+                text.tokens, 4e-6 * text.tokens, parameters.epochs,
+            )  # fmt: skip
+        return text
 
     def epoch(self, number: int) -> Iterator[Block]:
         from optml.algorithms.kernels.machine.threads import count
 
-        if self._corpus is None:
-            parameters = self._parameters
-            self._corpus = corpus.read(
-                self._source, parameters.supervised, parameters.min_count, parameters.word_ngrams > 1
-            )
-        if self._corpus is None:  # told to stop
-            return
-        if number == 0 and self._source.mode == "Pipe":
-            log.info(
-                "The FIFO is read once: %d tokens stay in memory as %.1f MB for %d epochs",
-                self._corpus.tokens, 4e-6 * self._corpus.tokens, self._parameters.epochs,
-            )  # fmt: skip
-        threads = count()
+        text, threads = self.corpus, count()
         labelled = self._parameters.supervised
         rounds, shortest = (LABELLED_ROUNDS, LABELLED_SHORTEST) if labelled else (ROUNDS, SHORTEST)
-        together = min(TOGETHER, self._corpus.tokens // (self._hosts * rounds))
+        together = min(TOGETHER, text.tokens // (self._hosts * rounds))
         size = max(shortest, (min(AGREE, together) if self._on_cpu else together) // threads)
         turns = max(together // (size * threads), 1)
-        text = self._corpus
         found = (text.shuffled if labelled else text.drawn)(size, (self._seed, number))
         number_of_block = 0
         while block := [side for _ in range(turns) if (side := list(islice(found, threads)))]:
             if number_of_block % self._hosts == self._rank:
-                yield Block(self._corpus, block, number)
+                yield Block(block, number)
             number_of_block += 1
 
 

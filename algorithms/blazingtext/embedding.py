@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import zlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +17,11 @@ from optml.algorithms.blazingtext.progress import Progress
 from optml.algorithms.blazingtext.quantized import Dense
 from optml.algorithms.blazingtext.similarity import evaluate
 from optml.algorithms.blazingtext.vectors import WordVectors
-from optml.algorithms.blazingtext.vocabulary import Vocabulary
 from optml.algorithms.kernels.words.terms import Plan
 from optml.errors import UserError
 
 if TYPE_CHECKING:
+    from optml.algorithms.blazingtext.corpus import Corpus
     from optml.algorithms.blazingtext.data import Block
     from optml.algorithms.kernels.words.word2vec import Trainer
 
@@ -50,16 +49,19 @@ class Embedding:
         self.lockstep = self.cluster.size > 1
         _require_fitting(setting)
         self.hyperparameters.advise()
-        self.vocabulary: Vocabulary | None = None
-        self._rows = np.empty(0, np.int64)  # the buckets that have a row
-        self._trainer: Trainer | None = None
-        self._saved: Mapping[str, np.ndarray] = {}
+        self._corpus: Corpus = setting.train.corpus
+        if self.cluster.size > 1:
+            self._require_one_text()
+        self._rows, self._bags = self._subwords()  # the buckets that have a row; the rows of each word
         self._agreed: list[np.ndarray] = []  # the tables as all hosts had them last
-        self._met = False  # do all hosts know to have the same text?
-        self._progress: Progress | None = None
+        self._trainer = self._make({})
+        total = float(self.hyperparameters.epochs * self._corpus.tokens)
+        self._progress = Progress(total, self.hyperparameters.learning_rate, LINE)
+        self._begun = False  # is anything learnt?
         self._final: WordVectors | None = None
 
     def update(self, batch: Block | None) -> Iterable[Metric]:
+        self._begun = True
         if batch is not None:
             self._learn(batch)
         if self.cluster.size > 1:
@@ -83,23 +85,24 @@ class Embedding:
         return None
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        state = {"seed": np.array(self.seed)}
-        if self.vocabulary is None:
-            return state
         x, y = self._tables()
-        return state | self.vocabulary.state_dict() | {"rows": self._rows, "x": x.copy(), "y": y.copy()}
+        return {
+            "begun": np.array(self._begun),
+            "text": self._corpus.fingerprint(),
+            "x": x.copy(),
+            "y": y.copy(),
+        }
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        self.seed = int(state["seed"])
-        if "x" in state:
-            self.vocabulary = Vocabulary.of_state(state)
-            self._rows = np.array(state["rows"])
-            self._saved = {name: np.array(state[name]) for name in ("x", "y")}
-            self._trainer = None
+        self._corpus.require_same(state["text"])
+        self._begun = bool(state["begun"])
+        del self._trainer  # its tables may be all that memory holds
+        self._trainer = self._make(state)
 
     def model(self) -> WordVectors | None:
-        if self.vocabulary is None:
-            return None
+        return self._model() if self._begun else None
+
+    def _model(self) -> WordVectors:
         parameters = self.hyperparameters
         x, y = self._tables()
         grown = parameters.subwords
@@ -116,28 +119,17 @@ class Embedding:
             threshold=parameters.sampling_threshold,
         )
         return WordVectors(
-            settings, self.vocabulary.compact(), Dense(x), Dense(y), self._rows if grown else None
+            settings, self._corpus.vocabulary.compact(), Dense(x), Dense(y), self._rows if grown else None
         )
 
     def finish(self) -> tuple[WordVectors, Iterable[Metric]]:
-        if self._progress is not None:
-            self._progress.ended("!")
-        model = self.model()
-        if model is None:
-            raise UserError("channel 'train' is empty: there is no text in its data")
+        self._progress.ended("!")
         require_finite(self._tables(), self.hyperparameters.learning_rate)
-        self._final = model
-        return model, ()
+        self._final = self._model()
+        return self._final, ()
 
     def _learn(self, block: Block) -> None:
-        corpus, parameters = block.corpus, self.hyperparameters
-        total = float(parameters.epochs * corpus.tokens)
-        if self._trainer is None:
-            self._start(corpus.vocabulary, total)
-        assert self._trainer is not None
-        if self._progress is None:
-            self._progress = Progress(total, parameters.learning_rate, LINE)
-        begin = block.epoch * corpus.tokens
+        begin = block.epoch * self._corpus.tokens
         for turn in block.turns:
             self._trainer.learn([(segment.tokens, begin + segment.position) for segment in turn])
         last = block.segments[-1]
@@ -145,24 +137,22 @@ class Embedding:
             sum(len(segment.tokens) for segment in block.segments), begin + last.position + len(last.tokens)
         )
 
-    def _start(self, vocabulary: Vocabulary, total: float) -> None:
+    def _make(self, state: Mapping[str, np.ndarray]) -> Trainer:
+        """A trainer of the tables `x` and `y` of a state; without them, of random ones."""
         from optml.algorithms.kernels.machine import simd
         from optml.algorithms.kernels.machine.draws import uniform_rows
         from optml.algorithms.kernels.words import word2vec
 
-        parameters = self.hyperparameters
+        parameters, vocabulary = self.hyperparameters, self._corpus.vocabulary
         width, words = parameters.vector_dim, vocabulary.words
-        starts, members = np.empty(0, np.int64), np.empty(0, np.int32)
-        if parameters.subwords:
-            starts, members = self._bags(vocabulary)
+        starts, members = self._bags
         rows = (
             words + len(self._rows) + parameters.subwords
         )  # the last one for the buckets without a row: zeros
         require_memory(4 * simd.stride(width) * (rows + words), f"{rows} rows of vector_dim={width}")
         x, y = simd.empty(rows, width), simd.empty(words, width)
-        if self._saved:
-            x[:, :width], y[:, :width] = self._saved["x"], self._saved["y"]
-            self._saved = {}
+        if state:
+            x[:, :width], y[:, :width] = state["x"], state["y"]
         else:
             keys = np.concatenate([np.arange(words), words + self._rows])
             uniform_rows(np.uint64(self.seed), keys, np.float32(1 / width), width, x)
@@ -180,40 +170,37 @@ class Embedding:
             batch=parameters.batch_size,
             end=vocabulary.end,
             rate=parameters.learning_rate,
-            total=total,
+            total=float(parameters.epochs * self._corpus.tokens),
             seed=self.seed,
         )
-        self.vocabulary = vocabulary
-        self._trainer = word2vec.trainer(x, y, plan, self.device)
         if self.cluster.size > 1:
             self._agreed = [x.copy(), y.copy()]
+        return word2vec.trainer(x, y, plan, self.device)
 
-    def _bags(self, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
-        """The input rows of each word: its own, then those of its n-grams' buckets."""
-        parameters = self.hyperparameters
+    def _subwords(self) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """The buckets (n,) that the words' n-grams fall into, and the input rows of each word: its own, then
+        those of its buckets. Both empty where words are whole."""
+        parameters, vocabulary = self.hyperparameters, self._corpus.vocabulary
+        if not parameters.subwords:
+            return np.empty(0, np.int64), (np.empty(0, np.int64), np.empty(0, np.int32))
         ends, buckets = vocabulary.ngrams(parameters.min_char, parameters.max_char, parameters.buckets)
         words = vocabulary.words
-        self._rows, places = np.unique(buckets.astype(np.int64), return_inverse=True)
+        rows, places = np.unique(buckets.astype(np.int64), return_inverse=True)
         starts = ends + np.arange(words + 1)
         members = np.empty(starts[-1], np.int32)
         own = np.zeros(len(members), bool)
         own[starts[:-1]] = True
         members[own] = np.arange(words)
         members[~own] = words + places
-        return starts, members
+        return rows, (starts, members)
 
     def _tables(self) -> tuple[np.ndarray, np.ndarray]:
-        if self._trainer is None:
-            return self._saved["x"], self._saved["y"]
         x, y = self._trainer.tables()
         width = self.hyperparameters.vector_dim
         return x[:, :width], y[:, :width]
 
     def _agree(self) -> None:
         """Average each row over the hosts that changed it since they last agreed."""
-        if not self._met:
-            self._meet()
-        assert self._trainer is not None
         for table, agreed in zip(self._trainer.tables(), self._agreed, strict=True):
             hosts = (table != agreed).any(axis=1).astype(np.int64)
             self.cluster.all_sum(hosts)
@@ -223,25 +210,16 @@ class Embedding:
             agreed[rows] += change / hosts[rows, None].astype(np.float32)
             table[rows] = agreed[rows]
 
-    def _meet(self) -> None:
-        """Raise UserError, on all hosts alike, unless each has begun to learn from the same words."""
-        own = np.zeros(3, np.int64)
-        if self.vocabulary is not None and self._trainer is not None:
-            entries = self.vocabulary.entries
-            content = entries.blob[: entries.size].tobytes() + self.vocabulary.counts.tobytes()
-            own[:] = self.vocabulary.words, self.vocabulary.tokens, zlib.crc32(content)
+    def _require_one_text(self) -> None:
+        """Raise UserError, on all hosts alike, unless all have the same text."""
+        own = self._corpus.fingerprint()
         hosts = self.cluster.gather(own)
-        if not all(host.any() for host in hosts):  # one has no block before the others are through
-            raise UserError(
-                f"the text of channel 'train' is too short for {self.cluster.size} hosts: train it on one"
-            )
         if any((host != own).any() for host in hosts):
             told = "; ".join(f"{host[0]} words in {host[1]} tokens" for host in hosts)
             raise UserError(
                 f"the hosts read different texts from channel 'train' ({told}): every host must have all of "
                 "it, S3DataDistributionType FullyReplicated; the hosts share it out themselves"
             )
-        self._met = True
 
 
 def _require_fitting(setting: Setting) -> None:

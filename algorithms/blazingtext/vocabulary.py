@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -169,22 +169,6 @@ class Vocabulary:
             parts.append(found)
             starts[number + 1] = starts[number] + len(found)
         return starts, np.concatenate(parts).astype(np.int32) if parts else np.empty(0, np.int32)
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        entries = self.entries
-        return {
-            "blob": entries.blob[: entries.size],
-            "starts": entries.starts[: len(entries) + 1],
-            "hashes": entries.hashes[: len(entries)],
-            "counts": entries.counts[: len(entries)],
-            "sizes": np.array([self.words, self.labels, self.tokens], np.int64),
-        }
-
-    @classmethod
-    def of_state(cls, state: Mapping[str, np.ndarray]) -> Vocabulary:
-        arrays = [np.array(state[name]) for name in ("blob", "starts", "hashes", "counts")]
-        words, labels, tokens = state["sizes"].tolist()
-        return cls(Words.of_arrays(*arrays), words, labels, tokens)
 
 
 def hash_of(word: bytes) -> int:

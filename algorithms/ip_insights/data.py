@@ -24,76 +24,35 @@ CROWDED = 0.75  # entities for each vector, from which a warning is due: half is
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The samples of an update, the entities of the whole channel, and which share of the epoch is past."""
+    """The samples of an update, and which share of the epoch is past."""
 
     samples: Samples
-    seen: Sketch
     past: float
 
     def __len__(self) -> int:
         return len(self.samples)
 
 
-def data(source: Source, setting: Setting) -> Channel:
-    """The data of one channel (`algorithms.base.Training.data`)."""
-    return Training(source, setting) if source.name == "train" else Validation(source, setting)
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """All pairs of a channel, 8 bytes each.
 
-
-class Channel:
-    """The pairs of a channel, read once and kept as 8 bytes each: a few lines would be found bad after hours
-    otherwise.
-
-    On several hosts each takes every H-th batch of what all of them have.
+    parts: (rows (n,) uint32 of the entity table, addresses (n,) uint32), as they were read.
+    entities: those that occur.
     """
 
-    def __init__(self, source: Source, setting: Setting) -> None:
-        self._source = source
-        self._seed = setting.seed
-        self._cluster = setting.cluster
-        self._parameters: Hyperparameters = setting.hyperparameters
-        self._rank, self._hosts = share(source.distribution, setting.cluster)
-        self._shard = setting.cluster.rank // self._hosts
-        self._held: list[tuple[np.ndarray, np.ndarray]] | None = None  # rows and addresses
-        self.seen = Sketch.empty(self._parameters.num_entity_vectors)
+    parts: list[tuple[np.ndarray, np.ndarray]]
+    entities: Sketch
 
-    def _read(self) -> bool:
-        """Have the pairs at hand; False: told to stop meanwhile."""
-        if self._held is not None:
-            return True
-        count = self._parameters.num_entity_vectors
-        held = []
-        for found in pairs.read(self._source.streams()):
-            if self._source.stopped():
-                return False
-            held.append((found.rows(count), found.addresses))
-            self.seen.add(found.hashes)
-        if self._source.stopped():
-            return False
-        self._held = held
-        total = sum(len(rows) for rows, _ in held)
-        if total:
-            entities = self.seen.count()
-            log.info(
-                "Channel '%s' holds %d pairs of about %d entities: %.1f MB",
-                self._source.name, total, entities, 8e-6 * total,
-            )  # fmt: skip
-            if self._source.name == "train" and entities > max(CROWDED * count, 1):
-                log.warning(
-                    "About %d entities share num_entity_vectors=%d vectors, so that many have one in common; "
-                    "twice as many vectors as entities are advised",
-                    entities, count,
-                )  # fmt: skip
-        elif self._cluster.size == 1 or self._source.distribution == "FullyReplicated":
-            raise UserError(f"channel '{self._source.name}' is empty: there are no pairs in its data")
-        return True
+    def __len__(self) -> int:
+        return sum(len(rows) for rows, _ in self.parts)
 
-    def _blocks(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def blocks(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The pairs in runs of `size`."""
-        assert self._held is not None
         rows: list[np.ndarray] = []
         addresses: list[np.ndarray] = []
         missing = size
-        for more, some in self._held:
+        for more, some in self.parts:
             at = 0
             while at < len(more):
                 until = min(at + missing, len(more))
@@ -108,6 +67,59 @@ class Channel:
             yield np.concatenate(rows), np.concatenate(addresses)
 
 
+def data(source: Source, setting: Setting) -> Channel:
+    """The data of one channel (`algorithms.base.Training.data`)."""
+    return Training(source, setting) if source.name == "train" else Validation(source, setting)
+
+
+class Channel:
+    """A channel, read once: a few lines would be found bad after hours otherwise.
+
+    On several hosts each takes every H-th batch of what all of them have.
+    """
+
+    def __init__(self, source: Source, setting: Setting) -> None:
+        self._source = source
+        self._seed = setting.seed
+        self._cluster = setting.cluster
+        self._parameters: Hyperparameters = setting.hyperparameters
+        self._rank, self._hosts = share(source.distribution, setting.cluster)
+        self._shard = setting.cluster.rank // self._hosts
+
+    @cached_property
+    def observed(self) -> Observed:
+        """Its pairs. They end early where the job is told to stop; then nothing is made of them.
+
+        Raises UserError for a line that is no pair, and where there are no pairs on any host."""
+        count = self._parameters.num_entity_vectors
+        observed = Observed([], Sketch.empty(count))
+        for piece in pairs.read(self._source.streams()):
+            if self._source.stopped():
+                return observed
+            observed.parts.append((piece.rows(count), piece.addresses))
+            observed.entities.add(piece.hashes)
+        if len(observed):
+            self._announce(observed)
+        elif not self._source.stopped() and (
+            self._cluster.size == 1 or self._source.distribution == "FullyReplicated"
+        ):
+            raise UserError(f"channel '{self._source.name}' is empty: there are no pairs in its data")
+        return observed
+
+    def _announce(self, observed: Observed) -> None:
+        entities, count = observed.entities.count(), self._parameters.num_entity_vectors
+        log.info(
+            "Channel '%s' holds %d pairs of about %d entities: %.1f MB",
+            self._source.name, len(observed), entities, 8e-6 * len(observed),
+        )  # fmt: skip
+        if self._source.name == "train" and entities > max(CROWDED * count, 1):
+            log.warning(
+                "About %d entities share num_entity_vectors=%d vectors, so that many have one in common; "
+                "twice as many vectors as entities are advised",
+                entities, count,
+            )  # fmt: skip
+
+
 class Training(Channel):
     """Blocks of about two million samples, shuffled; each is cut into batches, of which the last may be
     smaller. Negative samples are new in each epoch."""
@@ -118,15 +130,12 @@ class Training(Channel):
         return max(1, self._parameters.mini_batch_size // self._cluster.processes)
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        if not self._read():
-            return
         given = self._parameters
-        assert self._held is not None
         turn = samples_past = 0
         past = 0.0
-        total = (1 + given.negatives) * sum(len(rows) for rows, _ in self._held)
+        total = (1 + given.negatives) * len(self.observed)
         pairs_of_block = max(1, BLOCK // (1 + given.negatives))
-        for place, (rows, addresses) in enumerate(self._blocks(pairs_of_block)):
+        for place, (rows, addresses) in enumerate(self.observed.blocks(pairs_of_block)):
             samples = expand(
                 rows,
                 addresses,
@@ -138,7 +147,7 @@ class Training(Channel):
                 if turn % self._hosts == 0:
                     past = (samples_past + start) / total  # the same for all hosts' batches of an update
                 if turn % self._hosts == self._rank:
-                    yield Batch(samples[start : start + self._size], self.seen, past)
+                    yield Batch(samples[start : start + self._size], past)
                 turn += 1
             samples_past += len(samples)
 
@@ -147,8 +156,6 @@ class Validation(Channel):
     """Each pair and one with a random address, the same in each epoch."""
 
     def epoch(self, number: int) -> Iterator[Samples]:
-        if not self._read():
-            return
-        for place, (rows, addresses) in enumerate(self._blocks(SCORED // 2)):
+        for place, (rows, addresses) in enumerate(self.observed.blocks(SCORED // 2)):
             if place % self._hosts == self._rank:
                 yield expand(rows, addresses, 1, 0, (self._seed, place, self._shard))

@@ -57,20 +57,18 @@ class Learner:
         self.epoch = 0
         self.batch = 0  # of the epoch
         self.totals: Array = self.parameters.put(np.zeros(TALLIES))  # of the epoch, over all hosts
-        self.seen = Sketch.empty(self.hyperparameters.num_entity_vectors)
         self.spread: Spread | None = None  # of the newest validation scores
         self._began = self._spoke = time.perf_counter()  # the epoch; the last line about the speed
         self._told = 0.0  # samples of the epoch before that line
         if self.cluster.rank == 0:
             self.parameters.announce()
+        self.seen: Sketch = setting.train.observed.entities  # the tables' memory is known to do by now
 
     def update(self, batch: Batch | None) -> Iterable[Metric]:
         if self.batch == 0:
             self._began = self._spoke = time.perf_counter()
             self._told = 0.0
         self.updates += 1
-        if batch is not None:
-            self.seen = batch.seen
         with np.errstate(over="ignore", invalid="ignore"):  # `_require_finite` says it better
             self._learn(batch)
         due = self.batch % self.hyperparameters.batch_metrics_publish_interval == 0

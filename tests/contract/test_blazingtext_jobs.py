@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from pathlib import Path
@@ -110,6 +111,25 @@ def test_text_comes_through_a_fifo_once(tmp_path: Path) -> None:
     assert ended.code == 0, ended.log
     assert "The FIFO is read once" in ended.log
     assert (tree.model / "model.bin").is_file()
+
+
+@pytest.mark.parametrize("mode", ["cbow", "supervised"])
+def test_a_job_stopped_while_it_reads_the_text_leaves_nothing(tmp_path: Path, mode: str) -> None:
+    tree = Tree(tmp_path)
+    tree.write("input/config/inputdataconfig.json", {"train": {"TrainingInputMode": "Pipe"}})
+    tree.write("input/data/readme", "")
+    tree.hyperparameters(mode=mode, **SMALL)
+    fifo = tmp_path / "input/data/train_0"
+    os.mkfifo(fifo)
+    process = tree.start(*TRAIN)
+    with fifo.open("wb") as writer:  # opens once the job reads
+        writer.write(topics(100, True).encode())
+        writer.flush()
+        process.send_signal(signal.SIGTERM)
+        ended = end(process)
+    assert ended.code == 0, ended.log
+    assert "Stopping before training has begun" in ended.log
+    assert not list(tree.model.iterdir())
 
 
 def test_examples_of_an_augmented_manifest_come_through_a_fifo(tmp_path: Path) -> None:

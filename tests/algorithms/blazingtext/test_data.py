@@ -18,9 +18,7 @@ from tests.algorithms.hosts import on_hosts
 
 
 def corpus(source: Any, labelled: bool = True, min_count: int = 1, ngrams: bool = True) -> Corpus:
-    found = read(source, labelled, min_count, ngrams)
-    assert found is not None
-    return found
+    return read(source, labelled, min_count, ngrams)
 
 
 def words(found: Corpus) -> list[list[str]]:
@@ -150,7 +148,7 @@ def test_labelled_lines_come_in_an_order_of_their_own_each_epoch() -> None:
         assert [run.position for run in runs] == np.cumsum([0, *map(len, (r.tokens for r in runs))])[
             :-1
         ].tolist()
-        found = words(Corpus(blocks[0].corpus.vocabulary, [tokens], len(tokens)))
+        found = words(Corpus(training.corpus.vocabulary, [tokens], len(tokens)))
         assert sorted(found) == sorted(line.split() for line in text.splitlines())
         orders.append(found)
     assert orders[0] == orders[2] != orders[1]
@@ -166,7 +164,7 @@ def test_runs_of_plain_text_come_in_an_order_of_their_own_each_epoch() -> None:
         # No copies: a GPU keeps what it was given once, and knows it again by its place in memory.
         orders.append([run.ctypes.data for run in runs])
         whole = sorted(runs, key=lambda run: run.ctypes.data)
-        assert (np.concatenate(whole) == np.concatenate(blocks[0].corpus.pieces)).all()
+        assert (np.concatenate(whole) == np.concatenate(training.corpus.pieces)).all()
     assert orders[0] == orders[2] != orders[1]
     assert sorted(orders[0]) == sorted(orders[1])
 
@@ -182,8 +180,9 @@ def test_threads_agree_several_times_before_hosts_do(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(data, "ROUNDS", 1)
     monkeypatch.setattr(data, "AGREE", 4096)
     wanted = setting(mode="batch_skipgram", min_count=1)
-    first, *_ = Training(channel(topics(2000, False)), wanted).epoch(0)
-    assert len(first.turns) == first.corpus.tokens // 4096 == 4
+    training = Training(channel(topics(2000, False)), wanted)
+    first, *_ = training.epoch(0)
+    assert len(first.turns) == training.corpus.tokens // 4096 == 4
     assert all(len(turn) == threads.count() for turn in first.turns)
     lengths = [sum(len(at.tokens) for at in turn) for turn in first.turns]
     assert 0.8 * 4096 < min(lengths) <= max(lengths) < 1.1 * 4096

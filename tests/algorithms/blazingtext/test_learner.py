@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from optml.algorithms.base import Cluster, Metric
+from optml.algorithms.base import Cluster, Metric, Setting
 from optml.algorithms.blazingtext import ALGORITHM
 from optml.algorithms.blazingtext.classifier import Texts
 from optml.algorithms.blazingtext.data import Training, Validation
@@ -24,11 +25,15 @@ LABELS = {
 }  # fmt: skip
 
 
-def trained(text: str, cluster: Cluster | None = None, **given: Any) -> Any:
+def started(text: str, cluster: Cluster | None = None, **given: Any) -> tuple[Any, Training, Setting]:
     wanted = setting(cluster, **given)
-    assert ALGORITHM.training.learner is not None
-    learner: Any = ALGORITHM.training.learner(wanted)
     data = Training(channel(text), wanted)
+    assert ALGORITHM.training.learner is not None
+    return ALGORITHM.training.learner(replace(wanted, train=data)), data, wanted
+
+
+def trained(text: str, cluster: Cluster | None = None, **given: Any) -> Any:
+    learner, data, wanted = started(text, cluster, **given)
     rounds = max(sum(1 for _ in data.epoch(0)), 1)
     for epoch in range(wanted.hyperparameters.epochs):
         blocks = list(data.epoch(epoch))
@@ -76,23 +81,47 @@ def test_hosts_learn_one_model_together() -> None:
     assert likeness(one) > 0.3
 
 
-@pytest.mark.parametrize(
-    ("texts", "message"),
-    [
-        (["a b c\n" * 5] * 2, "too short for 2 hosts"),
-        (
-            [topics(4000, False), topics(4000, False, seed=1) + "new words\n"],
-            "the hosts read different texts",
-        ),
-    ],
-)
-def test_hosts_that_cannot_learn_together_say_why(texts: list[str], message: str) -> None:
-    def work(cluster: Any) -> str:
-        with pytest.raises(UserError, match=message):
-            trained(texts[cluster.rank], cluster, **(VECTORS | {"mode": "batch_skipgram"}))
-        return message
+def test_a_text_too_short_for_two_hosts_is_learnt_by_one_of_them() -> None:
+    text, given = topics(20, False), VECTORS | {"mode": "batch_skipgram"}
+    one, two = on_hosts(2, lambda cluster: trained(text, cluster, **given).model())
+    alone = trained(text, **given).model()
+    for model in (one, two):
+        np.testing.assert_allclose(model.input.values, alone.input.values, rtol=1e-5, atol=1e-6)
 
-    assert on_hosts(2, work) == [message, message]
+
+def test_hosts_with_different_texts_say_so_before_they_learn() -> None:
+    texts = [topics(4000, False), topics(4000, False, seed=1) + "new words\n"]
+
+    def work(cluster: Any) -> None:
+        with pytest.raises(UserError, match="the hosts read different texts"):
+            started(texts[cluster.rank], cluster, **(VECTORS | {"mode": "batch_skipgram"}))
+
+    on_hosts(2, work)
+
+
+@pytest.mark.parametrize("given", [VECTORS | {"mode": "skipgram"}, LABELS])
+def test_there_is_no_model_before_the_first_batch(given: dict[str, Any]) -> None:
+    learner, _, _ = started(topics(100, True), **given)
+    assert learner.model() is None
+    again, _, _ = started(topics(100, True), **given)
+    again.load_state_dict(learner.state_dict())
+    assert again.model() is None
+
+
+@pytest.mark.parametrize("given", [VECTORS | {"mode": "skipgram"}, LABELS])
+def test_a_checkpoint_of_another_text_is_refused(given: dict[str, Any]) -> None:
+    state = trained(topics(100, True), **given).state_dict()
+    other, _, _ = started(topics(110, True), **given)
+    with pytest.raises(UserError, match=r"holds \d+ words in \d+ tokens; the checkpoint is of another text"):
+        other.load_state_dict(state)
+
+
+@pytest.mark.parametrize("given", [VECTORS | {"mode": "skipgram"}, LABELS])
+def test_what_is_resumed_behind_its_last_epoch_ends_as_if_undisturbed(given: dict[str, Any]) -> None:
+    whole = trained(topics(100, True), **given)
+    resumed, _, _ = started(topics(100, True), **given)
+    resumed.load_state_dict(whole.state_dict())
+    assert list(resumed.finish()[1]) == list(whole.finish()[1])
 
 
 def test_the_same_seed_leaves_the_same_model() -> None:
@@ -104,14 +133,11 @@ def test_the_same_seed_leaves_the_same_model() -> None:
 def test_a_resumed_job_goes_on_as_if_undisturbed(given: dict[str, Any]) -> None:
     text = topics(400, True)
     whole = trained(text, **given)
-    wanted = setting(**given)
-    assert ALGORITHM.training.learner is not None
-    half: Any = ALGORITHM.training.learner(wanted)
-    data = Training(channel(text), wanted)
+    half, data, wanted = started(text, **given)
     blocks = [block for epoch in range(wanted.hyperparameters.epochs) for block in data.epoch(epoch)]
     for block in blocks[: len(blocks) // 2]:
         half.update(block)
-    resumed: Any = ALGORITHM.training.learner(wanted)
+    resumed, _, _ = started(text, **given)
     resumed.load_state_dict({name: np.array(array) for name, array in half.state_dict().items()})
     assert (resumed.model().input.values == half.model().input.values).all()
     for block in blocks[len(blocks) // 2 :]:
@@ -173,10 +199,8 @@ def test_a_learning_rate_that_training_runs_away_from_is_named(given: dict[str, 
 
 def test_early_stopping_scores_from_its_first_epoch_on() -> None:
     given = LABELS | {"early_stopping": True, "min_epochs": 3, "epochs": 3}
-    wanted = setting(channels=("train", "validation"), **given)
-    assert ALGORITHM.training.learner is not None
-    learner: Any = ALGORITHM.training.learner(wanted)
-    data, held_out = Training(channel(topics(200, True)), wanted), channel(topics(50, True, 1), "validation")
+    held_out = channel(topics(50, True, 1), "validation")
+    learner, data, _ = started(topics(200, True), channels=("train", "validation"), **given)
     scored = []
     for epoch in range(3):
         for block in data.epoch(epoch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from optml.algorithms.base import Setting
 from optml.algorithms.blazingtext.classification import Classification
+from optml.algorithms.blazingtext.data import Training
 from optml.algorithms.blazingtext.embedding import Embedding
 from optml.algorithms.blazingtext.hyperparameters import Hyperparameters
 from optml.algorithms.blazingtext.manifest import line_of_records
@@ -75,7 +77,7 @@ def test_labels_that_hardly_come_twice_are_suspected(caplog: pytest.LogCaptureFi
 def test_a_byte_order_mark_costs_the_first_line_nothing(media: str) -> None:
     lines = {"text/plain": "__label__a x\n__label__b y\n"}
     objects = '{"source": "x", "label": "a"}\n{"source": "y", "label": "b"}\n'
-    source = channel(b"\xef\xbb\xbf" + lines.get(media, objects).inference.encode(), media=media)
+    source = channel(b"\xef\xbb\xbf" + lines.get(media, objects).encode(), media=media)
     assert words(corpus(source)) == [["__label__a", "x"], ["__label__b", "y"]]
 
 
@@ -124,7 +126,8 @@ def test_an_objective_that_is_never_measured_is_refused_before_training() -> Non
         Classification(setting("train:mean_rho", ("train",), mode="supervised"))
     with pytest.raises(UserError, match=r"mean_rho' needs evaluation=True and the channel 'evaluation'"):
         Embedding(setting("train:mean_rho", ("train",), mode="skipgram"))
-    Embedding(setting("train:mean_rho", ("train", "evaluation"), mode="skipgram"))
+    fitting = setting("train:mean_rho", ("train", "evaluation"), mode="skipgram", min_count=1, vector_dim=8)
+    Embedding(replace(fitting, train=Training(channel("a b c\n"), fitting)))
 
 
 def test_vectors_of_the_c_program_are_named_with_what_is_served(tmp_path: Path) -> None:

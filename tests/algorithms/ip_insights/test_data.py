@@ -106,9 +106,8 @@ def test_the_validation_channel_pairs_each_entity_with_one_random_address_always
 
 def test_entities_are_remembered() -> None:
     channel = training(b"a,1.2.3.4\nb,1.2.3.4\n", setting())
-    (batch,) = channel.epoch(0)
     hashes = np.array([0xD24EC4F1A98C6E5B, 123], np.uint64)  # of "a", of nothing
-    assert batch.seen.seen(hashes).tolist() == [True, False]
+    assert channel.observed.entities.seen(hashes).tolist() == [True, False]
 
 
 def test_too_few_vectors_for_the_entities_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,8 +28,9 @@ from tests.algorithms.ip_insights.training import (
 
 
 def learned(given: Setting, pairs: int = 2000) -> Learner:
-    state = Learner(given)
-    absorb(state, training(at_home(pairs), given))
+    data = training(at_home(pairs), given)
+    state = Learner(replace(given, train=data))
+    absorb(state, data)
     return state
 
 
@@ -141,7 +143,7 @@ def test_a_job_killed_and_resumed_ends_as_if_undisturbed(prefixes: bool) -> None
     given = setting(mini_batch_size=100, epochs=2, _ip_prefix_tables=prefixes)
     whole = learned(given, 300)
     data = training(at_home(300), given)
-    first = Learner(given)
+    first = Learner(replace(given, train=data))
     batches = [batch for epoch in range(2) for batch in data.epoch(epoch)]
     half = len(batches) // 2
     for at, batch in enumerate(batches[: half + 2]):
@@ -185,7 +187,8 @@ def test_a_host_that_has_run_out_learns_what_the_other_one_does() -> None:
     def on(cluster: object) -> tuple[dict[str, np.ndarray], list[bool], float]:
         given = setting(cluster, mini_batch_size=100)  # type: ignore[arg-type]
         source = Files("train", texts[cluster.rank], distribution="ShardedByS3Key")  # type: ignore[attr-defined]
-        state, batches = Learner(given), list(Training(source, given).epoch(0))
+        data = Training(source, given)
+        state, batches = Learner(replace(given, train=data)), list(data.epoch(0))
         for at in range(9):
             state.update(batches[at] if at < len(batches) else None)
         metrics = values(list(state.end_round()))
@@ -236,6 +239,17 @@ def test_the_size_of_the_tables_is_told(caplog: pytest.LogCaptureFixture) -> Non
     with caplog.at_level(logging.INFO, logger="optml"):
         Learner(setting(num_entity_vectors=1000, vector_dim=16))
     assert "Vectors of 1000 entities take " in caplog.text
+
+
+def test_a_learner_knows_the_entities_before_its_first_batch() -> None:
+    state = Learner(setting())
+    assert state.seen.seen(scan(at_home(20), "x")[0].hashes).all()
+
+
+def test_a_bad_line_is_found_before_anything_is_learnt() -> None:
+    given = setting()
+    with pytest.raises(UserError, match=r"line 2 of train/0.csv has the address 'x'"):
+        Learner(replace(given, train=training(b"a,1.2.3.4\na,x\n", given)))
 
 
 def test_there_is_no_model_before_the_first_batch() -> None:

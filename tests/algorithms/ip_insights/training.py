@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -42,9 +43,10 @@ class Files:
 
 
 def setting(cluster: Cluster | None = None, *, seed: int = 0, device: str = "cpu", **given: Any) -> Setting:
-    """Of a small job that goes by bits alone, unless told otherwise."""
+    """Of a small job that goes by bits alone, unless told otherwise, with a few pairs in its channel."""
     small = {"num_entity_vectors": 50, "vector_dim": 8, "_ip_prefix_tables": False, "learning_rate": 0.01}
-    return Setting(ALGORITHM.hyperparameters(**(small | given)), cluster or Alone(), device, seed)
+    made = Setting(ALGORITHM.hyperparameters(**(small | given)), cluster or Alone(), device, seed)
+    return replace(made, train=training(at_home(20), made))
 
 
 def training(text: bytes, given: Setting, **options: Any) -> Training:
