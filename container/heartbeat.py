@@ -66,7 +66,7 @@ class Heartbeat:
                 self._store.add(f"beat/{self._rank}", 1)
                 counts = [self._store.add(f"beat/{rank}", 0) for rank in range(len(self._counts))]
                 if self._store.check(["failure"]):
-                    self.failure = self._store.get("failure").inference.decode()
+                    self.failure = self._store.get("failure").decode()
                 now = time.monotonic()
                 waited, began = min(now - began, STEP), now
                 for rank, (count, before) in enumerate(zip(counts, self._counts, strict=True)):
