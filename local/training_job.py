@@ -21,9 +21,9 @@ from typing import IO, NamedTuple
 
 from optml.container.paths import Paths
 from optml.errors import PlatformError, UserError
-from optml.local.commands import tree
-from optml.local.commands.tree import Input
+from optml.local import tree
 from optml.local.feeder import Feeder
+from optml.local.tree import Input
 
 __all__ = ["Input", "Line", "TrainingJob"]
 

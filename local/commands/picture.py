@@ -17,8 +17,8 @@ from optml.formats import tabular
 from optml.formats.content_type import ContentType
 from optml.formats.layout import Layout
 from optml.formats.records import Records, concatenate
-from optml.local.commands import tree
-from optml.local.commands.tree import Input
+from optml.local import tree
+from optml.local.tree import Input
 
 MOST = 100_000  # rows that a picture shows
 _NUMBERS = 1 << 26  # that they hold, dense

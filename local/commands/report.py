@@ -17,8 +17,8 @@ from optml.container.hyperparameters import as_text, fields, parse
 from optml.errors import UserError
 from optml.local.commands import picture
 from optml.local.commands.joblog import JobLog
-from optml.local.commands.tree import Input
 from optml.local.feeder import files
+from optml.local.tree import Input
 
 OPTION = "--report"
 COLUMNS = 3  # charts of metrics side by side

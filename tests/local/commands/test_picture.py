@@ -5,7 +5,7 @@ import pytest
 
 from optml.algorithms import registry
 from optml.local.commands import picture
-from optml.local.commands.tree import Input
+from optml.local.tree import Input
 from tests.serving import every
 
 SERIES = [

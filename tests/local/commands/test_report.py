@@ -10,7 +10,7 @@ import pytest
 from optml.algorithms import registry
 from optml.local.commands import picture, report
 from optml.local.commands.joblog import JobLog
-from optml.local.commands.tree import Input
+from optml.local.tree import Input
 
 SCRIPT = "<script>alert('x')</script>"
 
