@@ -79,10 +79,12 @@ def _neighbours(model: WordVectors, batch: Lookup, path: Path) -> str:
             near = [
                 (model.vocabulary.entries[place].decode("utf-8", "replace"), cosine)
                 for place, cosine in zip(places[number].tolist(), cosines[number].tolist(), strict=True)
-                if model.vocabulary.entries[place] not in (words[number], END)
+                if cosine != 0 and model.vocabulary.entries[place] not in (words[number], END)
             ][:NEAR]
             names, values = [name for name, _ in near], np.array([cosine for _, cosine in near])
-            known = "" if model.known(words[number]) else " (not seen in training)"
+            known = (
+                "" if model.known(words[number]) else " (not seen in training)" if near else " (no vector)"
+            )
             text = charts.shortened([words[number].decode("utf-8", "replace")])[0]
             charts.bars(axis, names, values, f"{text}{known}", "cosine")
             axis.set_xlim(min(0, 1.1 * float(values.min(initial=0))), 1)

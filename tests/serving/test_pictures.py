@@ -55,3 +55,12 @@ def test_every_table_is_drawn_with_its_labels_too(name: str, tmp_path: Path) -> 
     judged = name in ("knn", "linear-learner", "factorization-machines", "xgboost")
     assert ("accuracy" in said) == judged
     assert min(size(tmp_path / "a.png")) >= 200
+
+
+def test_a_word_without_a_vector_has_no_neighbours(tmp_path: Path) -> None:
+    from optml.algorithms.blazingtext.picture import draw
+    from optml.algorithms.blazingtext.vectors import Lookup, WordVectors
+
+    model = every.served("blazingtext words").model
+    assert isinstance(model, WordVectors)
+    assert draw(model, Lookup([b"nowhere"]), tmp_path / "a.png") == "the nearest words of 1"
