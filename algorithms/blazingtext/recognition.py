@@ -12,8 +12,9 @@ TEXT = "vectors.txt"
 
 
 def recognises(folder: Path) -> bool:
-    """Does the folder hold a model of fastText, or vectors in word2vec's text format?"""
-    return binary(folder) is not None or is_text(folder / TEXT)
+    """Does the folder hold a model of fastText, or vectors of word2vec? Those in its binary format are not
+    served, but loading says so."""
+    return binary(folder) is not None or is_text(folder / TEXT) or any(map(is_text, folder.glob("*.bin")))
 
 
 def binary(folder: Path) -> Path | None:

@@ -16,7 +16,6 @@ from optml.algorithms.blazingtext.data import Training
 from optml.algorithms.blazingtext.embedding import Embedding
 from optml.algorithms.blazingtext.hyperparameters import Hyperparameters
 from optml.algorithms.blazingtext.manifest import line_of_records
-from optml.algorithms.blazingtext.model import load
 from optml.container.cluster import Alone
 from optml.errors import UserError
 from optml.serving.models import load as load_served
@@ -134,7 +133,7 @@ def test_vectors_of_the_c_program_are_named_with_what_is_served(tmp_path: Path) 
     numbers = np.zeros(3, np.float32).tobytes()
     (tmp_path / "model.bin").write_bytes(b"2 3\ngood " + numbers + b"\nbad " + numbers + b"\n")
     with pytest.raises(UserError, match=r"model.bin holds vectors in the binary format of word2vec's C prog"):
-        load(tmp_path, "cpu")
+        load_served(tmp_path, "cpu")  # by its content
 
 
 def test_a_model_in_an_inner_folder_of_the_archive_is_named(tmp_path: Path) -> None:
