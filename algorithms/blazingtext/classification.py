@@ -12,13 +12,13 @@ import numpy as np
 from optml.algorithms.base import Metric, Setting
 from optml.algorithms.blazingtext import fasttext_file
 from optml.algorithms.blazingtext.classifier import Classifier
+from optml.algorithms.blazingtext.early_stopping import EarlyStopping
 from optml.algorithms.blazingtext.hyperparameters import Hyperparameters
 from optml.algorithms.blazingtext.limits import require_finite, require_memory, require_one_host
 from optml.algorithms.blazingtext.progress import Progress
 from optml.algorithms.blazingtext.quantized import Dense
 from optml.algorithms.blazingtext.vocabulary import END, LABEL, LINE_END, Vocabulary, Words
 from optml.algorithms.kernels.machine.threads import count
-from optml.algorithms.stopping import Patience
 from optml.errors import UserError
 
 if TYPE_CHECKING:
@@ -70,8 +70,6 @@ class Classification:
         self._progress = Progress(total, self.hyperparameters.learning_rate, LINE)
         self._begun = False  # is anything learnt?
         self._epochs = 0  # behind us
-        self._best = 0.0  # validation accuracy
-        self._stale = 0
         self._encoded: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
         self._finished = False
 
@@ -108,23 +106,17 @@ class Classification:
             log.info("Number of %s examples: %d", channel, lines)
             return [Metric(f"{channel}:accuracy", accuracy)]
         log.info("Validation accuracy: %.6g", hits / max(lines, 1))
-        if accuracy > self._best:
-            self._best, self._stale = accuracy, 0
-            log.info("Validation accuracy improved! Storing best weights...")
-        else:
-            self._stale += 1
-            log.info("Validation accuracy has not improved for last %d epochs.", self._stale)
         return [Metric(f"{channel}:accuracy", accuracy)]
 
-    def stopping(self) -> tuple[Patience, str] | None:
+    def stopping(self) -> tuple[EarlyStopping, str] | None:
         if not self.hyperparameters.early_stopping:
             return None
-        return Patience(self.hyperparameters.patience, maximize=True), "validation:accuracy"
+        return EarlyStopping(self.hyperparameters.patience), "validation:accuracy"
 
     def state_dict(self) -> dict[str, np.ndarray]:
         x, y = self._tables()
         return {
-            "progress": np.array([self._epochs, self._best, self._stale]),
+            "epochs": np.array(self._epochs),
             "begun": np.array(self._begun),
             "text": self._corpus.fingerprint(),
             "x": x.copy(),
@@ -133,8 +125,7 @@ class Classification:
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         self._corpus.require_same(state["text"])
-        epochs, self._best, stale = state["progress"].tolist()
-        self._epochs, self._stale = int(epochs), int(stale)
+        self._epochs = int(state["epochs"])
         self._begun = bool(state["begun"])
         del self._trainer  # its tables may be all that memory holds
         self._trainer = self._make(state)

@@ -13,6 +13,7 @@ from torch import Tensor
 from optml.algorithms.base import Metric, Setting
 from optml.algorithms.forecasting_deepar import autoregression, likelihoods, settings
 from optml.algorithms.forecasting_deepar.data import Draw, Scored
+from optml.algorithms.forecasting_deepar.early_stopping import EarlyStopping
 from optml.algorithms.forecasting_deepar.facts import Facts
 from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
 from optml.algorithms.forecasting_deepar.levels import Levels
@@ -23,7 +24,6 @@ from optml.algorithms.forecasting_deepar.scores import Total
 from optml.algorithms.forecasting_deepar.series import Series
 from optml.algorithms.forecasting_deepar.windows import Shape, Windows, gather
 from optml.algorithms.network import Network, seeded, threads
-from optml.algorithms.stopping import Patience
 from optml.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,9 @@ class Learner:
         self._mean: dict[str, Tensor] = {}  # the parameters' running mean, which is the model
         self._levels: Levels | None = None
         self._final: Model | None = None
+        self._rule: EarlyStopping | None = None
         if parameters.early_stopping_patience:
+            self._rule = EarlyStopping(parameters.early_stopping_patience)
             log.info("Using early stopping with patience %d", parameters.early_stopping_patience)
         log.info("Number of GPUs being used: %d", 0 if setting.device == "cpu" else 1)
 
@@ -113,7 +115,7 @@ class Learner:
         tell when a smaller rate is due; many are, to a job that has the patience for them."""
         left = max(1 - self.progress.epoch / self.parameters.epochs, 0.0)
         rate = self.parameters.learning_rate * min(left / settings.COOLDOWN, 1.0)
-        return math.ldexp(rate, -self.progress.halvings)
+        return math.ldexp(rate, -self._rule.halvings) if self._rule else rate
 
     def _losses(self, windows: Windows, kept: Tensor | None) -> Tensor:
         return likelihoods.loss(
@@ -259,7 +261,7 @@ class Learner:
         if not progress.batches:
             progress.epoch += 1
             return ()
-        return [progress.end_epoch(self.parameters.early_stopping_patience)]
+        return [progress.end_epoch()]
 
     def evaluate(self, channel: str, batches: Iterable[Series]) -> Iterable[Metric]:
         """Score the final model; what does not fit it was left out before training (`Scored.fit_to`)."""
@@ -287,9 +289,8 @@ class Learner:
             Metric("test:mean_wQuantileLoss", scores.mean_weighted),
         ]
 
-    def stopping(self) -> tuple[Patience, str] | None:
-        patience = self.parameters.early_stopping_patience
-        return (Patience(patience), "train:loss") if patience else None
+    def stopping(self) -> tuple[EarlyStopping, str] | None:
+        return (self._rule, "train:loss") if self._rule else None
 
     def state_dict(self) -> dict[str, np.ndarray]:
         state = {"progress": self.progress.array()}
@@ -345,7 +346,7 @@ class Learner:
                 "channel 'train' has no series of at least prediction_length="
                 f"{self.parameters.prediction_length} points to learn from"
             )
-        if self.parameters.early_stopping_patience:
+        if self._rule:
             log.info("Loading parameters from best epoch (%d)", progress.epoch - 1)
         log.info("Final loss: %r (occurred at epoch %d)", progress.loss, progress.epoch - 1)
         self._final = model

@@ -21,9 +21,6 @@ class Progress:
 
     epoch: int = 0
     loss: float = math.nan  # of the last whole epoch
-    best: float = math.inf
-    stale: int = 0  # epochs since the best
-    halvings: int = 0  # of the learning rate
     batches: int = 0  # of this epoch
     points: float = 0.0  # that they count
     total: float = 0.0  # of the losses of these
@@ -57,17 +54,9 @@ class Progress:
         self.windows, self._began = 0, now
         return [Metric("train:loss:batch", recent, batch=number)]
 
-    def end_epoch(self, patience: int | None) -> Metric:
-        """Compare the epoch's loss with the best. A job of some patience says what came of it, and halves the
-        learning rate by every quarter of it that is used up: else it would stop at a rate that never fell."""
+    def end_epoch(self) -> Metric:
+        """The epoch's loss; the next one begins."""
         self.loss = self.total / self.points
-        improved = self.loss < self.best
-        self.stale = 0 if improved else self.stale + 1
-        if patience:
-            log.info("best epoch loss so far" if improved else "loss did not improve")
-            if self.stale and self.stale % max(patience // 4, settings.PLATEAU) == 0:
-                self.halvings += 1
-        self.best = self.loss if improved else self.best
         metric = Metric("train:loss", self.loss, epoch=self.epoch)
         self.epoch += 1
         self.batches = 0
