@@ -84,12 +84,20 @@ class ChannelSpec:
     required_with: tuple[str, str] | None = None
 
 
+# How most of AWS's images print a value of the final model beside the metric's own line, and how some do.
+SCORE = "#{channel}_score ({host}) : ('{word}', {value})"
+SCORE_IN_BRACKETS = "#{channel}_score ({host}, {word}): {value}"
+
+
 @dataclass(frozen=True, slots=True)
 class MetricSpec:
     """One metric as tuning jobs and charts know it.
 
     `line` is the log line as AWS prints it, with {value}, {host} and, where it has them, {epoch}, {batch} and
     {token} to fill in; the published regular expression is made from it, so the two cannot disagree.
+    `score` is a second line for values of a final model (`Metric.score`), with {channel}, {host}, {word} (the
+    one before " <loss>" in `line`), {value} and {token}; "": there is none. A metric without a `line` has
+    this one alone.
     """
 
     name: str  # "test:msd"
@@ -97,7 +105,7 @@ class MetricSpec:
     objective: Literal["Minimize", "Maximize"] | None = None
     when: str = ""
     regex: str = ""  # the published one, where the line alone does not tell it
-    scored: bool = True  # of a final model, print it in the form `#test_score (algo-1) : ('msd', 0.5)` too
+    score: str = SCORE
 
 
 # What the container itself prints of every job, and the formats in which tables come and go.
@@ -121,7 +129,7 @@ class Metric:
     token: what AWS makes part of the metric's word in the line: the "1.000" of `binary_f_1.000`.
     model: of the models trained side by side, the one measured: each gets a `#metrics` line, the first alone
            the metric's own line too.
-    score: print it in the form `#validation_score (algo-1) : ('mse', 0.5)` too, as values of a final model.
+    score: a value of the final model, which has the line `MetricSpec.score` too.
     """
 
     name: str
@@ -412,7 +420,7 @@ class Training:
     missing: bool = False  # NaN among the features is a missing value; False: a mistake
     scored_on_validation: bool = False  # the final model is scored on the validation channels once more
     logged_as: str = ""  # the name of AWS's implementation in `#metrics` lines; "": the title
-    printed: tuple[MetricSpec, ...] = ()  # further metrics in the log's lines, for people
+    printed: tuple[MetricSpec, ...] = ()  # further metrics in the log, which nobody can tune
 
     def channel(self, name: str) -> ChannelSpec | None:
         return next((spec for spec in self.channels if spec.name == name), None)

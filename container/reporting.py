@@ -97,8 +97,9 @@ class Report:
         self.records = 0  # seen by this host in all epochs
         self.batches = 0
         self._most = (0, 0)  # records and batches of the largest epoch
-        self._lines = {spec.name: spec.line for spec in algorithm.training.metrics}
-        self._scored = {spec.name for spec in algorithm.training.metrics if spec.scored and " <" in spec.line}
+        specs = (*algorithm.training.printed, *algorithm.training.metrics)
+        self._lines = {spec.name: spec.line for spec in specs}
+        self._scores = {spec.name: spec.score for spec in specs if not spec.line or " <" in spec.line}
         self._objectives = {spec.name for spec in algorithm.training.metrics if spec.objective}
         self._algorithm = algorithm.training.logged_as or algorithm.title
         self._out = out
@@ -202,17 +203,17 @@ class Report:
             if not self._leader:
                 continue
             epoch = self._epoch if metric.epoch is None else metric.epoch
-            line = self._lines[metric.name].format(
-                value=repr(value), host=self._host, epoch=epoch, batch=metric.batch, token=metric.token
-            )
+            values = {"value": repr(value), "host": self._host, "token": metric.token}
+            line = self._lines[metric.name].format(epoch=epoch, batch=metric.batch, **values)
             channel = metric.name.partition(":")[0]
             if metric.model is not None:
                 now = time.time()
                 where = {"epoch": epoch, "model": metric.model}
                 self._metrics({f"{channel}_{_word(line)}": value}, now, now, **where)
-            if metric.score and metric.name in self._scored:  # the form of the tabular algorithms
-                log.info("#%s_score (%s) : %r", channel, self._host, (_word(line), value))
-            if not metric.model:
+            score = metric.score and self._scores.get(metric.name)
+            if score:
+                log.info("%s", score.format(channel=channel, word=_word(line), **values))
+            if line and not metric.model:
                 lines.append(line)
         for line in lines:
             log.info("%s", line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from optml.algorithms.base import (
     PROGRESS,
+    SCORE_IN_BRACKETS,
     THROUGHPUT,
     Algorithm,
     ChannelSpec,
@@ -57,14 +58,14 @@ ALGORITHM = Algorithm(
                 "#quality_metric: host={host}, test RMSE <loss>={value}",
                 "Minimize",
                 "test channel given",
-                scored=False,
+                score=SCORE_IN_BRACKETS,
             ),
             MetricSpec(
                 "test:mean_wQuantileLoss",
                 "#quality_metric: host={host}, test mean_wQuantileLoss <loss>={value}",
                 "Minimize",
                 "test channel given",
-                scored=False,
+                score=SCORE_IN_BRACKETS,
             ),
             MetricSpec(
                 "train:final_loss",
@@ -86,6 +87,16 @@ ALGORITHM = Algorithm(
             ),
             PROGRESS,
             THROUGHPUT,
+        ),
+        printed=(
+            MetricSpec(
+                "test:mean_absolute_QuantileLoss",
+                line="",
+                score="#test_score ({host}, mean_absolute_QuantileLoss): {value}",
+            ),
+            MetricSpec(
+                "test:wQuantileLoss", line="", score="#test_score ({host}, wQuantileLoss[{token}]): {value}"
+            ),
         ),
         roles=Roles(epochs="epochs", batch_size="mini_batch_size", seed="random_seed"),
         learner=lazy("optml.algorithms.forecasting_deepar.learner:Learner"),

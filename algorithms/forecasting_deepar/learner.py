@@ -266,7 +266,7 @@ class Learner:
     def evaluate(self, channel: str, batches: Iterable[Series]) -> Iterable[Metric]:
         """Score the final model; what does not fit it was left out before training (`Scored.fit_to`)."""
         assert self._final is not None
-        parameters, host = self.parameters, self.setting.cluster.host
+        parameters = self.parameters
         log.info("Evaluating model accuracy on testset using %d samples", parameters.num_eval_samples)
         total = Total(parameters.test_quantiles)
         for series in batches:
@@ -275,18 +275,12 @@ class Learner:
         scores = total.scores(self.setting.cluster)
         if np.isnan(scores.mean_weighted):
             log.warning("The truth of the test channel is zero everywhere: wQuantileLoss is nan")
-        lines = {
-            "RMSE": scores.rmse,
-            "mean_absolute_QuantileLoss": scores.absolute,
-            "mean_wQuantileLoss": scores.mean_weighted,
-        }
-        for quantile, value in zip(parameters.test_quantiles, scores.weighted.tolist(), strict=True):
-            lines[f"wQuantileLoss[{quantile}]"] = value
-        for name, value in lines.items():
-            log.info("#test_score (%s, %s): %r", host, name, value)
+        weighted = zip(parameters.test_quantiles, scores.weighted.tolist(), strict=True)
         return [
             Metric("test:RMSE", scores.rmse),
+            Metric("test:mean_absolute_QuantileLoss", scores.absolute),
             Metric("test:mean_wQuantileLoss", scores.mean_weighted),
+            *(Metric("test:wQuantileLoss", value, token=str(quantile)) for quantile, value in weighted),
         ]
 
     def stopping(self) -> tuple[EarlyStopping, str] | None:

@@ -6,6 +6,7 @@ from optml.algorithms.base import (
     ANSWERS,
     PROGRESS,
     REQUESTS,
+    SCORE_IN_BRACKETS,
     THROUGHPUT,
     Algorithm,
     ChannelSpec,
@@ -79,6 +80,7 @@ ALGORITHM = Algorithm(
                 "#quality_metric: host={host}, epoch={epoch}, validation total_loss <loss>={value}",
                 "Minimize",
                 "validation channel given; one line at the end of training",
+                score="",
             ),
             MetricSpec(
                 "train:total_loss",
@@ -97,6 +99,7 @@ ALGORITHM = Algorithm(
                 "#quality_metric: host={host}, epoch={epoch}, test total_loss <loss>={value}",
                 None,
                 "test channel given; one line at the end of training",
+                score=SCORE_IN_BRACKETS,
             ),
             PROGRESS,
             THROUGHPUT,

@@ -153,7 +153,6 @@ class Learner:
         )  # fmt: skip
         total = self._tell("Inference", seen[:3])
         if channel == "test":
-            self._say("#test_score (%s, total_loss): %r", self.cluster.host, total)
             return [Metric("test:total_loss", total, epoch=self.epoch)]
         if self.finished:
             return [Metric("validation:total_loss", total, epoch=self.epoch)]

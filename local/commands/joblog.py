@@ -29,7 +29,7 @@ class JobLog:
     records: int = 0
 
     def __post_init__(self) -> None:
-        self._patterns = [(spec.name, re.compile(regex(spec))) for spec in self.metrics]
+        self._patterns = [(spec.name, re.compile(regex(spec))) for spec in self.metrics if spec.line]
 
     def read(self, line: str) -> str | None:
         """Take in one line; returns what a person should see of it at once: the text of a warning."""
