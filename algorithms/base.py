@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from optml.formats.content_type import CSV, JSON, JSON_LINES, RECORDIO_PROTOBUF
 from optml.formats.records import Columns
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class ChannelSpec:
     name: str
     role: Literal["train", "validation", "test", "auxiliary"]  # validation: each round; test: after the end
     required: bool = False
-    content_types: tuple[str, ...] = ("application/x-recordio-protobuf", "text/csv")
+    content_types: tuple[str, ...] = (RECORDIO_PROTOBUF, CSV)
     default_content_type: str | None = None  # None: found out from the first bytes
     label_size: int | None = 1  # leading label columns of a CSV without label_size=; None: by feature_dim
     input_modes: tuple[str, ...] = ("File", "FastFile", "Pipe")
@@ -118,8 +119,8 @@ THROUGHPUT = MetricSpec(
     None,
     "each epoch",
 )
-REQUESTS = ("text/csv", "application/json", "application/jsonlines", "application/x-recordio-protobuf")
-ANSWERS = ("application/json", "application/jsonlines", "application/x-recordio-protobuf", "text/csv")
+REQUESTS = (CSV, JSON, JSON_LINES, RECORDIO_PROTOBUF)
+ANSWERS = (JSON, JSON_LINES, RECORDIO_PROTOBUF, CSV)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ RECORDIO = "application/x-recordio"
 JSON = "application/json"
 JSON_LINES = "application/jsonlines"
 PARQUET = "application/x-parquet"
+TEXT = "text/plain"
 
 # Short names and other spellings of the same format; SageMaker's built-ins and XGBoost's container know them.
 ALIASES = {

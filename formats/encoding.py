@@ -10,7 +10,7 @@ from optml.errors import UserError
 from optml.formats import signatures
 from optml.formats.blocks import read_exactly
 from optml.formats.compression import Unread
-from optml.formats.content_type import JSON, JSON_LINES, ContentType
+from optml.formats.content_type import JSON, JSON_LINES, TEXT, ContentType
 
 # Longest first: UTF-32's begins as UTF-16's does.
 _MARKS = (
@@ -19,7 +19,6 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_PLAIN = "text/plain"  # sentences, of which no byte is refused
 
 
 def is_text(content_type: ContentType) -> bool:
@@ -66,7 +65,7 @@ def _encoding(head: bytes, content_type: ContentType, source: str) -> str | None
     if marked is not None:
         return marked
     signatures.refuse(head, source)
-    if b"\0" in head and content_type.media != _PLAIN:
+    if b"\0" in head and content_type.media != TEXT:  # of sentences no byte is refused
         raise UserError(
             f"{source} is no UTF-8 text, for it holds zero bytes; if it is UTF-16, name that: "
             f"{content_type.media};encoding=utf-16-le (or utf-16-be)"

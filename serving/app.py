@@ -17,6 +17,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from optml.errors import PlatformError
+from optml.formats.content_type import JSON, JSON_LINES, TEXT
 from optml.serving import metrics, negotiation
 from optml.serving.codecs import lines
 from optml.serving.errors import RequestError, busy
@@ -28,7 +29,6 @@ from optml.serving.store import Store
 
 log = logging.getLogger(__name__)
 
-JSON = "application/json"
 _ATTRIBUTES = "HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES"
 _VISIBLE = re.compile(r"[\x20-\x7e]{1,1024}")
 _STREAMED = 1 << 20  # bytes from which JSON lines are sent piece by piece
@@ -82,7 +82,7 @@ def _ping(state: State) -> Response:
         raise RequestError(405, "MethodNotAllowed", "use GET", [("Allow", "GET")])
     if not state.ready():
         return _json({"error": "loading"}, 503)
-    return _text(b"", "text/plain")
+    return _text(b"", TEXT)
 
 
 def _execution_parameters(state: State) -> Response:
@@ -102,7 +102,7 @@ def _invoke(state: State, predictor: Callable[[float], Predictor]) -> Response:
     answer, content_type = predictor(deadline).answer(
         body, environ.get("CONTENT_TYPE", ""), environ.get("HTTP_ACCEPT", ""), deadline
     )
-    if len(answer) > _STREAMED and content_type == "application/jsonlines":
+    if len(answer) > _STREAMED and content_type == JSON_LINES:
         response = Response(iter(lines(answer)), 200, content_type=content_type)
     else:
         response = Response(answer, 200, content_type=content_type)

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 import orjson
 
+from optml.formats.content_type import JSON
+
 UNREADABLE = "unable to evaluate payload provided"
 
 
@@ -39,7 +41,7 @@ class RequestError(Exception):
         error = {"code": self.code, "message": self.message.encode("utf-8", "replace").decode()}
         if self.request_id:
             error["request_id"] = self.request_id
-        return orjson.dumps({"error": error}), "application/json"
+        return orjson.dumps({"error": error}), JSON
 
 
 def empty(status: int = 400) -> RequestError:

@@ -16,6 +16,7 @@ import pytest
 
 from optml import environment
 from optml.algorithms import registry
+from optml.formats import content_type
 from optml.local.describe import metric_definitions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -129,3 +130,18 @@ def test_script_is_bash(script: str) -> None:
     path = ROOT / script
     assert path.stat().st_mode & 0o111
     subprocess.run(["bash", "-n", str(path)], check=True)
+
+
+def test_content_types_are_named_in_one_place() -> None:
+    named = {value for value in vars(content_type).values() if isinstance(value, str) and "/" in value}
+    named -= {content_type.__file__, content_type.__cached__}
+    assert "text/csv" in named
+    literals = [
+        f"{path.relative_to(ROOT)}: {value}"
+        for folder in ("algorithms", "container", "formats", "local", "serving")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if path != ROOT / "formats" / "content_type.py"
+        for value in re.findall(r'"([a-z]+/[a-z-]+)"', path.read_text())
+        if value in named
+    ]
+    assert literals == []

@@ -16,13 +16,14 @@ from optml.algorithms.base import (
     lazy,
 )
 from optml.algorithms.blazingtext.hyperparameters import Hyperparameters
+from optml.formats.content_type import CSV, JSON, JSON_LINES, RECORDIO, TEXT
 
-TEXT = (
+SENTENCES = (
     "Text, one sentence per line, tokens parted by white space, lower-cased by the user. supervised: labels "
     "are tokens that begin with __label__, anywhere in the line. Or JSON lines and augmented manifests with "
     "source and label (a number or a list). No ContentType, or text/csv, means text."
 )
-FORMATS = ("text/plain", "application/jsonlines", "text/csv", "application/x-recordio")
+FORMATS = (TEXT, JSON_LINES, CSV, RECORDIO)
 
 
 def _learner(setting: Setting) -> Learner:
@@ -47,23 +48,23 @@ ALGORITHM = Algorithm(
                 "train",
                 required=True,
                 content_types=FORMATS,
-                default_content_type="text/plain",
+                default_content_type=TEXT,
                 distribution=("FullyReplicated",),
-                meaning=TEXT,
+                meaning=SENTENCES,
             ),
             ChannelSpec(
                 "validation",
                 "validation",
                 content_types=FORMATS,
-                default_content_type="text/plain",
+                default_content_type=TEXT,
                 distribution=("FullyReplicated",),
                 meaning="The same layout; mode supervised only. Required when early_stopping is true.",
             ),
             ChannelSpec(
                 "evaluation",
                 "test",
-                content_types=("text/plain", "text/csv"),
-                default_content_type="text/plain",
+                content_types=(TEXT, CSV),
+                default_content_type=TEXT,
                 distribution=("FullyReplicated",),
                 meaning="Ours: files of word pairs with human scores (WordSim-353), 'tiger cat 7.35' a line. "
                 "Word vectors are scored on them.",
@@ -90,8 +91,8 @@ ALGORITHM = Algorithm(
         scored_on_validation=True,
     ),
     inference=Inference(
-        content_types=("application/json", "application/jsonlines"),
-        accepts=("application/json", "application/jsonlines"),
+        content_types=(JSON, JSON_LINES),
+        accepts=(JSON, JSON_LINES),
         response=Response("predictions", ("vector", "word")),
         load=lazy("optml.algorithms.blazingtext.model:load"),
         recognises=lazy("optml.algorithms.blazingtext.recognition:recognises"),

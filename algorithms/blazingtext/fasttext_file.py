@@ -62,15 +62,6 @@ class File:
     output: Matrix
 
 
-def is_one(path: Path) -> bool:
-    """Does the file begin as such a model?"""
-    try:
-        with path.open("rb") as file:
-            return file.read(4) == struct.pack("<i", MAGIC)
-    except OSError:
-        return False
-
-
 def read(path: Path) -> File:
     """Map a model. Raises UserError for a file that is none, of a newer version, or truncated."""
     try:

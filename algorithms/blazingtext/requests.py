@@ -11,10 +11,9 @@ from optml.algorithms.base import Answer, Written
 from optml.algorithms.blazingtext.classifier import Classifier, Texts
 from optml.algorithms.blazingtext.vectors import Lookup
 from optml.errors import UserError, shown
-from optml.formats.content_type import ContentType
+from optml.formats.content_type import JSON, ContentType
 from optml.formats.records import Columns
 
-JSON = "application/json"
 REFUSED = "Unable to decode payload: Incorrect data format."
 
 

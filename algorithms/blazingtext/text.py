@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from optml.algorithms.base import Source
 from optml.algorithms.blazingtext import manifest
 from optml.errors import UserError
+from optml.formats.content_type import JSON_LINES, RECORDIO
 
 log = logging.getLogger(__name__)
 
 PIECE = 1 << 18  # bytes of a block, about
 LONGEST = 64 << 20  # bytes of a line that has to be taken as a whole
 TOKEN = 1 << 20  # bytes of a token, which no word has
-JSON_LINES, RECORDIO = "application/jsonlines", "application/x-recordio"
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 

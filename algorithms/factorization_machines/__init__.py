@@ -19,12 +19,13 @@ from optml.algorithms.factorization_machines.hyperparameters import Hyperparamet
 from optml.algorithms.factorization_machines.learner import Learner
 from optml.algorithms.factorization_machines.model import load, recognises
 from optml.algorithms.factorization_machines.quality import specs
+from optml.formats.content_type import CSV, JSON, JSON_LINES, LIBSVM, RECORDIO_PROTOBUF
 
 ROWS = (
     "RecordIO-protobuf: features 'values', sparse (keys, values, shape) or dense, and label 'values' with "
     "one number, 0 or 1 for binary_classifier. Beyond AWS: text/csv, the label first; text/libsvm."
 )
-FORMATS = ("application/x-recordio-protobuf", "text/csv", "text/libsvm")
+FORMATS = (RECORDIO_PROTOBUF, CSV, LIBSVM)
 DISTRIBUTION = ("ShardedByS3Key", "FullyReplicated")
 
 ALGORITHM = Algorithm(
@@ -39,7 +40,7 @@ ALGORITHM = Algorithm(
                 "train",
                 required=True,
                 content_types=FORMATS,
-                default_content_type="application/x-recordio-protobuf",
+                default_content_type=RECORDIO_PROTOBUF,
                 distribution=DISTRIBUTION,
                 meaning=ROWS,
             ),
@@ -47,7 +48,7 @@ ALGORITHM = Algorithm(
                 "validation",
                 "validation",
                 content_types=FORMATS,
-                default_content_type="application/x-recordio-protobuf",
+                default_content_type=RECORDIO_PROTOBUF,
                 distribution=DISTRIBUTION,
                 meaning="The same layout; scored each epoch, watched where early_stopping_patience is given.",
             ),
@@ -55,7 +56,7 @@ ALGORITHM = Algorithm(
                 "test",
                 "test",
                 content_types=FORMATS,
-                default_content_type="application/x-recordio-protobuf",
+                default_content_type=RECORDIO_PROTOBUF,
                 distribution=DISTRIBUTION,
                 meaning="The same layout; scored once, at the end.",
             ),
@@ -72,11 +73,11 @@ ALGORITHM = Algorithm(
     ),
     inference=Inference(
         content_types=(
-            "application/json",
-            "application/x-recordio-protobuf",
-            "application/jsonlines",
-            "text/csv",
-            "text/libsvm",
+            JSON,
+            RECORDIO_PROTOBUF,
+            JSON_LINES,
+            CSV,
+            LIBSVM,
         ),
         accepts=ANSWERS,
         response=Response("predictions", ("score", "predicted_label")),

@@ -17,13 +17,14 @@ from optml.algorithms.base import (
     lazy,
 )
 from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
+from optml.formats.content_type import JSON, JSON_LINES
 
 SERIES = (
     "One series a record: start (YYYY-MM-DD HH:MM:SS), target (numbers; null or NaN where one is missing), "
     "cat (whole numbers from 0 on) and dynamic_feat (lists as long as target) where there are such. JSON "
     "lines (.json, .jsonl, .json.gz) or Parquet, in any folder below."
 )
-FORMATS = ("application/jsonlines", "json", "json.gz", "parquet", "auto")
+FORMATS = (JSON_LINES, "json", "json.gz", "parquet", "auto")
 
 
 ALGORITHM = Algorithm(
@@ -103,8 +104,8 @@ ALGORITHM = Algorithm(
         data=lazy("optml.algorithms.forecasting_deepar.data:data"),
     ),
     inference=Inference(
-        content_types=("application/json", "application/jsonlines"),
-        accepts=("application/json", "application/jsonlines"),
+        content_types=(JSON, JSON_LINES),
+        accepts=(JSON, JSON_LINES),
         response=Response("predictions", ("mean",)),
         load=lazy("optml.algorithms.forecasting_deepar.model:load"),
         recognises=lazy("optml.algorithms.forecasting_deepar.aws:recognises"),

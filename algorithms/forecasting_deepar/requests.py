@@ -17,10 +17,9 @@ from optml.algorithms.forecasting_deepar.model import QUANTILE, Model, Request
 from optml.algorithms.forecasting_deepar.reading import parsed, parsed_line
 from optml.algorithms.forecasting_deepar.series import FIELDS, Builder
 from optml.errors import PlatformError, UserError, nearest, shown
-from optml.formats.content_type import ContentType
+from optml.formats.content_type import JSON, ContentType
 from optml.formats.records import Columns
 
-JSON = "application/json"
 VARIABLE = "DEEPAR_INFERENCE_CONFIG"
 KEYS = ("num_samples", "output_types", "quantiles")  # of a configuration
 TYPES = ("mean", "quantiles", "samples")

@@ -16,6 +16,7 @@ from optml.algorithms.base import (
     lazy,
 )
 from optml.algorithms.ip_insights.hyperparameters import Hyperparameters
+from optml.formats.content_type import CSV, JSON, JSON_LINES
 
 LAYOUT = (
     "CSV without a header, two columns: an entity (any text; quoted where it holds commas) and an IPv4 "
@@ -35,16 +36,16 @@ ALGORITHM = Algorithm(
                 "train",
                 "train",
                 required=True,
-                content_types=("text/csv",),
-                default_content_type="text/csv",
+                content_types=(CSV,),
+                default_content_type=CSV,
                 input_modes=("File",),
                 meaning=LAYOUT,
             ),
             ChannelSpec(
                 "validation",
                 "validation",
-                content_types=("text/csv",),
-                default_content_type="text/csv",
+                content_types=(CSV,),
+                default_content_type=CSV,
                 input_modes=("File",),
                 distribution=("FullyReplicated",),
                 meaning="The same layout; told apart from random addresses after each epoch.",
@@ -92,13 +93,13 @@ ALGORITHM = Algorithm(
         logged_as="ipinsights",
     ),
     inference=Inference(
-        content_types=("text/csv", "application/json", "application/jsonlines"),
+        content_types=(CSV, JSON, JSON_LINES),
         accepts=(
-            "application/json",
-            "application/jsonlines",
-            "application/json;verbose=True",
-            "application/jsonlines;verbose=True",
-            "text/csv",  # ours, so that scores can be joined to their pairs
+            JSON,
+            JSON_LINES,
+            f"{JSON};verbose=True",
+            f"{JSON_LINES};verbose=True",
+            CSV,  # ours, so that scores can be joined to their pairs
         ),
         response=Response("predictions", ("dot_product", "ip_embedding", "entity_embedding", "entity_seen")),
         load=lazy("optml.algorithms.ip_insights.model:load"),

@@ -12,9 +12,8 @@ from optml.algorithms.ip_insights.addresses import complaint
 from optml.algorithms.ip_insights.pairs import BLANKS, MARK, Pairs
 from optml.algorithms.kernels.pairs.entity_pairs_cpu import hash_each
 from optml.errors import UserError, shown
-from optml.formats.content_type import ContentType
+from optml.formats.content_type import CSV, JSON, ContentType
 
-JSON, CSV = "application/json", "text/csv"
 EXAMPLE = '{"features": ["user_1", "192.168.1.2"]}'
 
 

@@ -19,13 +19,14 @@ from optml.algorithms.base import (
 from optml.algorithms.knn.hyperparameters import Hyperparameters
 from optml.algorithms.knn.learner import Learner
 from optml.algorithms.knn.model import load, recognises
+from optml.formats.content_type import CSV, JSON, JSON_LINES, RECORDIO_PROTOBUF
 
 ROWS = (
     "One row is a label and feature_dim numbers. RecordIO-protobuf: features 'values', dense or sparse, "
     "label 'values'. CSV: no header, the label first, text/csv;label_size=1. Rows with NaN are left out and "
     "counted."
 )
-TYPES = ("application/x-recordio-protobuf", "text/csv", "text/csv;label_size=1")
+TYPES = (RECORDIO_PROTOBUF, CSV, f"{CSV};label_size=1")
 
 ALGORITHM = Algorithm(
     slug="knn",
@@ -75,13 +76,13 @@ ALGORITHM = Algorithm(
     inference=Inference(
         content_types=REQUESTS,
         accepts=(
-            "application/json",
-            "application/json;verbose=true",
-            "application/jsonlines",
-            "application/jsonlines;verbose=true",
-            "application/x-recordio-protobuf",
-            "application/x-recordio-protobuf;verbose=true",
-            "text/csv",
+            JSON,
+            f"{JSON};verbose=true",
+            JSON_LINES,
+            f"{JSON_LINES};verbose=true",
+            RECORDIO_PROTOBUF,
+            f"{RECORDIO_PROTOBUF};verbose=true",
+            CSV,
         ),
         response=Response(
             "predictions", ("predicted_label", "distances", "labels", "indices", "classes", "scores")

@@ -19,13 +19,13 @@ from optml.algorithms.base import (
     lazy,
 )
 from optml.algorithms.ntm.hyperparameters import Hyperparameters
+from optml.formats.content_type import CSV, RECORDIO_PROTOBUF, TEXT
 
 DOCUMENTS = (
     "One document is feature_dim numbers, how often each word of the vocabulary occurs. RecordIO-protobuf: "
     "features 'values', sparse (keys, values, shape) or dense. CSV: no header, no label column."
 )
-FORMATS = ("application/x-recordio-protobuf", "text/csv")
-RECORDIO = "application/x-recordio-protobuf"
+FORMATS = (RECORDIO_PROTOBUF, CSV)
 
 
 ALGORITHM = Algorithm(
@@ -40,7 +40,7 @@ ALGORITHM = Algorithm(
                 "train",
                 required=True,
                 content_types=FORMATS,
-                default_content_type=RECORDIO,
+                default_content_type=RECORDIO_PROTOBUF,
                 label_size=0,
                 distribution=("ShardedByS3Key", "FullyReplicated"),
                 meaning=f"{DOCUMENTS} Documents should be shuffled.",
@@ -49,7 +49,7 @@ ALGORITHM = Algorithm(
                 "validation",
                 "validation",
                 content_types=FORMATS,
-                default_content_type=RECORDIO,
+                default_content_type=RECORDIO_PROTOBUF,
                 label_size=0,
                 distribution=("FullyReplicated", "ShardedByS3Key"),
                 meaning="The same layout; scored after each epoch, and early stopping goes by it.",
@@ -58,7 +58,7 @@ ALGORITHM = Algorithm(
                 "test",
                 "test",
                 content_types=FORMATS,
-                default_content_type=RECORDIO,
+                default_content_type=RECORDIO_PROTOBUF,
                 label_size=0,
                 distribution=("FullyReplicated", "ShardedByS3Key"),
                 meaning="The same layout; scored once, with the final model.",
@@ -66,8 +66,8 @@ ALGORITHM = Algorithm(
             ChannelSpec(
                 "auxiliary",
                 "auxiliary",
-                content_types=("text/plain",),
-                default_content_type="text/plain",
+                content_types=(TEXT,),
+                default_content_type=TEXT,
                 input_modes=("File",),
                 distribution=("FullyReplicated",),
                 meaning="vocab.txt: UTF-8, a word a line, in their order. Ours: embeddings.txt, "

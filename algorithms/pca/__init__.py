@@ -25,7 +25,6 @@ ROWS = (
     "One row is one observation of feature_dim numbers. RecordIO-protobuf: features 'values', dense or "
     "sparse; labels are ignored. CSV: no header, text/csv;label_size=0."
 )
-RECORDIO = "application/x-recordio-protobuf"
 
 ALGORITHM = Algorithm(
     slug="pca",

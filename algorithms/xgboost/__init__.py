@@ -22,6 +22,7 @@ from optml.algorithms.base import (
 from optml.algorithms.xgboost.hyperparameters import Hyperparameters
 from optml.algorithms.xgboost.names import MAXIMIZED, MINIMIZED
 from optml.errors import UserError
+from optml.formats.content_type import CSV, JSON, JSON_LINES, LIBSVM, PARQUET, RECORDIO_PROTOBUF
 
 LAYOUT = (
     "One row is a label, then the features. LIBSVM: label[:weight] [qid:n] index:value..., absent values are "
@@ -31,14 +32,14 @@ LAYOUT = (
     "first."
 )
 CONTENT_TYPES = (
-    "text/libsvm",
+    LIBSVM,
     "text/x-libsvm",
     "libsvm",
-    "text/csv",
+    CSV,
     "csv",
-    "application/x-parquet",
+    PARQUET,
     "parquet",
-    "application/x-recordio-protobuf",
+    RECORDIO_PROTOBUF,
     "recordio-protobuf",
 )
 
@@ -72,7 +73,7 @@ def _channel(name: str) -> ChannelSpec:
         "train" if name == "train" else "validation",
         required=name == "train",
         content_types=CONTENT_TYPES,
-        default_content_type="text/libsvm",
+        default_content_type=LIBSVM,
         depth=3,
         meaning=LAYOUT if name == "train" else "The same layout and content type; scored after every round.",
     )
@@ -150,8 +151,8 @@ ALGORITHM = Algorithm(
         printed=tuple(_of_train(name) for name in _METRICS),
     ),
     inference=Inference(
-        content_types=(*CONTENT_TYPES, "application/json", "application/jsonlines"),
-        accepts=("text/csv", "application/json", "application/jsonlines", "application/x-recordio-protobuf"),
+        content_types=(*CONTENT_TYPES, JSON, JSON_LINES),
+        accepts=(CSV, JSON, JSON_LINES, RECORDIO_PROTOBUF),
         response=Response("predictions", ("score",)),
         load=_load,
         recognises=_recognises,
@@ -161,7 +162,7 @@ ALGORITHM = Algorithm(
         judges_width=True,
         variables={"OPTML_XGB_CSV_JOIN": _joining, "SAGEMAKER_INFERENCE_ENSEMBLE": _ensemble},
         refusals=(415, 204),
-        answer_of_many="application/json",
+        answer_of_many=JSON,
         feature_names=lambda model: model.feature_names,
         picture=lazy("optml.algorithms.xgboost.picture:draw"),
     ),

@@ -12,8 +12,9 @@ import numpy as np
 from optml import memory
 from optml.algorithms.base import Run
 from optml.algorithms.xgboost.hyperparameters import Hyperparameters
-from optml.algorithms.xgboost.matrix import CSV, LIBSVM, Channel
+from optml.algorithms.xgboost.matrix import Channel
 from optml.errors import UserError
+from optml.formats.content_type import CSV, LIBSVM, PARQUET
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ def check(run: Run, channels: dict[str, Channel]) -> None:
         problem = None
         if table.mode == "Pipe":
             problem = f"File mode, but channel '{name}' is a Pipe"
-        elif table.media not in ("text/csv", "application/x-parquet"):
+        elif table.media not in (CSV, PARQUET):
             problem = f"CSV or Parquet, but channel '{name}' is {table.media}"
         elif (
             table.distribution != "FullyReplicated"

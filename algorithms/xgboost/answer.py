@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from optml.algorithms.base import Answer, Written
+from optml.formats.content_type import CSV, JSON
 from optml.formats.records import Columns
 
 
@@ -19,9 +20,9 @@ def encode(columns: Columns, media: str, part: Answer) -> Written | None:
     OPTML_XGB_CSV_JOIN=comma, single numbers on one line. Selected keys: a row a line, lists in quotes.
     """
     plain = tuple(columns) == ("score",)
-    if media == "application/json" and part.many and plain:
+    if media == JSON and part.many and plain:
         return Written(_bytes(map(repr, _values(columns["score"]))), b"[", b", ", b"]")
-    if media != "text/csv":
+    if media != CSV:
         return None
     if not plain:
         cells = [_cells(column) for column in columns.values()]

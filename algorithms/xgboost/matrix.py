@@ -15,9 +15,8 @@ from optml.algorithms.base import Table
 from optml.algorithms.xgboost import labels
 from optml.algorithms.xgboost.hyperparameters import Hyperparameters
 from optml.errors import UserError
+from optml.formats.content_type import CSV, LIBSVM
 from optml.formats.records import Features, Records
-
-CSV, LIBSVM = "text/csv", "text/libsvm"
 
 
 @dataclass(frozen=True, slots=True)

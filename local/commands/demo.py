@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from optml.errors import PlatformError, UserError
+from optml.formats.content_type import CSV, JSON
 
 FOLDER = Path("out/demo")
 K = 10
@@ -89,7 +90,7 @@ def _ask(rows: np.ndarray) -> list[dict[str, float]]:
     from optml.local.endpoint import Endpoint
 
     body = "\n".join(",".join(f"{value:g}" for value in row) for row in rows).encode()
-    headers = {"Content-Type": "text/csv", "Accept": "application/json"}
+    headers = {"Content-Type": CSV, "Accept": JSON}
     with Endpoint(FOLDER / "model") as endpoint, Client(endpoint.url, timeout=60.0) as client:
         print(f"   POST {endpoint.url}/invocations")
         answer = client.post("/invocations", body, headers)

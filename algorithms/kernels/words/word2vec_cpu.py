@@ -7,7 +7,6 @@ memory. Threads share nothing while they run (`replica_cpu.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import float32, float64, int32, int64, types, uint64, void
@@ -36,12 +35,8 @@ from optml.algorithms.kernels.machine.simd import (
     zero,
 )
 from optml.algorithms.kernels.machine.threads import ALONE, count, in_parts
+from optml.algorithms.kernels.words.terms import BATCH_SKIPGRAM, SENTENCE, SKIPGRAM, Plan
 
-if TYPE_CHECKING:
-    from optml.algorithms.kernels.words.terms import Plan
-
-SKIPGRAM, CBOW, BATCH_SKIPGRAM = range(3)
-SENTENCE = 1024  # tokens; a longer one is cut
 BAG = 4096  # rows of a mean, at most
 
 _LIMIT = np.float32(8)  # beyond which a logistic function is 0 or 1
