@@ -231,7 +231,6 @@ def without(addition: str) -> Iterator[None]:
         "": (settings, "SLOW_FACTOR", settings.SLOW_FACTOR),
         "damping": (settings, "SLOW_FACTOR", 1.0),
         "linear start": (autoregression, "fit", lambda *unused: None),
-        "reweighting": (settings, "FIT_ROUNDS", 1),
         "whitening": (settings, "WHITENING_FLOOR", 1e9),
         "rare lags left out": (settings, "RARE_LAG", 0.0),
         "early weights": (settings, "EARLY_WEIGHT", 1.0),
@@ -249,7 +248,7 @@ def without(addition: str) -> Iterator[None]:
 
 
 ADDITIONS = (
-    "damping", "linear start", "reweighting", "whitening", "rare lags left out", "early weights",
+    "damping", "linear start", "whitening", "rare lags left out", "early weights",
     "spared unit", "cooling", "running mean", "mirrored paths",
 )  # fmt: skip
 

@@ -34,35 +34,30 @@ class Autoregression:
 
 
 def fit(series: Series | None, shape: Shape, fallback: float, cluster: Cluster) -> Autoregression | None:
-    """Least squares, reweighted: a window counts by how near the fit before came to it, for some series can
-    be foretold much better than others. None where values are too far apart for it. Holds collectives."""
+    """Least squares. None where values are too far apart for it. Holds collectives."""
     count = len(shape.frequency.lags)
     inputs, target, seen = _points(series, shape, fallback) if series is not None else _none(count)
-    sums = np.append((np.isnan(inputs) & seen[..., None]).sum(axis=(0, 1)), seen.sum()).astype(np.float64)
-    cluster.all_sum(sums)
-    used = np.flatnonzero(sums[:-1] <= settings.ABSENT_LAG * sums[-1])
+    absent = np.append((np.isnan(inputs) & seen[..., None]).sum(axis=(0, 1)), seen.sum()).astype(np.float64)
+    cluster.all_sum(absent)
+    used = np.flatnonzero(absent[:-1] <= settings.ABSENT_LAG * absent[-1])
     inputs = inputs[..., used]
     seen = seen & ~np.isnan(inputs).any(axis=-1)
     inputs[~seen] = 0
-    solution = np.zeros(len(used))
-    whitening = np.diag(sums[:count] <= (1 - settings.RARE_LAG) * sums[-1]) / math.sqrt(count)
-    weight = seen.astype(np.float64)
-    for number in range(settings.FIT_ROUNDS):
-        flat = inputs.reshape(-1, len(used))
-        sums = np.vstack([(flat * weight.reshape(-1, 1)).T @ flat, (weight * target).reshape(-1) @ flat])
-        cluster.all_sum(sums)
-        if not np.isfinite(sums).all():
-            return None
-        gram, moment = sums[:-1], sums[-1]
-        if not number:  # all weigh the same
-            mean = gram[-1, :-1] / max(gram[-1, -1], 1)
-            covariance = gram[:-1, :-1] / max(gram[-1, -1], 1) - np.outer(mean, mean)
-            whitening[np.ix_(used[:-1], used[:-1])] = _whitener(covariance) / math.sqrt(count)
-        ridge = settings.RIDGE * np.trace(gram) / len(used)
-        gram[np.diag_indices(len(used) - 1)] += ridge  # of all but the level
-        solution = np.linalg.lstsq(gram, moment)[0]
-        off = np.abs(target - inputs @ solution) * seen
-        weight = seen / np.square(off.sum(axis=0) / np.maximum(seen.sum(axis=0), 1) + settings.EXACT_FIT)
+    flat = inputs.reshape(-1, len(used))
+    sums = np.vstack([flat.T @ flat, (seen * target).reshape(-1) @ flat])
+    cluster.all_sum(sums)
+    if not np.isfinite(sums).all():
+        return None
+    gram, moment = sums[:-1], sums[-1]
+    mean, covariance = gram[-1, :-1], gram[:-1, :-1]
+    points = max(gram[-1, -1], 1)
+    whitening = np.diag(absent[:count] <= (1 - settings.RARE_LAG) * absent[-1]) / math.sqrt(count)
+    whitener = _whitener(covariance / points - np.outer(mean, mean) / points**2)
+    whitening[np.ix_(used[:-1], used[:-1])] = whitener / math.sqrt(count)
+    ridge = settings.RIDGE * np.trace(gram) / len(used)
+    gram[np.diag_indices(len(used) - 1)] += ridge  # of all but the level
+    solution = np.linalg.lstsq(gram, moment)[0]
+    off = np.abs(target - inputs @ solution) * seen
     total = np.array([off.sum(), seen.sum()])
     cluster.all_sum(total)
     if not np.isfinite(total).all():

@@ -25,11 +25,9 @@ CONSTANT_DEVIATION = 1e-4  # relative to the mean: a dynamic_feat that varies le
 UNIFORM_WEIGHT = 0.07  # largest of the layers, as MXNet begins, which AWS's image is built on
 FIRST_DEVIATIONS = (0.05, 2.0)  # of the distribution, in scales: at least and at most
 
-# The linear start: an autoregression on the lags, found by reweighted least squares.
+# The linear start: an autoregression on the lags, found by least squares.
 FIT_POINTS = 100_000  # at most
-FIT_ROUNDS = 5  # of reweighting
 RIDGE = 1e-4  # of the mean square of the inputs
-EXACT_FIT = 1e-3  # deviation, in scales, below which a window weighs no more
 ABSENT_LAG = 0.2  # of the points: a lag that lies before the beginning of more of them has no part in it
 RARE_LAG = 0.02  # of the points: a lag that lies within the series of fewer of them is no input at all
 WHITENING_FLOOR = 1e-3  # of the most variance: directions of the lags with less are hardly raised
