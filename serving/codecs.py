@@ -115,7 +115,9 @@ def _records(
             rows = _cut(values, len(column), width)
             if np.ma.isMaskedArray(column):
                 there = ~np.ma.getmaskarray(column)
-                rows = [list(compress(row, kept)) for row, kept in zip(rows, there.tolist(), strict=True)]
+                rows = [
+                    list(compress(row, row_mask)) for row, row_mask in zip(rows, there.tolist(), strict=True)
+                ]
             values = [vector(row) for row in rows]
         fields.append(values)
     return zip(*fields, strict=True)

@@ -53,20 +53,20 @@ def unreadable(cause: str, status: int = 400) -> RequestError:
     return RequestError(status, "InvalidPayload", f"{UNREADABLE}: {cause}")
 
 
-def unsupported_content_type(given: str, supported: Iterable[str]) -> RequestError:
-    message = f"content-type {given[:100]} not supported; supported: {', '.join(supported)}"
+def unsupported_content_type(content_type: str, supported: Iterable[str]) -> RequestError:
+    message = f"content-type {content_type[:100]} not supported; supported: {', '.join(supported)}"
     return RequestError(415, "UnsupportedContentType", message)
 
 
-def unsupported_encoding(given: str) -> RequestError:
+def unsupported_encoding(encoding: str) -> RequestError:
     return RequestError(
-        415, "UnsupportedContentEncoding", f"content-encoding {given[:100]} not supported; use gzip"
+        415, "UnsupportedContentEncoding", f"content-encoding {encoding[:100]} not supported; use gzip"
     )
 
 
-def unsupported_accept(given: str, supported: Iterable[str]) -> RequestError:
+def unsupported_accept(accept: str, supported: Iterable[str]) -> RequestError:
     message = (
-        f"Accept type {given[:100]} is not supported. "
+        f"Accept type {accept[:100]} is not supported. "
         f"Please use supported accept types: [{', '.join(supported)}]"
     )
     return RequestError(406, "UnsupportedAccept", message)

@@ -38,8 +38,10 @@ def in_utf8(content: ContentType) -> ContentType:
     cannot be told from the bytes."""
     if not is_text(content):
         return content
-    kept = {name: value for name, value in content.parameters.items() if name not in ("encoding", "charset")}
-    return ContentType(content.media, kept)
+    others = {
+        name: value for name, value in content.parameters.items() if name not in ("encoding", "charset")
+    }
+    return ContentType(content.media, others)
 
 
 def records(stream: BinaryIO, media: str, *, longest: int | None = None) -> Iterator[bytes]:
@@ -86,13 +88,13 @@ def _lines(stream: BinaryIO, longest: int | None) -> Iterator[bytes]:
 
 def _pieces(stream: BinaryIO) -> Iterator[bytes]:
     """The text in pieces that do not part a CRLF."""
-    held = b""
+    rest = b""
     while piece := stream.read(_PIECE):
-        text = held + piece
-        held = b"\r" if text.endswith(b"\r") else b""
+        text = rest + piece
+        rest = b"\r" if text.endswith(b"\r") else b""
         yield text.removesuffix(b"\r")
-    if held:
-        yield held
+    if rest:
+        yield rest
 
 
 def _ends_quoted(line: bytes, *, quoted: bool) -> bool:

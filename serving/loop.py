@@ -62,8 +62,8 @@ class Loop(base.Worker):  # type: ignore[misc]
         self._stopping = False
         self._swept = 0.0
         self._limit = _most_connections()
-        self._held = 0  # bytes of all connections, or more
-        self._most_held = self.settings.held or max(
+        self._bytes = 0  # bytes of all connections, or more
+        self._most_bytes = self.settings.request_memory or max(
             self.settings.max_content_length, memory.free() // (4 * self.cfg.workers)
         )
         self._threads = ThreadPoolExecutor(self.settings.threads, "request")
@@ -160,8 +160,8 @@ class Loop(base.Worker):  # type: ignore[misc]
             return
         if data:
             connection.incoming.feed(data)
-            self._held += len(data)
-            if self._held > self._most_held:
+            self._bytes += len(data)
+            if self._bytes > self._most_bytes:
                 self._shed()
         else:
             connection.ended = True
@@ -264,7 +264,7 @@ class Loop(base.Worker):  # type: ignore[misc]
                 connection.due = time.monotonic() + self.settings.stall
                 self._watch(connection, connection.mask | selectors.EVENT_WRITE)
             return
-        self._held -= connection.body
+        self._bytes -= connection.body
         connection.body = 0
         connection.answers += 1
         if not connection.keep or (connection.ended and not connection.incoming.begun):
@@ -325,17 +325,17 @@ class Loop(base.Worker):  # type: ignore[misc]
 
     def _shed(self) -> None:
         """Bodies take more memory than they may: end those that have been silent for longest."""
-        self._held = sum(one.size for one in self.connections)
-        if self._held <= self._most_held:
+        self._bytes = sum(one.size for one in self.connections)
+        if self._bytes <= self._most_bytes:
             return
         coming = sorted(
             (one for one in self.connections if one.state in (State.RECEIVING, State.SENDING) and one.size),
             key=lambda one: one.active,
         )
         for connection in coming:
-            if self._held <= self._most_held // 2:
+            if self._bytes <= self._most_bytes // 2:
                 break
-            self._held -= connection.size
+            self._bytes -= connection.size
             if connection.state is State.RECEIVING:
                 self._guarded(self._refuse, connection, busy("slow requests fill its memory"))
             else:

@@ -63,21 +63,21 @@ def load(folder: Path, device: str = "cpu", slug: str | None = None) -> Served:
     start = time.perf_counter()
     if not folder.is_dir():
         raise UserError(f"there is no model folder {folder}")
-    found = registry.recognise(folder)
-    inner = None if found else next(filter(registry.recognise, _folders(folder)), None)
+    algorithm_slug = registry.recognise(folder)
+    inner = None if algorithm_slug else next(filter(registry.recognise, _folders(folder)), None)
     if inner is not None:
         raise UserError(
             f"{folder} holds its model in the inner folder {inner.name}: the files must lie at the top of "
             f"model.tar.gz, as `tar -C {inner.name} -czf model.tar.gz .` packs them"
         )
-    found = found or slug
-    if found is None:
-        held = ", ".join(sorted(path.name for path in folder.iterdir())[:10])
+    algorithm_slug = algorithm_slug or slug
+    if algorithm_slug is None:
+        names = ", ".join(sorted(path.name for path in folder.iterdir())[:10])
         raise UserError(
-            f"{folder} does not tell which algorithm wrote it (it holds {held or 'nothing'}); "
+            f"{folder} does not tell which algorithm wrote it (it holds {names or 'nothing'}); "
             f"set OPTML_ALGORITHM to one of {', '.join(registry.available())}"
         )
-    algorithm = registry.get(found)
+    algorithm = registry.get(algorithm_slug)
     model = algorithm.inference.load(folder, device)
     about = _about(folder)
     hyperparameters = about.get("hyperparameters")

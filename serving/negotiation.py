@@ -30,8 +30,8 @@ def of_request(header: str, body: bytes, algorithm: Algorithm) -> ContentType:
         content_type = content_type.without("label_size")
     supported = readable(algorithm)
     if content_type.media not in supported:
-        told = _parsed(header).media not in _UNTOLD
-        looks = "" if told else f" (the body looks like {content_type.media})"
+        declared = _parsed(header).media not in _UNTOLD
+        looks = "" if declared else f" (the body looks like {content_type.media})"
         raise unsupported_content_type(f"{header or repr('')}{looks}", supported)
     return content_type
 

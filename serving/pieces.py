@@ -48,9 +48,9 @@ def pieces(body: bytes, form: ContentType) -> Pieces:
         return Pieces(frames, form, b"".join)
     if form.media not in _TEXTS:
         raise UserError(f"a request in {form.media} is good or bad as a whole")
-    found = [line.rstrip(b"\r\n") + b"\n" for line in lines.records(BytesIO(body), form.media)]
-    head = b"".join(found[:1]) if lines.has_header(form) else b""
-    return Pieces(found[1 if head else 0 :], form, lambda some: head + b"".join(some))
+    records = [line.rstrip(b"\r\n") + b"\n" for line in lines.records(BytesIO(body), form.media)]
+    head = b"".join(records[:1]) if lines.has_header(form) else b""
+    return Pieces(records[1 if head else 0 :], form, lambda some: head + b"".join(some))
 
 
 def said_of_one(cause: str) -> str:

@@ -33,7 +33,8 @@ class Settings:
     bad_record: Literal["error", "null"] = "error"
     accept: str | None = None  # SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT
     multi_model: bool = False  # SAGEMAKER_MULTI_MODEL
-    held: int | None = None  # OPTML_REQUEST_MEMORY_MB: of one worker, for what comes and goes slowly
+    # OPTML_REQUEST_MEMORY_MB: of one worker, for what comes and goes slowly
+    request_memory: int | None = None
     memory: int | None = None  # OPTML_MME_MEMORY_MB, for the models of a multi-model server
     algorithm: str | None = None  # OPTML_ALGORITHM
     log_level: int = 20  # SAGEMAKER_CONTAINER_LOG_LEVEL
@@ -72,7 +73,7 @@ class Settings:
 
         batch = flag("SAGEMAKER_BATCH")
         workers = int(number("SAGEMAKER_MODEL_SERVER_WORKERS MODEL_SERVER_WORKERS", 0))
-        held = int(number("OPTML_REQUEST_MEMORY_MB", 0))
+        request_memory = int(number("OPTML_REQUEST_MEMORY_MB", 0))
         memory = int(number("OPTML_MME_MEMORY_MB", 0))
         bad_record = environ.get("OPTML_BAD_RECORD", "").strip().lower() or "error"
         if bad_record not in ("error", "null"):
@@ -95,7 +96,7 @@ class Settings:
             bad_record="null" if bad_record == "null" else "error",
             accept=environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "").strip() or None,
             multi_model=flag("SAGEMAKER_MULTI_MODEL"),
-            held=held << 20 or None,
+            request_memory=request_memory << 20 or None,
             memory=memory << 20 or None,
             algorithm=registry.chosen(environ),
             log_level=int(number("SAGEMAKER_CONTAINER_LOG_LEVEL", cls.log_level)),

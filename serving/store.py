@@ -93,8 +93,8 @@ class Store:
                 room = self._free() - coming
             if size > room:
                 raise _no_room(f"model {name} needs {size >> 20} MiB, {max(room, 0) >> 20} MiB are left")
-            held = [entry.device for entry in self._entries.values()]
-            entry = _Entry(url, size, min(self._queues, key=held.count))
+            devices = [entry.device for entry in self._entries.values()]
+            entry = _Entry(url, size, min(self._queues, key=devices.count))
             self._entries[name] = entry
             return entry
 
