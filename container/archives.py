@@ -105,11 +105,13 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, archive: Path) -> IO
     while not member.isreg():
         start = posixpath.dirname(member.name) if member.issym() else ""
         target = _safe(posixpath.normpath(posixpath.join(start, member.linkname)), archive, link=member.name)
-        found = next((other for other in tar.getmembers() if posixpath.normpath(other.name) == target), None)
-        if found is None or found.name in seen or found.isdir():
+        target_member = next(
+            (other for other in tar.getmembers() if posixpath.normpath(other.name) == target), None
+        )
+        if target_member is None or target_member.name in seen or target_member.isdir():
             raise UserError(f"{archive.name} holds the link '{member.name}', which leads to no file in it")
-        seen.add(found.name)
-        member = found
+        seen.add(target_member.name)
+        member = target_member
     content = tar.extractfile(member)
     assert content is not None
     return content

@@ -66,7 +66,7 @@ class Channel:
     @cached_property
     def _entries(self) -> dict[str, str]:
         """Path relative to the folder -> why it is skipped, or ""."""
-        found: dict[str, str] = {}
+        reasons: dict[str, str] = {}
         visited = set()
         for parent, folders, names in os.walk(self.folder, followlinks=True, onerror=_unreadable):
             real = os.path.realpath(parent)
@@ -79,18 +79,18 @@ class Channel:
             for name in list(folders):
                 if name.startswith((".", "_")):
                     folders.remove(name)
-                    found[str((Path(parent) / name).relative_to(self.folder)) + "/"] = "hidden"
+                    reasons[str((Path(parent) / name).relative_to(self.folder)) + "/"] = "hidden"
             for name in names:
                 path = Path(parent) / name
                 hidden, regular = name.startswith((".", "_")), path.is_file()
                 reason = "hidden" if hidden else "" if regular and path.stat().st_size else "empty"
                 reason = reason or (f"deeper than {self.spec.depth} folders" if deep else "")
-                found[str(path.relative_to(self.folder))] = reason if regular else "not a file"
-        for key, reason in sorted(found.items()):
+                reasons[str(path.relative_to(self.folder))] = reason if regular else "not a file"
+        for key, reason in sorted(reasons.items()):
             if reason:
                 level = logging.WARNING if "deeper" in reason else logging.INFO
                 log.log(level, "Skipping %s/%s: %s", self.name, key, reason)
-        return found
+        return reasons
 
     def problem(self) -> str | None:
         """Why this channel cannot be read at all, known without reading it; None: nothing is wrong."""
@@ -168,20 +168,20 @@ class Channel:
         supported = [ContentType.parse(text).media for text in self.spec.content_types]
         text = self.spec.default_content_type
         default = ContentType.parse(text) if text else None
-        found = sniff(head)
+        guess = sniff(head)
         # CSV is what is left when nothing else fits. It stands against no default, or against one whose
         # magic number is missing, unless the bytes are no text: then the default's reader says what is wrong.
         missed = default is None or default.media in (RECORDIO_PROTOBUF, PARQUET)
         binary = b"\0" in head and head[:2] != GZIP
-        plausible = found.media != CSV or (missed and not binary)
-        if found.media in supported and plausible:
-            self.content_type = found
+        plausible = guess.media != CSV or (missed and not binary)
+        if guess.media in supported and plausible:
+            self.content_type = guess
         elif default is not None and not (missed and plausible):
             self.content_type = default
         else:
             if head[:2] != GZIP:
                 signatures.refuse(head, source)
-            looks = "is of no format known here" if found.media == CSV else f"looks like {found}"
+            looks = "is of no format known here" if guess.media == CSV else f"looks like {guess}"
             raise UserError(
                 f"channel '{self.name}' has no content type and {source} {looks}; "
                 f"set its ContentType to one of {', '.join(self.spec.content_types)}"

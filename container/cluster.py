@@ -184,12 +184,12 @@ class Processes(Group):
         sizes = [_blank(header).nbytes for header in headers]
         padded = np.zeros(max(sizes), np.uint8)
         padded[: array.nbytes] = _bytes(array)
-        found = []
+        arrays = []
         for header, content in zip(headers, self._gather_bytes(padded), strict=True):
             blank = _blank(header)
             _bytes(blank)[:] = content[: blank.nbytes]
-            found.append(blank)
-        return found
+            arrays.append(blank)
+        return arrays
 
     def broadcast(self, array: np.ndarray, source: int = 0) -> np.ndarray:
         header = self._broadcast_bytes(_describe(array), source)
@@ -211,13 +211,13 @@ class Processes(Group):
         text = json.dumps({**asdict(failure), "traceback": ""})
         try:
             first: bytes = self._store.compare_set("failure", "", text)
-            told = failure if first.decode() == text else Failure(**json.loads(first))
+            cause = failure if first.decode() == text else Failure(**json.loads(first))
             self._store.add("told", 1)
         except (RuntimeError, ValueError):  # the first process is gone, and the store with it
             return failure
         if self.rank == 0:  # without the store nobody would hear of it; the dead never will
             self._linger("told", 5.0 if self._lost else LINGER)
-        return told
+        return cause
 
     @contextlib.contextmanager
     def watched(self, alarm: Callable[[Exception], None]) -> Iterator[None]:
@@ -314,11 +314,11 @@ class Processes(Group):
         if not array.size:
             return [array] * self.size
         tensor = self._tensor(array)
-        found = [self._torch.empty_like(tensor) for _ in range(self.size)]
+        parts = [self._torch.empty_like(tensor) for _ in range(self.size)]
         with self._explained():
-            work = self._dist.all_gather(found, tensor, async_op=True)
+            work = self._dist.all_gather(parts, tensor, async_op=True)
         self._finish(work)
-        return [part.cpu().numpy() for part in found]
+        return [part.cpu().numpy() for part in parts]
 
     def _broadcast_bytes(self, array: np.ndarray, source: int) -> np.ndarray:
         if not array.size:

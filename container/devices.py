@@ -50,9 +50,9 @@ def select(wanted: int | None, compute: Compute) -> int:
 
     At most one where the algorithm uses one per host. Logs AWS's two lines.
     """
-    found = identified()
-    log.info("nvidia-smi identified %d GPUs.", found)
-    number = usable() if found and compute.gpu else 0
+    gpus = identified()
+    log.info("nvidia-smi identified %d GPUs.", gpus)
+    number = usable() if gpus and compute.gpu else 0
     if number and not built_for_cuda():
         log.warning("The installed torch has no CUDA; use the image for GPUs to train on them")
         number = 0
@@ -93,8 +93,8 @@ def _uuids() -> list[str]:
         uuids = []
         for index in range(count.value):
             device, text = ctypes.c_void_p(), ctypes.create_string_buffer(96)
-            found = nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(device)) == 0
-            named = found and nvml.nvmlDeviceGetUUID(device, text, len(text)) == 0
+            present = nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(device)) == 0
+            named = present and nvml.nvmlDeviceGetUUID(device, text, len(text)) == 0
             uuids.append(text.value.decode() if named else "")
         return uuids
     finally:

@@ -288,19 +288,19 @@ def _items(text: str) -> list[str]:
 
 def _engine(texts: Mapping[str, str], metrics: Sequence[str]) -> tuple[Engine, list[str]]:
     """The engine knobs, and what is wrong with them."""
-    given = {name: text for name, text in texts.items() if text not in NOT_GIVEN}
+    settings = {name: text for name, text in texts.items() if text not in NOT_GIVEN}
     engine, problems = Engine(), []
-    gpus = given.get("_num_gpus", "auto")
+    gpus = settings.get("_num_gpus", "auto")
     if re.fullmatch("[0-9]{1,9}", gpus):
         engine = replace(engine, num_gpus=int(gpus))
     elif gpus.lower() != "auto":
         problems.append(f"hyperparameter _num_gpus='{gpus}' is not an integer >= 0 or 'auto'")
-    level = given.get("_log_level", "info")
+    level = settings.get("_log_level", "info")
     if level.lower() in LOG_LEVELS:
         engine = replace(engine, log_level=level.lower())
     else:
         problems.append(f"hyperparameter _log_level='{level}' is not {Domain(words=LOG_LEVELS)}")
-    objective = given.get("_tuning_objective_metric")
+    objective = settings.get("_tuning_objective_metric")
     if objective and objective not in metrics:
         # Not an error: a custom training image's metrics are named by whoever defines the tuning job.
         log.warning(

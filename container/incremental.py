@@ -36,13 +36,13 @@ def unpack(channel: Path, slug: str, scratch: Path) -> Path:
         folder = scratch / "model"
         extract(archives[0], folder)
     folder = _descend(folder)
-    found = recognise(folder)
-    if found is None:
+    slug_of_folder = recognise(folder)
+    if slug_of_folder is None:
         names = ", ".join(sorted(path.name for path in folder.iterdir())[:10])
         raise UserError(f"channel 'model' holds no model of {slug}; its files: {names or 'none'}")
-    if found != slug:
+    if slug_of_folder != slug:
         raise UserError(
-            f"channel 'model' holds a model of {found}, but this job trains {slug}: "
+            f"channel 'model' holds a model of {slug_of_folder}, but this job trains {slug}: "
             f"give a model of {slug}, or leave the channel out"
         )
     source = archives[0] if archives else channel

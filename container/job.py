@@ -105,12 +105,12 @@ class Job:
         )
         timeout = attempt(lambda: _number("OPTML_PIPE_TIMEOUT_S", 1200.0), 1200.0)
         seed = attempt(lambda: _number("OPTML_SEED", 0), 0)
-        given = _found(paths.data) if config is None else config
-        channels, wrong = _channels(given, algorithm, paths.data, hosts, timeout)
+        configs = _configs_of_folders(paths.data) if config is None else config
+        channels, wrong = _channels(configs, algorithm, paths.data, hosts, timeout)
         problems += wrong
         # The objective is looked up in the raw text: it counts even where another value could not be read.
         objective = as_text((raw or {}).get("_tuning_objective_metric")).partition(":")
-        if objective[1] and algorithm.training.channel(objective[0]) and objective[0] not in given:
+        if objective[1] and algorithm.training.channel(objective[0]) and objective[0] not in configs:
             problems.append(
                 f"hyperparameter _tuning_objective_metric='{''.join(objective)}' needs the channel "
                 f"'{objective[0]}', which was not given"
@@ -136,7 +136,7 @@ class Job:
             channels=channels,
             hosts=hosts,
             checkpoints=_relocated(str(checkpoint.get("LocalPath") or paths.checkpoints), paths.root),
-            warm_start=paths.data / MODEL if MODEL in given else None,
+            warm_start=paths.data / MODEL if MODEL in configs else None,
             pretrained=pretrained,
             seed=seed,
             name=os.environ.get("TRAINING_JOB_NAME", ""),
@@ -177,42 +177,42 @@ def _hosts(resources: Mapping[str, Any], path: Path) -> Hosts:
     return Hosts(current, tuple(sorted(set(every))), interface if isinstance(interface, str) else None)
 
 
-def _found(data: Path) -> dict[str, Any]:
+def _configs_of_folders(data: Path) -> dict[str, Any]:
     """Channels without inputdataconfig.json: the folders under input/data, and FIFOs that end in _0."""
-    found: dict[str, Any] = {}
+    configs: dict[str, Any] = {}
     for path in sorted(data.iterdir()) if data.is_dir() else []:
         if path.name.startswith((".", "_")):
             continue
         if path.is_dir():
-            found[path.name] = {}
+            configs[path.name] = {}
         elif path.name.endswith("_0") and is_fifo(path):
-            found.setdefault(path.name.removesuffix("_0"), {"TrainingInputMode": "Pipe"})
-    return found
+            configs.setdefault(path.name.removesuffix("_0"), {"TrainingInputMode": "Pipe"})
+    return configs
 
 
 def _channels(
-    given: Mapping[str, Any], algorithm: Algorithm, data: Path, hosts: Hosts, timeout: float
+    configs: Mapping[str, Any], algorithm: Algorithm, data: Path, hosts: Hosts, timeout: float
 ) -> tuple[dict[str, Channel], list[str]]:
     """The algorithm's channels that were given, in its order, and what is wrong with them."""
     channels: dict[str, Channel] = {}
     problems: list[str] = []
     wording = algorithm.hyperparameters.wording
     allowed = [*names(algorithm.training.channels), *([MODEL] if algorithm.compute.incremental else [])]
-    for name in given:
+    for name in configs:
         if name not in (*allowed, CODE):
             near = difflib.get_close_matches(name, allowed, n=1)
             hint = f"did you mean '{near[0]}'? " if near else ""
             others = f"{algorithm.slug} takes {', '.join(allowed)}"
             problems.append(wording.unknown_channel.format(name=name, near=hint, others=others))
     for spec in algorithm.training.channels:
-        if spec.name not in given:
-            if _missed(spec, given):
-                others = f"channels given: {', '.join(given) or 'none'}"
+        if spec.name not in configs:
+            if _missed(spec, configs):
+                others = f"channels given: {', '.join(configs) or 'none'}"
                 if spec.required_with is not None and not spec.required:
                     others += "; channel '{}' of {} needs it".format(*spec.required_with)
                 problems.append(wording.missing_channel.format(name=spec.name, others=others))
             continue
-        config = given[spec.name]
+        config = configs[spec.name]
         if not isinstance(config, dict):
             problems.append(
                 f"channel '{spec.name}' is described by {json.dumps(config)}, not by a JSON object"
@@ -244,12 +244,12 @@ def _channels(
     return channels, problems
 
 
-def _missed(spec: ChannelSpec, given: Mapping[str, Any]) -> bool:
+def _missed(spec: ChannelSpec, configs: Mapping[str, Any]) -> bool:
     """Is a channel needed that was not given?"""
-    if spec.name in given or spec.required_with is None:
-        return spec.required and spec.name not in given
+    if spec.name in configs or spec.required_with is None:
+        return spec.required and spec.name not in configs
     name, media = spec.required_with
-    beside = given.get(name)
+    beside = configs.get(name)
     text = beside.get("ContentType") if isinstance(beside, dict) else None
     return spec.required or (bool(text) and ContentType.parse(str(text)).media == media)
 

@@ -205,8 +205,8 @@ class Loop:
         seconds, so the model comes first; but the best state takes the place of the one to go on from."""
         name = self._stop.signal.name if self._stop.signal else "SIGTERM"
         log.info("Stopping on %s after epoch %d", name, self._position.epoch)
-        kept = self._rule is not None
-        if kept:
+        has_best = self._rule is not None
+        if has_best:
             self._checkpoint()
             self._restore_best()
         if self._cluster.rank == 0:
@@ -215,7 +215,7 @@ class Loop:
                 log.info("There is no model yet: the model folder stays empty")
             else:
                 self._publish(model)
-        if not kept:
+        if not has_best:
             self._checkpoint()
         self._report.finished()
 

@@ -66,17 +66,17 @@ class Spill:
 
     def blocks(self) -> Iterator[Records]:
         """The blocks that were kept, without uids and metadata; their arrays are read-only."""
-        for kept in self._blocks:
-            arrays = [self._map(place) for place in kept.features]
+        for block in self._blocks:
+            arrays = [self._map(place) for place in block.features]
             features = (
-                arrays[0] if len(arrays) == 1 else csr_array(tuple(arrays), shape=kept.shape, copy=False)
+                arrays[0] if len(arrays) == 1 else csr_array(tuple(arrays), shape=block.shape, copy=False)
             )
             yield Records(
                 features,
-                labels=None if kept.labels is None else self._map(kept.labels),
-                weights=None if kept.weights is None else self._map(kept.weights),
-                groups=None if kept.groups is None else self._map(kept.groups),
-                origins=kept.origins,
+                labels=None if block.labels is None else self._map(block.labels),
+                weights=None if block.weights is None else self._map(block.weights),
+                groups=None if block.groups is None else self._map(block.groups),
+                origins=block.origins,
             )
 
     def _start(self) -> None:

@@ -135,7 +135,7 @@ class Training:
     def _setting(self, job: Job, device: str, scratch: Path) -> Setting:
         warm = job.warm_start and incremental.unpack(job.warm_start, job.algorithm.slug, scratch)
         tuned = job.engine.tuning_objective_metric
-        given = tuple(job.channels)
+        names = tuple(job.channels)
         auxiliary = {
             name: Source(channel, lambda: self.stop.requested)
             for name, channel in job.channels.items()
@@ -147,7 +147,7 @@ class Training:
             device,
             _seed(job),
             warm,
-            given,
+            names,
             tuned,
             auxiliary,
             job.pretrained,
@@ -253,11 +253,11 @@ class Training:
 
     def _data(self, job: Job, role: str, setting: Setting, scratch: Path) -> dict[str, Data]:
         """The given channels of a role."""
-        given = {name: channel for name, channel in job.channels.items() if channel.spec.role == role}
+        channels = {name: channel for name, channel in job.channels.items() if channel.spec.role == role}
         if job.algorithm.training.data is not None:
             return {
                 name: job.algorithm.training.data(Source(channel, lambda: self.stop.requested), setting)
-                for name, channel in given.items()
+                for name, channel in channels.items()
             }
         from optml.container.rows import Rows
         from optml.container.spill import Spill
@@ -283,7 +283,7 @@ class Training:
                 stopped=lambda: self.stop.requested,
                 spill=Spill(scratch) if repeated else None,
             )
-            for name, channel in given.items()
+            for name, channel in channels.items()
         }
 
     def _ahead(self, data: Data, depth: int) -> Data:

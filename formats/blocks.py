@@ -34,21 +34,21 @@ def lines(stream: BinaryIO, size: int, *, source: str) -> Iterator[bytes]:
     The last line may lack its end. Raises UserError if a line is longer than any table's would be.
     """
     rest: list[bytes] = []  # the beginning of a line
-    held = 0
+    length = 0
     while block := read_exactly(stream, size):
         cut = block.rfind(b"\n") + 1
         if not cut:  # CR alone ends lines as well; one at the very end may be half of a CRLF
             cut = block.rfind(b"\r", 0, len(block) - 1) + 1
         if not cut:
             rest.append(block)
-            held += len(block)
-            if held > LONGEST_LINE:
+            length += len(block)
+            if length > LONGEST_LINE:
                 raise UserError(
                     f"{source} has a line of more than {LONGEST_LINE >> 20} MiB; is its content type right?"
                 )
             continue
         yield b"".join([*rest, memoryview(block)[:cut]])
-        rest, held = [block[cut:]], len(block) - cut
+        rest, length = [block[cut:]], len(block) - cut
     last = b"".join(rest)
     if last:
         yield last

@@ -75,8 +75,8 @@ class ContentType:
         return cls(ALIASES.get(media, media), parameters)
 
     def __str__(self) -> str:
-        given = (f"{name}={value}" if value else name for name, value in self.parameters.items())
-        return ";".join([self.media, *given])
+        parameters = (f"{name}={value}" if value else name for name, value in self.parameters.items())
+        return ";".join([self.media, *parameters])
 
     def without(self, name: str) -> ContentType:
         """The same without a parameter."""

@@ -74,8 +74,8 @@ class _Reader:
     def read(self, text: bytes) -> Records | None:
         """The rows of some whole lines; None if there are none."""
         pieces = [reader.parse(*lines) for reader, lines in self.prepare(text)]
-        found = [records for records in pieces if records is not None]
-        return concatenate(found) if found else None
+        tables = [records for records in pieces if records is not None]
+        return concatenate(tables) if tables else None
 
     def prepare(self, text: bytes) -> Iterator[tuple[_Reader, _Lines]]:
         """What one text after another has to go through in order: the plain lines to parse, the number of the
@@ -237,8 +237,8 @@ class _Reader:
             return None
         from optml.formats import csv_cells
 
-        found = csv_cells.parse(text, self._delimiter, count, self._columns, self._labels)
-        return found and (found[0], found[1] if self._labels else None)
+        arrays = csv_cells.parse(text, self._delimiter, count, self._columns, self._labels)
+        return arrays and (arrays[0], arrays[1] if self._labels else None)
 
     def _large(self, text: bytes, threads: bool) -> _Parts | None:
         """The rows by pyarrow; None if it cannot make sense of them."""

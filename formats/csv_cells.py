@@ -45,10 +45,10 @@ def parse(
     features = np.empty((rows, columns - labels), np.float32)
     targets = np.empty((rows, labels))
     start = np.frombuffer(text, np.uint8).ctypes.data
-    found = _function()(
+    count = _function()(
         start, len(text), ord(delimiter), rows, columns, labels, features.ctypes.data, targets.ctypes.data
     )
-    return (features, targets) if found == rows else None
+    return (features, targets) if count == rows else None
 
 
 @cache

@@ -139,20 +139,20 @@ def _value(text: bytes, start: int, stop: int, where: str, depth: int) -> Any:
 
 def _object(text: bytes, start: int, stop: int, where: str, depth: int) -> dict[str, Any]:
     """The object of a stretch of text that is longer than a run: of few fields, some of which are long."""
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     small = 0
     for begin, end in _runs(text, start, stop, where):
         if end - begin <= 2 * RUN:
             small += end - begin
             if small > 4 * RUN:
                 raise UserError(f"{where} holds an object of very many fields; records belong into lists")
-            found |= loads(b"{" + text[begin:end] + b"}", where)
+            fields |= loads(b"{" + text[begin:end] + b"}", where)
             continue
         key = _KEY.match(text, begin, end)
         if key is None:
             raise _invalid(where, "a key is missing")
-        found[loads(key[1], where)] = _value(text, key.end(), end, where, depth + 1)
-    return found
+        fields[loads(key[1], where)] = _value(text, key.end(), end, where, depth + 1)
+    return fields
 
 
 def _runs(text: bytes, start: int, stop: int, where: str) -> Iterator[tuple[int, int]]:

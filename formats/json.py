@@ -81,10 +81,10 @@ def instances(body: bytes, *, source: str = "the request") -> Values:
     if isinstance(value, dict):
         for wrapper in ("instances", "predictions", "projections"):
             if wrapper in value:
-                found = value[wrapper]
-                if not isinstance(found, list | Long):
-                    raise UserError(f'{source}: "{wrapper}" must be a list of records, not {_kind(found)}')
-                return found
+                records = value[wrapper]
+                if not isinstance(records, list | Long):
+                    raise UserError(f'{source}: "{wrapper}" must be a list of records, not {_kind(records)}')
+                return records
         if "features" in value or "data" in value:
             return [value]
         raise UserError(
@@ -156,25 +156,25 @@ def _listed(item: Any) -> Any:
 
 def _vector(item: Any, where: str) -> Vector:
     """One record in any of the forms."""
-    found = item
-    if isinstance(found, dict) and "features" not in found and "data" in found:
-        found = found["data"]
-    if isinstance(found, dict) and "features" in found:
-        found = found["features"]
-    elif isinstance(found, dict) and "values" not in found:
-        fields = [value for value in found.values() if isinstance(value, list | Long)]
+    features = item
+    if isinstance(features, dict) and "features" not in features and "data" in features:
+        features = features["data"]
+    if isinstance(features, dict) and "features" in features:
+        features = features["features"]
+    elif isinstance(features, dict) and "values" not in features:
+        fields = [value for value in features.values() if isinstance(value, list | Long)]
         if len(fields) != 1:
-            keys = ", ".join(f'"{key}"' for key in list(found)[:5]) or "nothing"
+            keys = ", ".join(f'"{key}"' for key in list(features)[:5]) or "nothing"
             raise UserError(f'{where} has no "features" (it has {keys}); expected {{"features": [1.5, 2.0]}}')
-        found = fields[0]
-    if isinstance(found, list | Long):
-        return Vector(_numbers(found, where))
-    if not isinstance(found, dict) or "values" not in found:
-        raise UserError(f'{where}: features are {_kind(found)}; expected a list or {{"values": [...]}}')
-    keys_ = found.get("keys")
-    shape = found.get("shape") or []
+        features = fields[0]
+    if isinstance(features, list | Long):
+        return Vector(_numbers(features, where))
+    if not isinstance(features, dict) or "values" not in features:
+        raise UserError(f'{where}: features are {_kind(features)}; expected a list or {{"values": [...]}}')
+    keys_ = features.get("keys")
+    shape = features.get("shape") or []
     return vector(
-        _numbers(found["values"], where),
+        _numbers(features["values"], where),
         _whole(keys_, f'{where}: "keys"') if keys_ is not None else None,
         _whole(shape, f'{where}: "shape"').tolist(),
         where,

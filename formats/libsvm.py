@@ -143,14 +143,14 @@ def _plain(text: bytes, number: int, source: str, *, request: bool) -> _Rows | N
         start = stop
     if not parts:
         return _Rows(*(np.empty(0, np.int64) for _ in range(5)))
-    numbers, first, is_feature, keys, values, given = map(np.concatenate, zip(*parts, strict=True))
+    numbers, first, is_feature, keys, values, label_values = map(np.concatenate, zip(*parts, strict=True))
     del parts
     begins = np.flatnonzero(first)
     labelled = ~is_feature[begins]
     if not (first | is_feature).all() or not (request or labelled.all()):  # a label may have a weight there
         return None
     labels = np.full(len(begins), np.nan)
-    labels[labelled] = given
+    labels[labelled] = label_values
     return _Rows(numbers, np.add.reduceat(is_feature, begins, dtype=np.int64), keys, values, labels)
 
 

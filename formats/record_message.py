@@ -103,8 +103,8 @@ def tensor(value: Value, where: str) -> tuple[np.ndarray, np.ndarray | None, lis
     """
     kind = value.WhichOneof("value")
     if kind not in TENSOR_TYPES:
-        found = "bytes" if kind == "bytes" else "no tensor"
-        raise UserError(f"{where} holds {found}; expected float32_tensor, float64_tensor or int32_tensor")
+        what = "bytes" if kind == "bytes" else "no tensor"
+        raise UserError(f"{where} holds {what}; expected float32_tensor, float64_tensor or int32_tensor")
     fields = getattr(value, kind)
     values = np.array(fields.values[:], TENSOR_TYPES[kind])  # of a list: ten times as fast
     keys = np.array(fields.keys[:], np.uint64).astype(np.int64) if fields.keys else None

@@ -196,13 +196,13 @@ def _by_wire(data: np.ndarray, table: np.ndarray, layout: Layout, origin: Origin
 
 def _common_width(widths: np.ndarray, layout: Layout, origin: Origin) -> int:
     """The width of all records, of which each tells its own or -1 for none."""
-    told = np.flatnonzero(widths >= 0)
+    rows = np.flatnonzero(widths >= 0)
     width = layout.width
     if width is None:
-        if not len(told):
+        if not len(rows):
             raise UserError(f"{origin.name(0)} is sparse and has no shape; set feature_dim")
-        width = int(widths[told[0]])
-    wrong = told[widths[told] != width]
+        width = int(widths[rows[0]])
+    wrong = rows[widths[rows] != width]
     if len(wrong):
         row = int(wrong[0])
         layout.check(int(widths[row]), origin.name(row))
@@ -235,8 +235,8 @@ def _row(record: Record, where: str, *, inference: bool) -> _Row:
     elif inference and not features and len(label) == 1:
         value, label = next(iter(label.values())), {}
     else:
-        held = ", ".join(f"'{key}'" for key in sorted(features)) or "no features at all"
-        raise UserError(f"{where} has no features map entry 'values' (it has {held})")
+        names = ", ".join(f"'{key}'" for key in sorted(features)) or "no features at all"
+        raise UserError(f"{where} has no features map entry 'values' (it has {names})")
     read, labels = tensor(value, f"{where}, features entry 'values',"), label.get("values")
     if read[0].dtype != np.float32 and not inference:
         _say_converted()
@@ -304,7 +304,7 @@ def _check_labels(sizes: np.ndarray, label_size: int, where: Callable[[int], str
         raise _uneven_labels(int(sizes[row]), label_size, where(row))
 
 
-def _uneven_labels(found: int, expected: int | None, where: str) -> UserError:
+def _uneven_labels(count: int, expected: int | None, where: str) -> UserError:
     return UserError(
-        f"{where} has a label of {found} values but others have {expected}; they must be equally long"
+        f"{where} has a label of {count} values but others have {expected}; they must be equally long"
     )

@@ -76,10 +76,10 @@ class Frames:
                 return None
             magic, word = _HEADER.unpack_from(data, at)
             if magic != MAGIC:
-                found = data[at : at + 4].hex(" ")
+                number = data[at : at + 4].hex(" ")
                 raise UserError(
                     f"{self.where()} does not begin with RecordIO's magic number 0a 23 d7 ce "
-                    f"but with {found} (at byte {self._offset + at}); is the content type right?"
+                    f"but with {number} (at byte {self._offset + at}); is the content type right?"
                 )
             flag, length = word >> 29, word & MAX_LENGTH
             end = at + 8 + length
