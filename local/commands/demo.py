@@ -96,8 +96,8 @@ def _ask(rows: np.ndarray) -> list[dict[str, float]]:
         answer = client.post("/invocations", body, headers)
     if not answer.ok:
         raise UserError(f"the server answers {answer.status}: {answer.body.decode(errors='replace')}")
-    found: list[dict[str, float]] = json.loads(answer.body)["predictions"]
-    return found
+    predictions: list[dict[str, float]] = json.loads(answer.body)["predictions"]
+    return predictions
 
 
 def _draw(centers: np.ndarray, path: Path) -> None:

@@ -26,10 +26,10 @@ def feature_dim(
     for spec in algorithm.training.channels:
         if spec.role != "train" or spec.name not in sources:
             continue
-        given = content_types.get(spec.name)
+        declared = content_types.get(spec.name)
         for path in (file for source in sources[spec.name] for file in files(source)):
             with path.open("rb") as file:
-                content_type = ContentType.parse(given) if given else sniff(file.read(_HEAD))
+                content_type = ContentType.parse(declared) if declared else sniff(file.read(_HEAD))
                 file.seek(0)
                 name = f"{spec.name}/{path.name}"
                 stream = decompressed(file, source=name)

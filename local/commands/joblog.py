@@ -34,12 +34,12 @@ class JobLog:
     def read(self, line: str) -> str | None:
         """Take in one line; returns what a person should see of it at once: the text of a warning."""
         for name, pattern in self._patterns:
-            if (found := pattern.search(line)) and (value := _number(found[1])) is not None:
+            if (match := pattern.search(line)) and (value := _number(match[1])) is not None:
                 self.values.setdefault(name, []).append(value)
-        if (found := _PROGRESS.search(line)) and (value := _number(found[1])) is not None:
+        if (match := _PROGRESS.search(line)) and (value := _number(match[1])) is not None:
             self.done = value
-        if "training_data_iter" in line and (found := _RECORDS.match(line)):
-            self.records = int(float(found[1]))
+        if "training_data_iter" in line and (match := _RECORDS.match(line)):
+            self.records = int(float(match[1]))
         warning = _WARNING.match(line)
         return warning[1] if warning else None
 

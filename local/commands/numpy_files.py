@@ -74,13 +74,13 @@ def _members(file: BinaryIO, path: Path) -> tuple[np.ndarray, np.ndarray | None]
     file.seek(0)
     with np.load(file, allow_pickle=False) as archive:
         names = list(archive)
-        found = next((name for name in _FEATURES if name in names), None)
-        if found is None:
+        features = next((name for name in _FEATURES if name in names), None)
+        if features is None:
             raise UserError(
                 f"{path} holds {', '.join(names) or 'nothing'}; one array must be called 'features'"
             )
         label = next((name for name in _LABELS if name in names), None)
-        return archive[found], archive[label] if label else None
+        return archive[features], archive[label] if label else None
 
 
 def as_recordio(sources: Sequence[Path], folder: Path) -> list[Path]:

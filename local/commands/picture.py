@@ -73,10 +73,10 @@ def shown(algorithm: Algorithm, batch: Any) -> Any:
     return batch if algorithm.training.sparse else Records(batch.dense(), batch.labels)
 
 
-def _channel(algorithm: Algorithm, given: Input, name: str, paths: Paths) -> Channel:
+def _channel(algorithm: Algorithm, channel_input: Input, name: str, paths: Paths) -> Channel:
     spec = algorithm.training.channel(name)
     assert spec is not None
-    content_type = ContentType.parse(given.content_type) if given.content_type else None
+    content_type = ContentType.parse(channel_input.content_type) if channel_input.content_type else None
     return Channel(name, spec, paths.data / name, content_type=content_type)
 
 

@@ -125,9 +125,14 @@ def _metrics(log: JobLog) -> Iterable[tuple[str, float, int]]:
 
 
 def _data(inputs: Mapping[str, Input]) -> Iterable[tuple[str, str, int, int]]:
-    for name, given in inputs.items():
-        found = [file for source in given.sources for file in files(source)]
-        yield name, given.content_type or "found out", len(found), sum(path.stat().st_size for path in found)
+    for name, channel_input in inputs.items():
+        paths = [file for source in channel_input.sources for file in files(source)]
+        yield (
+            name,
+            channel_input.content_type or "found out",
+            len(paths),
+            sum(path.stat().st_size for path in paths),
+        )
 
 
 def _changed(job: Job) -> Iterable[tuple[str, str, str, str]]:

@@ -92,10 +92,10 @@ def _channels(words: Sequence[str]) -> dict[str, str]:
     if slug is None and not (words and not words[0].startswith("-")):
         return {"train": "the training data"}
     algorithm = get(slug or words[0])  # which says what that is not
-    found = {spec.name: spec.meaning for spec in algorithm.training.channels}
+    meanings = {spec.name: spec.meaning for spec in algorithm.training.channels}
     if algorithm.compute.incremental:
-        found["model"] = "an earlier model (folder or model.tar.gz) to go on from"
-    return found
+        meanings["model"] = "an earlier model (folder or model.tar.gz) to go on from"
+    return meanings
 
 
 def run(args: argparse.Namespace) -> int:
@@ -122,10 +122,10 @@ def run(args: argparse.Namespace) -> int:
             if name != "model":
                 sources[name] = as_recordio(sources[name], Path(converted, name))
         if "feature_dim" in algorithm.hyperparameters.model_fields and "feature_dim" not in hyperparameters:
-            found = feature_dim(algorithm, sources, content_types)
-            if found:
-                hyperparameters["feature_dim"], where = str(found[0]), found[1]
-                print(f"feature_dim={found[0]}, counted in {where}", file=sys.stderr)
+            width = feature_dim(algorithm, sources, content_types)
+            if width:
+                hyperparameters["feature_dim"], where = str(width[0]), width[1]
+                print(f"feature_dim={width[0]}, counted in {where}", file=sys.stderr)
         if args.picture:
             picture.require(algorithm, args.picture)
         page = report.place(args.report) if args.report else None
@@ -236,30 +236,33 @@ def print_metrics(metrics: Mapping[str, float]) -> None:
 
 
 def _pairs(parameters: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    pairs: dict[str, str] = {}
     for text in parameters:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise UserError(f"-p {text}: a hyperparameter is NAME=VALUE, as in -p k=10")
-        if name in found:
-            raise UserError(f"-p {name} is given twice: {found[name]} and {value}")
-        found[name] = value
-    return found
+        if name in pairs:
+            raise UserError(f"-p {name} is given twice: {pairs[name]} and {value}")
+        pairs[name] = value
+    return pairs
 
 
 def _content_types(texts: Sequence[str], channels: Mapping[str, object]) -> dict[str, str | None]:
     """Channel -> content type: `TYPE` is that of all data channels, `CHANNEL=TYPE` of one."""
-    found: dict[str, str | None] = dict.fromkeys(channels)
+    content_types: dict[str, str | None] = dict.fromkeys(channels)
     common = None
     for text in texts:
         name, equals, rest = text.partition("=")
         if equals and name in channels:
-            found[name] = rest
+            content_types[name] = rest
         elif equals and "/" not in name and ";" not in name:
             raise UserError(f"--content-type {text}: there is no channel '{name}' on the command line")
         else:
             common = text
-    return {name: given or (common if name != "model" else None) for name, given in found.items()}
+    return {
+        name: content_type or (common if name != "model" else None)
+        for name, content_type in content_types.items()
+    }
 
 
 def _check(channel: str, sources: Sequence[Path]) -> None:

@@ -112,15 +112,15 @@ class Settings:
 
     def environment(self) -> dict[str, str]:
         """What SageMaker sets in the container of a transform job."""
-        found = {"SAGEMAKER_BATCH": "true"}
+        variables = {"SAGEMAKER_BATCH": "true"}
         if self.max_payload_mb is not None:
-            found["SAGEMAKER_MAX_PAYLOAD_IN_MB"] = str(self.max_payload_mb)
+            variables["SAGEMAKER_MAX_PAYLOAD_IN_MB"] = str(self.max_payload_mb)
         if self.batch_strategy is not None:
             names = {ours: theirs for theirs, ours in _STRATEGIES.items()}
-            found["SAGEMAKER_BATCH_STRATEGY"] = names[self.batch_strategy]
+            variables["SAGEMAKER_BATCH_STRATEGY"] = names[self.batch_strategy]
         if self.max_concurrent_transforms:
-            found["SAGEMAKER_MAX_CONCURRENT_TRANSFORMS"] = str(self.max_concurrent_transforms)
-        return found
+            variables["SAGEMAKER_MAX_CONCURRENT_TRANSFORMS"] = str(self.max_concurrent_transforms)
+        return variables
 
     def completed(self, answer: dict[str, Any]) -> Settings:
         """These settings, filled up from an answer of /execution-parameters, then from the defaults.
@@ -336,10 +336,10 @@ class _Job:
 def _execution_parameters(client: Client) -> dict[str, Any]:
     answer = client.get("/execution-parameters")
     try:
-        found = json.loads(answer.body) if answer.ok else {}
+        parameters = json.loads(answer.body) if answer.ok else {}
     except ValueError:
-        found = {}
-    return found if isinstance(found, dict) else {}
+        parameters = {}
+    return parameters if isinstance(parameters, dict) else {}
 
 
 def _media(content_type: str | None) -> str:

@@ -103,7 +103,7 @@ class JSONPath:
         values, definite = [value], True
         for step in self.steps:
             try:
-                values = [found for each in values for found in step.of(each)]
+                values = [part for each in values for part in step.of(each)]
             except UserError as error:
                 raise UserError(f"filter '{self.text}' does not fit the record: {error}") from None
             definite = definite and step.definite
@@ -208,8 +208,8 @@ class _Parser:
                 return
 
     def quoted(self) -> str:
-        found = self.match(_QUOTED, "a quoted name")
-        return re.sub(r"\\(.)", r"\1", found[1] if found[1] is not None else found[2], flags=re.DOTALL)
+        match = self.match(_QUOTED, "a quoted name")
+        return re.sub(r"\\(.)", r"\1", match[1] if match[1] is not None else match[2], flags=re.DOTALL)
 
     def index(self) -> int | slice:
         start = self.integer()
@@ -222,18 +222,18 @@ class _Parser:
         return start
 
     def integer(self) -> int | None:
-        found = _INTEGER.match(self.text, self.at)
-        if not found:
+        match = _INTEGER.match(self.text, self.at)
+        if not match:
             return None
-        self.at = found.end()
-        return int(found.group())
+        self.at = match.end()
+        return int(match.group())
 
     def match(self, pattern: re.Pattern[str], what: str) -> re.Match[str]:
-        found = pattern.match(self.text, self.at)
-        if not found:
+        match = pattern.match(self.text, self.at)
+        if not match:
             raise self.error(f"expected {what}")
-        self.at = found.end()
-        return found
+        self.at = match.end()
+        return match
 
     def take(self, token: str) -> bool:
         if not self.text.startswith(token, self.at):

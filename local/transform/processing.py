@@ -44,11 +44,11 @@ class Processing:
 
     def outgoing(self, record: bytes) -> bytes:
         """What of a record (or of an object of several lines) is sent. Raises UserError."""
-        kept = [
+        records = [
             _print(self._filtered("input", self.input_filter, _parse(piece, self.content, "the record")))
             for piece in _pieces(record, self.content)
         ]
-        return b"\n".join(kept) + (b"" if self.content == JSON else b"\n")
+        return b"\n".join(records) + (b"" if self.content == JSON else b"\n")
 
     def incoming(self, original: bytes, response: bytes) -> bytes:
         """What of a response is written, joined with the records it answers; no line end at the end.
@@ -64,7 +64,7 @@ class Processing:
                     f"a response holds {len(answers)} records but answers {len(inputs)}: they cannot be "
                     "joined; the strategy SingleRecord may help"
                 )
-            answers = [_joined(given, answer) for given, answer in zip(inputs, answers, strict=True)]
+            answers = [_joined(record, answer) for record, answer in zip(inputs, answers, strict=True)]
         return b"\n".join(_print(self._filtered("output", self.output_filter, each)) for each in answers)
 
     def _filtered(self, which: str, path: JSONPath, value: Any) -> Any:
@@ -89,16 +89,16 @@ def cells(line: str) -> list[str]:
     """The cells of a CSV record, quotes and all; joined by commas they are the record again."""
     if '"' not in line:
         return line.split(",")
-    found: list[str] = []
+    texts: list[str] = []
     quoted = False  # the comma belongs to the cell
     for part in line.split(","):
         if quoted:
-            found[-1] += "," + part
+            texts[-1] += "," + part
         else:
-            found.append(part)
+            texts.append(part)
         if quoted or part.lstrip(" \t").startswith('"'):  # within a cell that begins without, quotes are text
             quoted ^= part.count('"') % 2 == 1
-    return found
+    return texts
 
 
 def _pieces(body: bytes, media: str) -> list[bytes]:
@@ -124,9 +124,9 @@ def _print(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
-def _joined(given: Any, answer: Any) -> Any:
-    if isinstance(given, _Row):
-        return _Row([*given, *answer])
-    if isinstance(given, dict):
-        return {**given, "SageMakerOutput": answer}
-    return {"SageMakerInput": given, "SageMakerOutput": answer}
+def _joined(record: Any, answer: Any) -> Any:
+    if isinstance(record, _Row):
+        return _Row([*record, *answer])
+    if isinstance(record, dict):
+        return {**record, "SageMakerOutput": answer}
+    return {"SageMakerInput": record, "SageMakerOutput": answer}
