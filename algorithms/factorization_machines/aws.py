@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from optml.algorithms import mxnet_archive
+from optml.algorithms import mxnet_archive, mxnet_symbol
 from optml.algorithms.mxnet_archive import Archive
+from optml.algorithms.mxnet_symbol import Node
 from optml.algorithms.ndarray import RowSparse
 from optml.errors import UserError
 
@@ -146,34 +147,25 @@ def _text(value: Any) -> str:
 def _graph(width: int, k: int, output: str) -> dict[str, Any]:
     """The network that MXNet would run: an input, operators, and by number the nodes that feed each."""
     row_sparse = {"__storage_type__": "1"}
-    nodes: list[tuple[str, str, list[int], dict[str, str]]] = [
-        ("null", "data", [], {"__storage_type__": "2"}),
-        ("null", "w1_weight", [], {"__shape__": f"({width}, 1)", **row_sparse}),
-        ("dot", "dot0", [0, 1], {}),
-        ("null", "w0_weight", [], {"__shape__": "(1,)"}),
-        ("broadcast_add", "broadcast_plus0", [2, 3], {}),
-        ("null", "v", [], {"__shape__": f"({width}, {k})", **row_sparse}),
-        ("dot", "dot2", [0, 5], {}),
-        ("square", "Square", [6], {}),
-        ("_mul_scalar", "_mulscalar0", [7], {"scalar": "0.5"}),
-        ("Concat", "concat0", [4, 8], {"dim": "1", "num_args": "2"}),
-        ("sum", "sum0", [9], {"axis": "1", "keepdims": "True"}),
-        ("square", "x_square", [0], {}),
-        ("_square_sum", "_square_sum0", [5], {"axis": "1", "keepdims": "True"}),
-        ("dot", "dot1", [11, 12], {}),
-        ("negative", "negative0", [13], {}),
-        ("_mul_scalar", "_mulscalar1", [14], {"scalar": "0.5"}),
-        ("elemwise_add", "Final_Summation", [10, 15], {}),
-        ("null", "out_label", [], {}),
-        (output, "out", [16, 17], {}),
+    nodes = [
+        Node("null", "data", attributes={"__storage_type__": "2"}),
+        Node("null", "w1_weight", attributes={"__shape__": f"({width}, 1)", **row_sparse}),
+        Node("dot", "dot0", (0, 1)),
+        Node("null", "w0_weight", attributes={"__shape__": "(1,)"}),
+        Node("broadcast_add", "broadcast_plus0", (2, 3)),
+        Node("null", "v", attributes={"__shape__": f"({width}, {k})", **row_sparse}),
+        Node("dot", "dot2", (0, 5)),
+        Node("square", "Square", (6,)),
+        Node("_mul_scalar", "_mulscalar0", (7,), {"scalar": "0.5"}),
+        Node("Concat", "concat0", (4, 8), {"dim": "1", "num_args": "2"}),
+        Node("sum", "sum0", (9,), {"axis": "1", "keepdims": "True"}),
+        Node("square", "x_square", (0,)),
+        Node("_square_sum", "_square_sum0", (5,), {"axis": "1", "keepdims": "True"}),
+        Node("dot", "dot1", (11, 12)),
+        Node("negative", "negative0", (13,)),
+        Node("_mul_scalar", "_mulscalar1", (14,), {"scalar": "0.5"}),
+        Node("elemwise_add", "Final_Summation", (10, 15)),
+        Node("null", "out_label"),
+        Node(output, "out", (16, 17)),
     ]
-    return {
-        "nodes": [
-            {"op": op, "name": name, "attrs": attributes, "inputs": [[node, 0, 0] for node in inputs]}
-            for op, name, inputs, attributes in nodes
-        ],
-        "arg_nodes": [at for at, (op, *_) in enumerate(nodes) if op == "null"],
-        "node_row_ptr": list(range(len(nodes) + 1)),
-        "heads": [[len(nodes) - 1, 0, 0]],
-        "attrs": {"mxnet_version": ["int", 10301]},
-    }
+    return mxnet_symbol.document(nodes)

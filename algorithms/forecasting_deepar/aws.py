@@ -12,10 +12,11 @@ from typing import Any, get_args
 import numpy as np
 from pydantic import ValidationError
 
-from optml.algorithms import ndarray
+from optml.algorithms import mxnet_symbol, ndarray
 from optml.algorithms.forecasting_deepar.facts import Facts
 from optml.algorithms.forecasting_deepar.frequency import Frequency
 from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters, Likelihood
+from optml.algorithms.mxnet_symbol import feeder
 from optml.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -92,8 +93,7 @@ def _scale(config: Path) -> float:
         graph = {}
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read: {error}; it belongs to {config.name}") from None
-    nodes = graph.get("nodes") if isinstance(graph, dict) else None
-    scalars = set(_scalars_where_nothing_is_observed(nodes)) if isinstance(nodes, list) else set()
+    scalars = set(_scalars_where_nothing_is_observed(mxnet_symbol.nodes(graph)))
     if len(scalars) == 1:
         return scalars.pop()
     log.warning(
@@ -102,28 +102,17 @@ def _scale(config: Path) -> float:
     return 1.0
 
 
-def _scalars_where_nothing_is_observed(nodes: list[Any]) -> Iterator[float]:
+def _scalars_where_nothing_is_observed(nodes: list[dict[str, Any]]) -> Iterator[float]:
     """The finite scalars of `where(_, _, _mul_scalar(ones_like(_)))`."""
-    nodes = [node if isinstance(node, dict) else {} for node in nodes]
     for node in nodes:
-        product = _input(nodes, node, 2) if node.get("op") == "where" else {}
-        if product.get("op") == "_mul_scalar" and _input(nodes, product, 0).get("op") == "ones_like":
-            attributes = product.get("attrs") or product.get("attr") or product.get("param")
+        product = feeder(nodes, node, 2) if node.get("op") == "where" else {}
+        if product.get("op") == "_mul_scalar" and feeder(nodes, product, 0).get("op") == "ones_like":
             try:
-                scalar = float(attributes["scalar"])  # type: ignore[index]
+                scalar = float(mxnet_symbol.attributes(product)["scalar"])
             except (KeyError, TypeError, ValueError):
                 continue
             if 0 <= scalar < math.inf:
                 yield scalar
-
-
-def _input(nodes: list[dict[str, Any]], node: dict[str, Any], place: int) -> dict[str, Any]:
-    """The node that feeds an input; {} where there is none."""
-    try:
-        number = node["inputs"][place][0]
-        return nodes[number] if isinstance(number, int) and number >= 0 else {}
-    except (KeyError, TypeError, IndexError):
-        return {}
 
 
 def _arrays(config: Path) -> dict[str, np.ndarray]:

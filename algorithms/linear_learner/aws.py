@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from optml.algorithms import mxnet_archive
+from optml.algorithms import mxnet_archive, mxnet_symbol
+from optml.algorithms.mxnet_symbol import Node
 from optml.errors import UserError
 
 SYMBOL, PARAMS = "mx-mod-symbol.json", "mx-mod-0000.params"
 MANIFEST, ADDITIONAL = "manifest.json", "additional-params.json"
-MXNET = 10301  # 1.3.1, which the image carries
 OUTPUTS = {"logistic": "LogisticRegressionOutput", "softmax_loss": "SoftmaxOutput"}
 
 
@@ -121,19 +121,14 @@ def _graph(shape: tuple[int, ...], loss: str) -> dict[str, Any]:
     output = OUTPUTS.get(loss, "LinearRegressionOutput")
     weight = {"__shape__": f"({width}, {outputs})"}
     bias = {"__lr_mult__": "10.0", "__shape__": f"(1, {outputs})"}
-    nodes: list[dict[str, Any]] = [
-        {"op": "null", "name": "data", "inputs": []},
-        {"op": "null", "name": "fc0_weight", "attrs": weight, "inputs": []},
-        {"op": "dot", "name": "dot0", "inputs": [[0, 0, 0], [1, 0, 0]]},
-        {"op": "null", "name": "fc0_bias", "attrs": bias, "inputs": []},
-        {"op": "broadcast_add", "name": "broadcast_plus0", "inputs": [[2, 0, 0], [3, 0, 0]]},
-        {"op": "null", "name": "out_label", "inputs": []},
-        {"op": output, "name": f"{output.lower()}0", "inputs": [[4, 0, 0], [5, 0, 0]]},
-    ]
-    return {
-        "nodes": nodes,
-        "arg_nodes": [at for at, node in enumerate(nodes) if node["op"] == "null"],
-        "node_row_ptr": list(range(len(nodes) + 1)),
-        "heads": [[len(nodes) - 1, 0, 0]],
-        "attrs": {"mxnet_version": ["int", MXNET]},
-    }
+    return mxnet_symbol.document(
+        [
+            Node("null", "data"),
+            Node("null", "fc0_weight", attributes=weight),
+            Node("dot", "dot0", (0, 1)),
+            Node("null", "fc0_bias", attributes=bias),
+            Node("broadcast_add", "broadcast_plus0", (2, 3)),
+            Node("null", "out_label"),
+            Node(output, f"{output.lower()}0", (4, 5)),
+        ]
+    )

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from optml.algorithms import mxnet_archive
+from optml.algorithms import mxnet_archive, mxnet_symbol
 from optml.algorithms.mxnet_archive import Archive
+from optml.algorithms.mxnet_symbol import Node
 from optml.algorithms.ntm.parameters import AWS, Parameters
 from optml.errors import UserError
 
@@ -58,13 +59,9 @@ def write(path: Path, own: Parameters, hyperparameters: Mapping[str, Any]) -> No
 def _activation(archive: Archive) -> str:
     """From the first activation of the network, else from the training parameters; sigmoid is the default."""
     graph, meta = archive.documents.get("symbol.json"), archive.documents.get("meta.json")
-    nodes = graph.get("nodes") if isinstance(graph, dict) else None
     told: list[object] = []
-    for node in nodes if isinstance(nodes, list) else []:
-        if isinstance(node, dict):
-            attributes = node.get("attrs") or node.get("param") or node.get("attr")
-            found = attributes.get("act_type") if isinstance(attributes, dict) else None
-            told += [found, node.get("op")]
+    for node in mxnet_symbol.nodes(graph):
+        told += [mxnet_symbol.attributes(node).get("act_type"), node.get("op")]
     given = meta.get("training_parameters") if isinstance(meta, dict) else None
     if isinstance(given, dict):
         told.insert(0, given.get("encoder_layers_activation"))
@@ -73,11 +70,10 @@ def _activation(archive: Archive) -> str:
 
 def _graph(own: Parameters) -> dict[str, Any]:
     """The encoder, from counts to mu, as MXNet would run it."""
-    nodes: list[dict[str, Any]] = []
+    nodes: list[Node] = []
 
     def add(op: str, name: str, inputs: tuple[int, ...] = (), **attributes: object) -> int:
-        attrs = {key: str(value) for key, value in attributes.items()}
-        nodes.append({"op": op, "name": name, "attrs": attrs, "inputs": [[node, 0, 0] for node in inputs]})
+        nodes.append(Node(op, name, inputs, {key: str(value) for key, value in attributes.items()}))
         return len(nodes) - 1
 
     def connected(name: str, source: int, hidden: int) -> int:
@@ -88,11 +84,5 @@ def _graph(own: Parameters) -> dict[str, Any]:
     for number, (weight, _) in enumerate(own.encoder):
         last = connected(f"enc_{number}", last, len(weight))
         last = add("Activation", f"enc_{number}_act", (last,), act_type=own.activation)
-    mean = connected("mean", last, own.topics)
-    return {
-        "nodes": nodes,
-        "arg_nodes": [place for place, node in enumerate(nodes) if node["op"] == "null"],
-        "node_row_ptr": list(range(len(nodes) + 1)),
-        "heads": [[mean, 0, 0]],
-        "attrs": {"mxnet_version": ["int", 10301]},
-    }
+    connected("mean", last, own.topics)
+    return mxnet_symbol.document(nodes)
