@@ -25,6 +25,7 @@ from optml.errors import UserError
 
 ARRAYS = "model.safetensors"
 DESCRIPTION = "model.json"
+LISTED = 10  # names of files in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,12 @@ def write(
         },
     }
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n")
+
+
+def listing(folder: Path) -> str:
+    """What a folder that holds no model does hold, for a message: its first ten names, or "nothing"."""
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return ", ".join(names[:LISTED]) or "nothing"
 
 
 def exists(folder: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from optml.algorithms import artifact
 from optml.algorithms.base import Model
 from optml.algorithms.blazingtext import fasttext_file
 from optml.algorithms.blazingtext.classifier import Classifier
@@ -25,10 +26,9 @@ def load(folder: Path, device: str) -> Model:
     if (folder / TEXT).is_file():
         return read_text(folder / TEXT)
     _explain_binary(folder)
-    held = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) if folder.is_dir() else ""
     raise UserError(
         f"{folder} holds no BlazingText model: expected model.bin, vectors.bin, vectors.txt or another .bin "
-        f"or .ftz of fastText; found {held or 'nothing'}"
+        f"or .ftz of fastText; found {artifact.listing(folder)}"
     )
 
 

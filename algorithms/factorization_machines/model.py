@@ -139,10 +139,9 @@ def load(folder: Path, device: str) -> Model:
         return _ours(folder)
     found = aws.find(folder)
     if found is None:
-        held = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) if folder.is_dir() else ""
         raise UserError(
             f"{folder} holds no factorization machine: expected model.json with model.safetensors, or AWS's "
-            f"ZIP model_algo-1; found {held or 'nothing'}"
+            f"ZIP model_algo-1; found {artifact.listing(folder)}"
         )
     own = aws.read(found)
     return Model(

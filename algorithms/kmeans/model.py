@@ -99,10 +99,9 @@ def load(folder: Path, device: str) -> Model:
         return Model(centers, weights, ours.hyperparameters, device)
     files = sorted(folder.glob(AWS_FILES))
     if not files:
-        held = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) if folder.is_dir() else ""
         raise UserError(
             f"{folder} holds no K-Means model: expected model.json with model.safetensors, or model_algo-1; "
-            f"found {held or 'nothing'}"
+            f"found {artifact.listing(folder)}"
         )
     centers = _of_aws(files[0])
     return Model(centers, np.ones(len(centers)), {}, device)

@@ -149,10 +149,9 @@ def load(folder: Path, device: str) -> Model:
         return _ours(folder)
     path = mxnet_archive.find(folder)
     if path is None:
-        held = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) if folder.is_dir() else ""
         raise UserError(
             f"{folder} holds no model of Linear Learner: expected model.json with model.safetensors, or the "
-            f"ZIP archive model_algo-1; found {held or 'nothing'}"
+            f"ZIP archive model_algo-1; found {artifact.listing(folder)}"
         )
     theirs = aws.read(path)
     threshold = 0.5 if theirs.threshold is None else theirs.threshold

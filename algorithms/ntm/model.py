@@ -96,10 +96,9 @@ def load(folder: Path, device: str) -> Model:
         return Model(parameters, hyperparameters=held.hyperparameters, vocabulary=words)
     found = aws.find(folder)
     if found is None:
-        held_files = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) if folder.is_dir() else ""
         raise UserError(
             f"{folder} holds no topic model: expected model.json with model.safetensors, or AWS's ZIP "
-            f"model_algo-1; found {held_files or 'nothing'}"
+            f"model_algo-1; found {artifact.listing(folder)}"
         )
     return Model(aws.read(found))
 

@@ -150,10 +150,9 @@ def load(folder: Path, device: str) -> Model:
         )
     files = sorted(folder.glob(AWS_FILES))
     if not files:
-        held = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) if folder.is_dir() else ""
         raise UserError(
             f"{folder} holds no PCA model: expected model.json with model.safetensors, or model_algo-1; "
-            f"found {held or 'nothing'}"
+            f"found {artifact.listing(folder)}"
         )
     theirs = _of_aws(files[0])
     return Model(theirs["s"], theirs["v"], theirs.get("mean"), device=device)

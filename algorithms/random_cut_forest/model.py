@@ -78,10 +78,10 @@ class Model:
 def load(folder: Path, device: str) -> Model:
     """Load an artifact of ours. Raises UserError that says what is wrong with it."""
     if not artifact.exists(folder):
-        held = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) if folder.is_dir() else ""
         raise UserError(
-            f"{folder} holds no Random Cut Forest of optml: expected model.json and model.safetensors, found "
-            f"{held or 'nothing'}. What AWS's image writes is in a format that is not public: train anew"
+            f"{folder} holds no Random Cut Forest of optml: expected model.json and model.safetensors, "
+            f"found {artifact.listing(folder)}. What AWS's image writes is in a format that is not public: "
+            "train anew"
         )
     ours = artifact.read(folder, "randomcutforest", tuple(ARRAYS))
     rows = ours.facts.get("samples_per_tree")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_array
 
+from optml.algorithms import artifact
 from optml.algorithms.xgboost import boosters, selection
 from optml.algorithms.xgboost.boosters import Native, Predictor
 from optml.algorithms.xgboost.files import NAME, models
@@ -83,8 +84,7 @@ def load(folder: Path, device: str) -> Model:
     """Load a model folder. Raises UserError saying what is wrong with it."""
     found = models(folder)
     if not found:
-        held = ", ".join(sorted(path.name for path in folder.iterdir())[:10])
-        raise UserError(f"{folder} holds no XGBoost model; expected {NAME}, found {held or 'nothing'}")
+        raise UserError(f"{folder} holds no XGBoost model; expected {NAME}, found {artifact.listing(folder)}")
     if len(found) > 1 and os.environ.get("SAGEMAKER_INFERENCE_ENSEMBLE", "true").strip().lower() == "false":
         log.info("SAGEMAKER_INFERENCE_ENSEMBLE is false: of %d models %s answers", len(found), found[0].name)
         found = found[:1]

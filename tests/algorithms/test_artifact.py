@@ -80,3 +80,10 @@ def test_a_broken_description_is_refused(folder: Path, text: str) -> None:
     (folder / "model.json").write_text(text)
     with pytest.raises(UserError, match=r"model.json (cannot be read|names no algorithm)"):
         artifact.read(folder, "kmeans")
+
+
+def test_a_listing_names_the_first_ten_files_of_a_folder(tmp_path: Path) -> None:
+    assert artifact.listing(tmp_path) == artifact.listing(tmp_path / "absent") == "nothing"
+    for number in range(12):
+        (tmp_path / f"part{number:02}").touch()
+    assert artifact.listing(tmp_path) == ", ".join(f"part{number:02}" for number in range(10))
