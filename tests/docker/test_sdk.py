@@ -109,7 +109,7 @@ def aws_uri(image: str) -> Iterator[str]:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     yield AWS_URI
-    docker("rmi", AWS_URI)
+    docker("rmi", "--force", AWS_URI)  # the SDK leaves stopped containers of it
 
 
 def extract(archive: Path, into: Path) -> Path:
