@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 BLOCK = 2_000_000  # samples that are made together, about
-HOSTS = 224 << 24  # addresses from here on are no host's: multicast and reserved
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +35,9 @@ def expand(
     An octet of a random address is uniform in 0..255. Each shuffled copy permutes the addresses anew; what
     happens to be an observed pair stays. The same arguments give the same samples.
 
-    Where there are shuffled pairs, those with random addresses teach no short prefixes. Told from addresses
-    that nobody has, a large network learns how popular it is, which says nothing of an entity. In shuffled
-    pairs each address is as frequent as in the observed ones: popularity is no help there. The last eighth of
-    all addresses is nobody's, so that nothing is popular there; prefixes learn that it is unusual.
+    Pairs with random addresses teach no short prefixes, unless they outnumber the shuffled ones. Told from
+    addresses that nobody has, a large network learns how popular it is, which says nothing of an entity. In
+    shuffled pairs each address is as frequent as in the observed ones: popularity is no help there.
     """
     generator = np.random.default_rng(seed)
     n = len(rows)
@@ -47,7 +45,7 @@ def expand(
     copies += [generator.permutation(addresses) for _ in range(shuffled_rate)]
     order = np.arange(n * (1 + random_rate + shuffled_rate), dtype=np.int32)
     generator.shuffle(order)
-    mixed = np.concatenate(copies)[order]
     random = (order >= n) & (order < n * (1 + random_rate))
-    teaching = ~random | (mixed >= HOSTS) if shuffled_rate else np.ones(len(order), bool)
-    return Samples(rows[order % np.int32(n)], mixed, (order < n).astype(np.float32), teaching)
+    teaching = ~random if random_rate <= shuffled_rate else np.ones(len(order), bool)
+    every = np.concatenate(copies)
+    return Samples(rows[order % np.int32(n)], every[order], (order < n).astype(np.float32), teaching)

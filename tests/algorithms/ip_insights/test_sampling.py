@@ -56,10 +56,14 @@ def test_epochs_blocks_and_hosts_have_negatives_of_their_own(other: tuple[int, i
     assert set(pairs(first, 0)).isdisjoint(pair for pair in pairs(new, 0) if pair[1] >= 2000)
 
 
-def test_random_addresses_teach_prefixes_only_where_no_shuffled_pairs_do() -> None:
-    both = expand(*block(100), 3, 2, (0,))
-    ours = (both.addresses >= 1000) & (both.addresses < 1100)
-    np.testing.assert_array_equal(both.teaching, ours | (both.addresses >= 224 << 24))  # no host's
-    assert expand(*block(100), 3, 0, (0,)).teaching.all()
-    assert expand(*block(100), 0, 3, (0,)).teaching.all()
-    assert both[:7].teaching.tolist() == both.teaching[:7].tolist()
+@pytest.mark.parametrize(
+    ("random", "shuffled", "teaching"), [(1, 1, 0), (1, 2, 0), (5, 1, 5), (3, 0, 3), (0, 3, 0)]
+)
+def test_random_addresses_teach_short_prefixes_only_where_they_outnumber_shuffled_ones(
+    random: int, shuffled: int, teaching: int
+) -> None:
+    samples = expand(*block(100), random, shuffled, (0,))
+    ours = (samples.addresses >= 1000) & (samples.addresses < 1100)
+    assert samples.teaching[ours].all()
+    assert samples.teaching[~ours].sum() == 100 * teaching
+    assert samples[:7].teaching.tolist() == samples.teaching[:7].tolist()
