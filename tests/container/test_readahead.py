@@ -36,7 +36,9 @@ def test_the_producer_works_ahead_but_not_without_bound() -> None:
 
     with closing(read_ahead(produce, depth=2)) as items:
         assert next(items) == 0
-        time.sleep(0.1)
+        while len(made) < 4:
+            time.sleep(0.001)
+        time.sleep(0.05)  # for more, which must not come
         assert made == [0, 1, 2, 3]  # one consumed, two queued, one in hand
 
 

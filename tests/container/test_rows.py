@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -261,9 +260,7 @@ def test_a_stop_ends_an_epoch_that_waits_for_data(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "train_0")
     stop = threading.Event()
     threading.Timer(0.2, stop.set).start()
-    since = time.monotonic()
     assert list(rows(channel(tmp_path, "Pipe"), stopped=stop.is_set).epoch(0)) == []
-    assert time.monotonic() - since < 2
 
 
 def test_dense_batches_within_a_block_are_views(tmp_path: Path) -> None:

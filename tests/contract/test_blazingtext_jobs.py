@@ -15,7 +15,7 @@ from optml.local.describe import metric_definitions
 from optml.local.feeder import Feeder
 from tests.algorithms.blazingtext.sample import topics
 from tests.contract.server import serving
-from tests.contract.tree import Tree, end, free_port, read_until, wait_for
+from tests.contract.tree import Tree, end, free_port, read_until
 
 TRAIN = ("-m", "optml.container", "train")
 SMALL = {"vector_dim": 8, "min_count": 1, "buckets": 1000, "epochs": 5, "learning_rate": 0.5}
@@ -64,7 +64,7 @@ def test_a_classifier_is_trained_scored_and_served(tmp_path: Path) -> None:
 
 def test_a_job_that_is_stopped_leaves_vectors(tmp_path: Path) -> None:
     tree = Tree(tmp_path)
-    tree.write("input/data/train/a.txt", topics(20_000, False))
+    tree.write("input/data/train/a.txt", topics(2000, False))
     tree.hyperparameters(mode="batch_skipgram", **(SMALL | {"epochs": 100_000}))
     process = tree.start(*TRAIN)
     read_until(process, "Epoch 2 of")
@@ -88,11 +88,10 @@ def test_killed_and_restarted_is_undisturbed(tmp_path: Path, given: dict[str, ob
         if given["mode"] == "supervised":
             tree.write("input/data/validation/a.txt", topics(200, True, seed=1))
         tree.hyperparameters(**(SMALL | given))
-    folder = trees[0].checkpoints()
-    process = trees[0].start(*TRAIN, OPTML_CHECKPOINT_SECONDS="0")
-    wait_for(folder, "blazingtext-0.1-*.ckpt")
-    process.kill()
-    assert end(process).code == -signal.SIGKILL
+    trees[0].checkpoints()
+    with trees[0].held("blazingtext-0.1-*.ckpt") as (process,):
+        process.kill()
+        assert end(process).code == -signal.SIGKILL
     resumed, whole = (tree.train(*TRAIN) for tree in trees)
     assert "Checkpoint loaded from" in resumed.log
     name = "model.bin" if given["mode"] == "supervised" else "vectors.bin"

@@ -16,7 +16,7 @@ from optml.algorithms import registry
 from optml.local.describe import metric_definitions
 from tests.algorithms.forecasting_deepar.sample import SMALL, START, lines, waves
 from tests.contract.server import serving
-from tests.contract.tree import Ended, Tree, end, free_port, read_until, wait_for
+from tests.contract.tree import Ended, Tree, end, free_port
 
 pytest.importorskip("torch")
 
@@ -40,8 +40,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    """The arrays of a job of 30 epochs that nobody disturbed."""
-    made = tree(tmp_path_factory.mktemp("undisturbed"), waves(), epochs=30)
+    """The arrays of a job of 4 epochs that nobody disturbed."""
+    made = tree(tmp_path_factory.mktemp("undisturbed"), waves(), epochs=4)
     assert made.train(*TRAIN, OPTML_ALGORITHM="forecasting-deepar", OMP_NUM_THREADS="1").code == 0
     return arrays(made)
 
@@ -136,12 +136,10 @@ def test_batch_transform_answers_line_by_line(trained: Path, tmp_path: Path) -> 
 def test_a_job_that_was_ended_goes_on_as_if_undisturbed(
     undisturbed: dict[str, np.ndarray], tmp_path: Path, sent: signal.Signals
 ) -> None:
-    made = tree(tmp_path, waves(), epochs=30)
-    folder = made.checkpoints()
-    process = made.start(*TRAIN)
-    wait_for(folder, "*")
-    read_until(process, "Epoch 4 of")
-    process.send_signal(sent)
+    made = tree(tmp_path, waves(), epochs=4)
+    made.checkpoints()
+    with made.held("forecasting-deepar-0.2-*.ckpt") as (process,):
+        process.send_signal(sent)
     ended = end(process)
     if sent == signal.SIGTERM:
         assert ended.code == 0, ended.log

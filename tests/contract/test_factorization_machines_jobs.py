@@ -20,7 +20,7 @@ from optml.formats.records import Records
 from optml.local.describe import metric_definitions
 from optml.local.feeder import Feeder
 from tests.contract import server
-from tests.contract.tree import Tree, end, free_port, wait_for
+from tests.contract.tree import Tree, end, free_port
 
 SLUG = "factorization-machines"
 TRAIN = ("-m", "optml.container", "train")
@@ -66,13 +66,12 @@ def arrays(tree: Tree) -> dict[str, np.ndarray]:
 
 
 def test_killed_and_restarted_through_a_pipe_is_undisturbed(tmp_path: Path) -> None:
-    records = rows(20_000)
+    records = rows()
     tree = job(tmp_path / "killed", records)
-    folder = tree.checkpoints()
-    process = tree.start(*TRAIN, OPTML_CHECKPOINT_SECONDS="0")
-    wait_for(folder, f"{SLUG}-0.1-*.ckpt")
-    process.kill()
-    assert end(process).code == -signal.SIGKILL
+    tree.checkpoints()
+    with tree.held(f"{SLUG}-0.1-*.ckpt") as (process,):
+        process.kill()
+        assert end(process).code == -signal.SIGKILL
     resumed = tree.train(*TRAIN)
     assert resumed.code == 0, resumed.log
     assert re.search(r"Checkpoint loaded from \S+ at epoch 1", resumed.log)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
-import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.contract.tree import Ended, Tree, end, free_port, wait_for
+from tests.contract.tree import Ended, Process, Tree, end, free_port
 
 pytest.importorskip("torch")
 
@@ -30,8 +31,15 @@ class Pair:
         for tree in self.trees:
             tree.hyperparameters(**values)
 
-    def start(self, **environment: str) -> list[subprocess.Popen[str]]:
+    def start(self, **environment: str) -> list[Process]:
         return [tree.start(OPTML_PORT=self.port, **environment) for tree in self.trees]
+
+    @contextmanager
+    def held(self, rank: int, checkpoint: str, **environment: str) -> Iterator[list[Process]]:
+        """Both, held once the host of that rank has written such a checkpoint."""
+        held, other = self.trees[rank], self.trees[1 - rank]
+        with held.held(checkpoint, other, OPTML_PORT=self.port, **environment) as processes:
+            yield processes if rank == 0 else processes[::-1]
 
     def train(self, **environment: str) -> list[Ended]:
         return [end(process) for process in self.start(**environment)]
@@ -85,24 +93,21 @@ def test_a_fault_before_a_collective_ends_both(pair: Pair) -> None:
 
 
 def test_a_host_that_is_killed_ends_the_other(pair: Pair) -> None:
-    pair.hyperparameters(pause=0.05, epochs=100)
-    folder = pair.trees[0].checkpoints()
-    processes = pair.start(OPTML_CHECKPOINT_SECONDS="0")
-    wait_for(folder, "*.ckpt")
-    processes[1].kill()
+    pair.trees[0].checkpoints()
+    with pair.held(0, "*.ckpt") as processes:
+        processes[1].kill()
+        end(processes[1])
     assert end(processes[0]).code == 3
     assert pair.trees[0].failure.startswith("PlatformError: another host of the job ended without a word")
-    end(processes[1])
 
 
 def test_sigterm_on_one_host_stops_both_and_both_resume(pair: Pair, tmp_path: Path) -> None:
     values = {"epochs": 2, "mini_batch_size": 1}
-    pair.hyperparameters(**values, pause=0.05)
+    pair.hyperparameters(**values)
     for tree in pair.trees:
         tree.checkpoints()
-    processes = pair.start(OPTML_CHECKPOINT_SECONDS="0")
-    wait_for(pair.trees[1].root, "checkpoints/toy-1.0-*.ckpt", 2)
-    processes[1].send_signal(signal.SIGTERM)
+    with pair.held(1, "toy-1.0-2.ckpt") as processes:
+        processes[1].send_signal(signal.SIGTERM)
     for host in [end(process) for process in processes]:
         assert host.code == 0, host.log
         assert "Stopping on SIGTERM after epoch 0" in host.messages
@@ -143,11 +148,9 @@ def test_a_first_host_that_never_comes_is_named(pair: Pair) -> None:
 
 @pytest.mark.parametrize("frozen", [0, 1])
 def test_a_host_that_is_frozen_ends_the_other(pair: Pair, frozen: int) -> None:
-    pair.hyperparameters(pause=0.05, epochs=100)
-    folder = pair.trees[0].checkpoints()
-    processes = pair.start(OPTML_CHECKPOINT_SECONDS="0", OPTML_PEER_TIMEOUT_S="2")
-    wait_for(folder, "*.ckpt")
-    processes[frozen].send_signal(signal.SIGSTOP)
+    pair.trees[frozen].checkpoints()
+    with pair.held(frozen, "*.ckpt", OPTML_PEER_TIMEOUT_S="2") as processes:
+        processes[frozen].send_signal(signal.SIGSTOP)
     assert end(processes[1 - frozen]).code == 3
     reason = f"PlatformError: {NAMES[frozen]} has given no sign of life for 2 s"
     assert pair.trees[1 - frozen].failure.startswith(reason)

@@ -15,7 +15,7 @@ from optml.algorithms import registry
 from optml.local.describe import metric_definitions
 from tests.algorithms.ip_insights.training import at_home
 from tests.contract import server
-from tests.contract.tree import Tree, end, free_port, read_until, wait_for
+from tests.contract.tree import Tree, end, free_port, read_until
 
 SLUG = "ipinsights"
 TRAIN = ("-m", "optml.container", "train")
@@ -51,13 +51,12 @@ def arrays(tree: Tree) -> dict[str, np.ndarray]:
 
 
 def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
-    pairs = at_home(20_000)
+    pairs = at_home(2000)
     tree = job(tmp_path / "killed", pairs)
-    folder = tree.checkpoints()
-    process = tree.start(*TRAIN, OPTML_CHECKPOINT_SECONDS="0")
-    wait_for(folder, f"{SLUG}-0.1-*.ckpt")
-    process.kill()
-    assert end(process).code == -signal.SIGKILL
+    tree.checkpoints()
+    with tree.held(f"{SLUG}-0.1-*.ckpt") as (process,):
+        process.kill()
+        assert end(process).code == -signal.SIGKILL
     resumed = tree.train(*TRAIN)
     assert resumed.code == 0, resumed.log
     assert re.search(r"Checkpoint loaded from \S+ at epoch 1", resumed.log)

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from optml.local.describe import metric_definitions
 from optml.serving.codecs import encode
 from tests.algorithms.knn.training import blobs
 from tests.contract.server import serving
-from tests.contract.tree import Tree, end, free_port, wait_for
+from tests.contract.tree import Tree, end, free_port
 
 KNN = ("-m", "optml.container", "train")
 FILES = ("model_algo-1", "model_algo-1.labels", "model_algo-1.json")
@@ -61,11 +60,10 @@ def content(tree: Tree) -> list[bytes]:
 
 def test_killed_and_resumed_or_through_a_pipe_it_is_the_same_model(tmp_path: Path) -> None:
     tree = job(tmp_path / "killed")
-    folder = tree.checkpoints()
-    process = tree.start(*KNN, OPTML_CHECKPOINT_SECONDS="0")
-    wait_for(folder, "knn-0.*.ckpt")
-    process.kill()
-    assert end(process).code == -signal.SIGKILL
+    tree.checkpoints()
+    with tree.held("knn-0.*.ckpt") as (process,):
+        process.kill()
+        assert end(process).code == -signal.SIGKILL
     resumed = tree.train(*KNN)
     assert resumed.code == 0, resumed.log
     assert "Checkpoint loaded from" in resumed.log
@@ -139,18 +137,18 @@ def test_told_to_stop_it_leaves_a_model_of_the_rows_so_far(tmp_path: Path) -> No
         with fifo.open("w") as writer:
             writer.write(30 * csv(ROWS, LABELS))  # more than one block
             writer.flush()
-            finish.wait(30)
+            finish.wait()
 
     thread = threading.Thread(target=feed)
-    folder = tree.checkpoints()
+    tree.checkpoints()
     thread.start()
-    process = tree.start(*KNN, OPTML_CHECKPOINT_SECONDS="0")
-    wait_for(folder, "knn-0.*.ckpt")  # some is absorbed
-    time.sleep(0.2)
-    process.send_signal(signal.SIGTERM)
-    ended = end(process)
-    finish.set()
-    thread.join()
+    try:
+        with tree.held("knn-0.*-2.ckpt") as (process,):  # some is absorbed
+            process.send_signal(signal.SIGTERM)
+        ended = end(process)
+    finally:
+        finish.set()
+        thread.join()
     assert ended.code == 0, ended.log
     assert len(load(tree.model, "cpu").labels) > 0
 

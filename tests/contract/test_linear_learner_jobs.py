@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from optml.algorithms import registry
 from optml.local.describe import metric_definitions
-from tests.contract.tree import Tree, end, free_port, read_until, wait_for
+from tests.contract.tree import Tree, end, free_port, read_until
 
 LINEAR = ("-m", "optml.container", "train")
 RNG = np.random.default_rng(0)
@@ -51,13 +51,12 @@ def weights(tree: Tree) -> np.ndarray:
 
 
 def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
-    channels = {"train": csv(np.tile(ROWS, (2, 1)), np.tile(LABELS, 2)), "validation": csv()}
+    channels = {"train": csv(), "validation": csv()}
     tree = job(tmp_path / "killed", channels, num_point_for_scaler=250)
-    folder = tree.checkpoints()
-    process = tree.start(*LINEAR, OPTML_CHECKPOINT_SECONDS="0")
-    wait_for(folder, "linear-learner-0.1-*.ckpt")
-    process.kill()
-    assert end(process).code == -signal.SIGKILL
+    tree.checkpoints()
+    with tree.held("linear-learner-0.1-*.ckpt") as (process,):
+        process.kill()
+        assert end(process).code == -signal.SIGKILL
     resumed = tree.train(*LINEAR)
     assert resumed.code == 0, resumed.log
     assert re.search(r"Checkpoint loaded from \S+ at epoch 1", resumed.log)

@@ -21,7 +21,7 @@ from optml.local.describe import metric_definitions
 from optml.local.feeder import Feeder
 from tests.algorithms.ntm.training import documents
 from tests.contract import server
-from tests.contract.tree import Tree, end, free_port, read_until, wait_for
+from tests.contract.tree import Tree, end, free_port, read_until
 
 TRAIN = ("-m", "optml.container", "train")
 RECORDIO = "application/x-recordio-protobuf"
@@ -53,13 +53,12 @@ def arrays(tree: Tree) -> dict[str, np.ndarray]:
 
 
 def test_killed_and_restarted_through_a_pipe_is_undisturbed(tmp_path: Path) -> None:
-    given: dict[str, Any] = {"n": 3000, "sub_sample": 0.7}
+    given: dict[str, Any] = {"n": 600, "sub_sample": 0.7}
     tree = job(tmp_path / "killed", **given)
-    folder = tree.checkpoints()
-    process = tree.start(*TRAIN, OPTML_CHECKPOINT_SECONDS="0")
-    wait_for(folder, "ntm-0.1-*.ckpt")
-    process.kill()
-    assert end(process).code == -signal.SIGKILL
+    tree.checkpoints()
+    with tree.held("ntm-0.1-*.ckpt") as (process,):
+        process.kill()
+        assert end(process).code == -signal.SIGKILL
     resumed = tree.train(*TRAIN)
     assert resumed.code == 0, resumed.log
     assert re.search(r"Checkpoint loaded from \S+ at epoch [12]", resumed.log)

@@ -96,17 +96,19 @@ def test_a_job_that_is_stopped_leaves_the_components_of_what_it_has_read_and_goe
             writer.write(half)
             writer.flush()
             fed.set()
-            finish.wait(30)
+            finish.wait()
 
     thread = threading.Thread(target=feed)
     thread.start()
     process = tree.start(*PCA, OPTML_CHECKPOINT_SECONDS="0")
-    assert fed.wait(30)
-    wait_for(folder, "pca-0*.ckpt")  # written when the first batch is there, which is then absorbed
-    process.send_signal(signal.SIGTERM)
-    ended = end(process)
-    finish.set()
-    thread.join()
+    try:
+        assert fed.wait(100)
+        wait_for(folder, "pca-0*.ckpt")  # written when the first batch is there, which is then absorbed
+        process.send_signal(signal.SIGTERM)
+        ended = end(process)
+    finally:
+        finish.set()
+        thread.join()
     assert ended.code == 0, ended.log
     assert "Stopping on SIGTERM after epoch 0" in ended.messages
     read = int(arrays(tree)["n"].item())

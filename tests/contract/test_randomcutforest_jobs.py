@@ -92,13 +92,12 @@ def test_a_file_and_a_pipe_give_the_same_forest_and_all_metrics(tmp_path: Path) 
 
 
 def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
-    rows = np.tile(ROWS, (10, 1))
+    rows = ROWS
     tree = job(tmp_path / "killed", rows, mini_batch_size=100)
-    folder = tree.checkpoints()
-    process = tree.start(*TRAIN, OPTML_CHECKPOINT_SECONDS="0")
-    wait_for(folder, "randomcutforest-0.0-*.ckpt")
-    process.kill()
-    assert end(process).code == -signal.SIGKILL
+    tree.checkpoints()
+    with tree.held("randomcutforest-0.0-*.ckpt") as (process,):
+        process.kill()
+        assert end(process).code == -signal.SIGKILL
     resumed = tree.train(*TRAIN)
     assert resumed.code == 0, resumed.log
     assert "Checkpoint loaded from" in resumed.log
@@ -118,21 +117,23 @@ def test_a_stop_while_a_pipe_is_silent_leaves_the_forest_so_far(tmp_path: Path) 
 
     def feed() -> None:
         with fifo.open("w") as writer:
-            writer.write(csv(np.tile(ROWS, (60, 1))))  # more than one block, so that some is absorbed
+            writer.write(60 * csv(ROWS))  # more than one block, so that some is absorbed
             writer.flush()
             started.set()
-            finish.wait(30)
+            finish.wait()
 
     thread = threading.Thread(target=feed)
     thread.start()
     folder = tree.checkpoints()
     process = tree.start(*TRAIN, OPTML_CHECKPOINT_SECONDS="0")
-    assert started.wait(30)
-    wait_for(folder, "randomcutforest-0.0-*.ckpt")
-    process.send_signal(signal.SIGTERM)
-    ended = end(process)
-    finish.set()
-    thread.join()
+    try:
+        assert started.wait(100)
+        wait_for(folder, "randomcutforest-0.0-*.ckpt")
+        process.send_signal(signal.SIGTERM)
+        ended = end(process)
+    finally:
+        finish.set()
+        thread.join()
     assert ended.code == 0, ended.log
     assert "Stopping on SIGTERM after epoch 0" in ended.messages
     assert json.loads((tree.model / "model.json").read_text())["facts"]["samples_per_tree"] == 40

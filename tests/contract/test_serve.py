@@ -38,12 +38,6 @@ def root(tmp_path: Path) -> Path:
 
 
 class TestStart:
-    def test_a_small_model_is_ready_in_three_seconds(self, tmp_path: Path) -> None:
-        save_kmeans(tmp_path / "model")
-        server = start(tmp_path)
-        assert server.ready() < 3
-        assert server.stop().code == 0
-
     def test_the_parent_process_loads_nothing_that_dislikes_a_fork(self) -> None:
         heavy = {"torch", "numba", "pyarrow", "optml.algorithms.kmeans"}
         program = "import sys; from optml.serving import app, processes, server; print(*sys.modules)"
@@ -59,14 +53,19 @@ class TestStart:
             assert listening == {server.port}
 
     def test_while_the_model_loads_ping_is_503_at_once_and_invocations_wait(self, root: Path) -> None:
-        (root / "model/delay").write_text("1.5")
+        (root / "model/slow").touch()
         server = start(root, OBEDIENT)
         _listening(server)
-        began = time.monotonic()
-        answer = server.get("/ping")
-        assert (answer.status_code, answer.json()) == (503, {"error": "loading"})
-        assert time.monotonic() - began < 1
-        assert server.invoke("200", **CSV).text == "200.0\n"
+        with ThreadPoolExecutor(1) as pool:
+            invoked = pool.submit(server.invoke, "200", **CSV)
+            try:
+                for _ in range(3):
+                    answer = server.get("/ping")
+                    assert (answer.status_code, answer.json()) == (503, {"error": "loading"})
+                assert not invoked.done()
+            finally:
+                (root / "model/go").touch()
+            assert invoked.result().text == "200.0\n"
         assert server.stop().code == 0
 
     @pytest.mark.parametrize(("flaw", "reason"), [("broken", "is broken; train again"), ("bug", "secret")])
@@ -120,27 +119,6 @@ class TestStart:
         assert ended.code == 1
 
 
-class TestStop:
-    def test_a_request_in_flight_is_answered_and_the_server_exits_with_0(self, root: Path) -> None:
-        server = start(root, OBEDIENT)
-        server.ready()
-        with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(server.invoke, "3", **CSV)
-            time.sleep(0.3)
-            began = time.monotonic()
-            ended = server.stop()
-            assert answer.result().status_code == 200
-        assert ended.code == 0
-        assert time.monotonic() - began < 5
-
-    def test_an_idle_server_stops_quickly(self, root: Path) -> None:
-        server = start(root, OBEDIENT)
-        server.ready()
-        began = time.monotonic()
-        assert server.stop().code == 0
-        assert time.monotonic() - began < 2
-
-
 class TestDeaths:
     def test_one_dead_worker_is_replaced(self, root: Path) -> None:
         server = start(root, OBEDIENT)
@@ -157,13 +135,11 @@ class TestDeaths:
     def test_three_deaths_in_a_minute_end_the_server(self, root: Path) -> None:
         server = start(root, OBEDIENT)
         server.ready()
-        for _ in range(30):
-            if server.process.poll() is not None:
-                break
+        while server.process.poll() is None:
             try:
                 server.invoke("-3", **CSV)
             except requests.RequestException:
-                time.sleep(0.2)
+                time.sleep(0.05)
         ended = end(server.process)
         assert ended.code == 1
         assert "it was the third within 60 s" in ended.last
@@ -171,12 +147,16 @@ class TestDeaths:
 
 class TestLoad:
     def test_ping_answers_while_every_worker_is_busy(self, root: Path) -> None:
-        with serving(root, OBEDIENT) as server, ThreadPoolExecutor(8) as pool:
-            heavy = [pool.submit(server.invoke, "0.5", **CSV) for _ in range(8)]
-            while not all(request.done() for request in heavy):
-                began = time.monotonic()
-                assert server.get("/ping").status_code == 200
-                assert time.monotonic() - began < 2
+        with serving(root, OBEDIENT, MODEL_SERVER_WORKERS="1") as server, ThreadPoolExecutor(8) as pool:
+            heavy = [pool.submit(server.invoke, "-4", **CSV) for _ in range(8)]
+            try:
+                while not list((root / "model").glob("held-*")):
+                    time.sleep(0.01)
+                for _ in range(10):
+                    assert server.get("/ping").status_code == 200
+                assert not any(request.done() for request in heavy)
+            finally:
+                (root / "model/go").touch()
             assert {request.result().status_code for request in heavy} == {200}
 
     def test_metrics_add_up_the_workers(self, kmeans: Server) -> None:
@@ -189,12 +169,14 @@ class TestLoad:
         before = count()
         for _ in range(10):
             kmeans.invoke("1,1,1", **CSV)
-        deadline = time.monotonic() + 5
-        while count() < before + 10:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        while count() < before + 10:  # a worker tells what it did when it has done it
+            time.sleep(0.01)
         assert count() == before + 10
-        assert kmeans.get("/metrics").text.count("optml_resident_memory_bytes{") >= 2
+
+    def test_metrics_name_each_worker(self, kmeans: Server) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            while kmeans.get("/metrics").text.count("optml_resident_memory_bytes{") < 2:
+                list(pool.map(kmeans.get, ["/ping"] * 8))  # until the other worker has answered one as well
 
 
 class TestBodies:
@@ -214,7 +196,7 @@ class TestBodies:
             b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nAccept: text/csv\r\n"
             b"Content-Length: 6\r\nConnection: close\r\nExpect: 100-continue\r\n\r\n"
         )
-        with socket.create_connection(("127.0.0.1", kmeans.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", kmeans.port), timeout=60) as connection:
             connection.sendall(head)
             assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
             connection.sendall(b"8,8,7\n")
@@ -252,12 +234,12 @@ class TestBodies:
         ],
     )
     def test_what_is_no_http_gets_no_html(self, kmeans: Server, sent: bytes, status: bytes) -> None:
-        answer = kmeans.talk(sent, 2)
+        answer = kmeans.talk(sent)
         assert answer.startswith(b"HTTP/1.1 " + status)
         assert b"<" not in answer
 
     def test_no_bytes_of_any_type_make_it_our_fault(self, kmeans: Server) -> None:
-        assert attack(kmeans.port, seconds=3, seed=0) > 100
+        assert attack(kmeans.port, seed=0, count=300) == 300
 
     def test_a_bug_is_one_line_and_its_traceback_is_in_the_log(self, root: Path) -> None:
         server = start(root, OBEDIENT)
@@ -270,7 +252,7 @@ class TestBodies:
 
 
 def _listening(server: Server) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 100
     while True:
         try:
             socket.create_connection(("127.0.0.1", server.port), timeout=1).close()

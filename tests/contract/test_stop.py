@@ -45,7 +45,7 @@ def go(root: Path) -> None:
 
 
 def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 100
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -141,7 +141,7 @@ def test_a_worker_that_dies_meanwhile_holds_nobody_up(root: Path) -> None:
     with held(root, server) as (worker, answer):
         stops(server)
         os.kill(worker, signal.SIGKILL)
-        assert end(server.process, 15).code == 0
+        assert end(server.process).code == 0
         with pytest.raises(requests.ConnectionError):
             answer.result()
 
@@ -160,7 +160,7 @@ def test_one_worker_that_is_told_to_stop_leaves_the_server_as_it_is(root: Path) 
 
 
 def test_a_stop_while_the_model_loads(root: Path) -> None:
-    (root / "model/delay").write_text("60")
+    (root / "model/slow").touch()
     server = start(root, OBEDIENT)
     until(lambda: _answers(server))
     assert server.stop().code == 0

@@ -20,7 +20,7 @@ from optml.formats.layout import Layout
 from optml.formats.record_protobuf import decode, encode
 from optml.formats.records import Records
 from tests.contract.server import serving
-from tests.contract.tree import Ended, Tree, end, free_port, wait_for
+from tests.contract.tree import Ended, Tree, end, free_port
 from tests.shared import SHARED, needs_shared
 
 XGBOOST = ("-m", "optml.container", "train")
@@ -98,19 +98,18 @@ def test_abalone_prints_and_serves_the_measured_values(tmp_path: Path) -> None:
 
 
 def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
-    given = {"num_round": 120, "max_depth": 8, "subsample": 0.7, "colsample_bytree": 0.8}
+    given = {"num_round": 30, "max_depth": 6, "subsample": 0.7, "colsample_bytree": 0.8}
     tree = job(tmp_path / "killed", **given)
     folder = tree.checkpoints()
-    process = tree.start(*XGBOOST)
-    wait_for(folder, "xgboost-checkpoint.1[0-9]")
-    process.kill()
-    assert end(process).code == -signal.SIGKILL
+    with tree.held("xgboost-checkpoint.12") as (process,):
+        process.kill()
+        assert end(process).code == -signal.SIGKILL
     resumed = tree.train(*XGBOOST)
     assert resumed.code == 0, resumed.log
     assert "Checkpoint loaded from" in resumed.log
     first = int(re.search(r"Resuming from iteration (\d+)", resumed.log)[1])  # type: ignore[index]
     assert rounds(resumed.log)[0].startswith(f"[{first}]\t")
-    assert Checkpoints(folder).rounds()[-5:] == list(range(115, 120))
+    assert Checkpoints(folder).rounds()[-5:] == list(range(25, 30))
     undisturbed = job(tmp_path / "undisturbed", **given)
     undisturbed.checkpoints()
     assert undisturbed.train(*XGBOOST).code == 0
@@ -120,10 +119,9 @@ def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wanted", ["true", "false"])
 def test_sigterm_leaves_a_model_only_where_it_was_asked_for(tmp_path: Path, wanted: str) -> None:
     tree = job(tmp_path, num_round=100000, save_model_on_termination=wanted)
-    folder = tree.checkpoints()
-    process = tree.start(*XGBOOST)
-    wait_for(folder, "xgboost-checkpoint.*")
-    process.send_signal(signal.SIGTERM)
+    tree.checkpoints()
+    with tree.held("xgboost-checkpoint.*") as (process,):
+        process.send_signal(signal.SIGTERM)
     ended = end(process)
     assert ended.code == 0, ended.log[-2000:]
     assert [path.name for path in tree.model.iterdir()] == (["xgboost-model"] if wanted == "true" else [])
@@ -158,12 +156,10 @@ def test_two_hosts_do_what_one_does(tmp_path: Path) -> None:
 
 def test_sigterm_on_two_hosts_leaves_one_model(tmp_path: Path) -> None:
     trees = hosts(tmp_path, num_round=100000, save_model_on_termination="true")
-    folder = trees[0].checkpoints()
-    port = str(free_port())
-    processes = [tree.start(*XGBOOST, OPTML_PORT=port) for tree in trees]
-    wait_for(folder, "xgboost-checkpoint.*")
-    for process in processes:
-        process.send_signal(signal.SIGTERM)
+    trees[0].checkpoints()
+    with trees[0].held("xgboost-checkpoint.*", trees[1], OPTML_PORT=str(free_port())) as processes:
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
     for process in processes:
         ended = end(process)
         assert ended.code == 0, ended.log[-2000:]
@@ -173,11 +169,10 @@ def test_sigterm_on_two_hosts_leaves_one_model(tmp_path: Path) -> None:
 
 def test_a_host_that_is_frozen_ends_the_other(tmp_path: Path) -> None:
     trees = hosts(tmp_path, num_round=100000)
-    folder = trees[0].checkpoints()
-    port = str(free_port())
-    processes = [tree.start(*XGBOOST, OPTML_PORT=port, OPTML_PEER_TIMEOUT_S="2") for tree in trees]
-    wait_for(folder, "xgboost-checkpoint.*")
-    processes[1].send_signal(signal.SIGSTOP)
+    trees[0].checkpoints()
+    environment = {"OPTML_PORT": str(free_port()), "OPTML_PEER_TIMEOUT_S": "2"}
+    with trees[0].held("xgboost-checkpoint.*", trees[1], **environment) as processes:
+        processes[1].send_signal(signal.SIGSTOP)
     assert end(processes[0]).code == 3
     assert trees[0].failure.startswith("PlatformError: localhost has given no sign of life for 2 s")
     processes[1].kill()

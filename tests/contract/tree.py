@@ -9,14 +9,20 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
+
+from tests.contract import forks
 
 ROOT = Path(__file__).resolve().parents[2]
 TOY = ("-m", "tests.contract.toy")
 
-STARTED: list[subprocess.Popen[str]] = []  # conftest.py ends those that a failed test leaves behind
+Process: TypeAlias = "subprocess.Popen[str] | forks.Forked"
+
+STARTED: list[Process] = []  # conftest.py ends those that a failed test leaves behind
 
 
 def free_port() -> int:
@@ -74,23 +80,53 @@ class Tree:
         """The state of the toy's model."""
         return float((self.model / "weights").read_text())
 
-    def start(self, *command: str, runner: Sequence[str] = (), **environment: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [*runner, sys.executable, *(command or TOY)],
-            cwd=ROOT,
-            env=os.environ | {"SAGEMAKER_BASE_DIR": str(self.root)} | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    def start(
+        self, *command: str, runner: Sequence[str] = (), fresh: bool = False, **environment: str
+    ) -> Process:
+        """Start a program on the tree, forked where it may be; fresh: with a Python of its own."""
+        process: Process
+        words, env = command or TOY, os.environ | {"SAGEMAKER_BASE_DIR": str(self.root)} | environment
+        if forks.SUPPORTED and not runner and not fresh:
+            process = forks.Forked(words, env)
+        else:
+            process = subprocess.Popen(
+                [*runner, sys.executable, *words],
+                cwd=ROOT,
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
         STARTED.append(process)
         return process
 
-    def train(self, *command: str, **environment: str) -> Ended:
-        return end(self.start(*command, **environment))
+    @contextmanager
+    def held(self, checkpoint: str, *hosts: Tree, **environment: str) -> Iterator[list[Process]]:
+        """`train` on this tree, and on those of the other hosts: held within, once this one has written a
+        checkpoint of such a name. What it is sent meanwhile finds it there, however fast it is."""
+        fifo = self.root / "held"
+        os.mkfifo(fifo)
+        environment = {"OPTML_CHECKPOINT_SECONDS": "0"} | environment
+        processes = [self.start("-m", "tests.contract.held", checkpoint, str(fifo), **environment)]
+        processes += [tree.start("-m", "tests.contract.held", **environment) for tree in hosts]
+        while True:
+            try:
+                writer = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+                break
+            except OSError:  # nobody reads it yet
+                assert processes[0].poll() is None, processes[0].communicate()[0]
+                time.sleep(0.01)
+        try:
+            yield processes
+        finally:
+            os.close(writer)
+            fifo.unlink()
+
+    def train(self, *command: str, fresh: bool = False, **environment: str) -> Ended:
+        return end(self.start(*command, fresh=fresh, **environment))
 
 
-def end(process: subprocess.Popen[str], timeout: float = 60) -> Ended:
+def end(process: Process, timeout: float = 100) -> Ended:
     """Wait for a process and take its log."""
     try:
         log, _ = process.communicate(timeout=timeout)
@@ -103,13 +139,13 @@ def end(process: subprocess.Popen[str], timeout: float = 60) -> Ended:
 
 def wait_for(folder: Path, pattern: str, count: int = 1) -> None:
     """Until so many files are there."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 100
     while len(list(folder.glob(pattern))) < count:
         assert time.monotonic() < deadline, f"no {pattern} in {folder}"
         time.sleep(0.01)
 
 
-def read_until(process: subprocess.Popen[str], text: str) -> None:
+def read_until(process: Process, text: str) -> None:
     """Until the process has said so."""
     assert process.stdout is not None
     for line in process.stdout:

@@ -31,6 +31,7 @@ def seconds(work: Callable[[], None]) -> float:
     return time.process_time() - begin
 
 
+@pytest.mark.slow  # it counts seconds
 @pytest.mark.parametrize("media", TABLES)
 def test_four_times_as_many_bytes_take_no_more_than_four_times_as_long(media: str) -> None:
     """Twelve, to leave room for a busy machine; what is quadratic takes sixteen, and seconds."""
@@ -73,6 +74,7 @@ def test_decoding_takes_at_most_ten_times_the_memory_of_the_body(media: str, nam
     assert peak < 10 * len(body) + SLACK, f"{peak / len(body):.1f} times"
 
 
+@pytest.mark.slow  # it counts seconds
 def test_decoding_ends_at_the_first_record_that_does_not_fit() -> None:
     """Of twelve megabytes it reads less than the first."""
     body = b"{}\n" * (4 << 20)

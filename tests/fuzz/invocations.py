@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import math
 import random
 import sys
 import tempfile
@@ -40,14 +41,17 @@ def mutated(rng: random.Random, body: bytes) -> bytes:
     return body
 
 
-def attack(port: int, seconds: float, seed: int) -> int:
-    """Send requests for so long; returns how many. Raises AssertionError for an answer that must not be."""
+def attack(port: int, seed: int, *, seconds: float = math.inf, count: float = math.inf) -> int:
+    """Send requests for so long, or so many; returns how many.
+
+    Raises AssertionError for an answer that must not be.
+    """
     rng = random.Random(seed)
     bodies = [body for form in FORMATS for body in seeds(form)]
     sent = 0
     until = time.monotonic() + seconds
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)) as connection:
-        while time.monotonic() < until:
+        while sent < count and time.monotonic() < until:
             body = mutated(rng, rng.choice(bodies))
             headers = {"Content-Type": rng.choice(CONTENT_TYPES), "Accept": rng.choice(ACCEPTS)}
             if rng.random() < 0.1:
@@ -70,7 +74,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, Endpoint(save_kmeans(Path(folder) / "model")) as endpoint:
-        sent = attack(endpoint.port, chosen.seconds, chosen.seed)
+        sent = attack(endpoint.port, chosen.seed, seconds=chosen.seconds)
     print(f"{sent} requests, none answered with 5xx")
     return 0
 

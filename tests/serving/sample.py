@@ -43,8 +43,15 @@ def kmeans_client(folder: Path, settings: Settings = Settings()) -> FlaskClient:
     return client(load(save_kmeans(folder)), settings)
 
 
+def until(path: Path) -> None:
+    """Wait for a file that a test makes."""
+    while not path.exists():
+        time.sleep(0.01)
+
+
 class Obedient:
-    """A model of one feature, which says what to do: see `predict`."""
+    """A model of one feature, which says what to do: see `predict`. With a file `slow` in its folder loading
+    waits for a file `go`, and leaves one `loading`."""
 
     width = 1
 
@@ -66,8 +73,7 @@ class Obedient:
             elif command == -4:
                 assert self.folder is not None
                 (self.folder / f"held-{os.getpid()}").touch()
-                while not (self.folder / "go").exists():
-                    time.sleep(0.01)
+                until(self.folder / "go")
         answer = {"score": batch.dense()[:, 0]}
         return answer | ({"detail": np.repeat(batch.dense(), 2, axis=1)} if options.get("verbose") else {})
 
@@ -81,7 +87,9 @@ def _load(folder: Path, device: str) -> Obedient:
         raise UserError(f"{folder / 'broken'} is broken; train again")
     if (folder / "bug").exists():
         raise ZeroDivisionError("secret")
-    time.sleep(float((folder / "delay").read_text()) if (folder / "delay").exists() else 0)
+    if (folder / "slow").exists():
+        (folder / "loading").touch()
+        until(folder / "go")
     return Obedient(folder)
 
 

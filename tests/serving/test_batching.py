@@ -39,18 +39,25 @@ def records(*values: float) -> Records:
 def waiting(queue: Queue, model: Recorder, pool: ThreadPoolExecutor) -> Callable[..., Future[Columns]]:
     """Keep the queue busy with one request; what is returned sends others, which then wait."""
     model_served = served(model)
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
 
     def send(
         *values: float, options: Mapping[str, str] | None = None, deadline: float = until
     ) -> Future[Columns]:
+        before = depth(queue)
         answer = pool.submit(queue.predict, model_served, records(*values), options or {}, deadline)
-        time.sleep(0.02)
+        while depth(queue) == before and not answer.done():
+            time.sleep(0.001)
         return answer
 
-    send(100.0)
-    assert model.busy.wait(5)
+    pool.submit(queue.predict, model_served, records(100.0), {}, until)
+    assert model.busy.wait(60)
     return send
+
+
+def depth(queue: Queue) -> int:
+    """How many requests wait."""
+    return queue._waiting if isinstance(queue, Gate) else len(queue._jobs)  # type: ignore[attr-defined]
 
 
 def batcher(max_records: int = 1024, max_queue: int = 64, max_delay: float = 0.0) -> Batcher:
@@ -102,9 +109,9 @@ def test_a_bad_request_fails_alone() -> None:
 def test_a_delay_lets_requests_meet() -> None:
     model = Recorder()
     model.go.set()
-    queue = batcher(max_delay=0.3)
+    queue = batcher(max_records=2, max_delay=60)
     with ThreadPoolExecutor(8) as pool:
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         model_served = served(model)
         answers = [pool.submit(queue.predict, model_served, records(n), {}, until) for n in (1.0, 2.0)]
         assert [answer.result()["score"].tolist() for answer in answers] == [[1.0], [2.0]]
@@ -117,7 +124,7 @@ def test_a_full_queue_is_503_with_retry_after(make: Callable[[], Queue]) -> None
     with ThreadPoolExecutor(8) as pool:
         send = waiting(make(), model, pool)
         first = send(1.0)
-        error = send(2.0).exception(5)
+        error = send(2.0).exception(60)
         assert isinstance(error, RequestError)
         assert error.status == 503
         assert ("Retry-After", "1") in error.headers
@@ -133,7 +140,7 @@ def test_work_whose_client_has_gone_is_dropped(make: Callable[[], Queue]) -> Non
         late = send(2.0, deadline=time.monotonic() + 0.05)
         time.sleep(0.1)
         model.go.set()
-        error = late.exception(5)
+        error = late.exception(60)
         assert isinstance(error, RequestError)
         assert error.status == 503
     assert model.calls == [1]
@@ -169,7 +176,7 @@ class Counting:
 def test_many_records_are_answered_in_runs(make: Callable[[], Queue]) -> None:
     model = Counting()
     many = Records(np.arange(2 * RUN + 5, dtype=np.float32)[:, None])
-    answer = make().predict(served(model), many, {}, time.monotonic() + 10)
+    answer = make().predict(served(model), many, {}, time.monotonic() + 60)
     assert answer["score"].tolist() == list(range(2 * RUN + 5))
     assert model.calls == [RUN, RUN, 5]
 

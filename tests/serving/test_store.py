@@ -1,8 +1,8 @@
 """Many models in one process, by the calls of a multi-model endpoint."""
 
 import gc
+import os
 import threading
-import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +16,7 @@ from optml.serving.app import State, create_app
 from optml.serving.batching import Gate
 from optml.serving.settings import Settings
 from optml.serving.store import Store
-from tests.serving.sample import Obedient, save_kmeans
+from tests.serving.sample import Obedient, save_kmeans, until
 
 
 @pytest.fixture(autouse=True)
@@ -124,27 +124,28 @@ def test_unloading_waits_for_answers_under_way(tmp_path: Path) -> None:
     Obedient().save(tmp_path)
     load(client, "m", tmp_path)
     with ThreadPoolExecutor(2) as pool:
-        answer = pool.submit(client.post, "/models/m/invoke", data=b"0.3", content_type="text/csv")
-        time.sleep(0.1)
+        answer = pool.submit(client.post, "/models/m/invoke", data=b"-4", content_type="text/csv")
+        until(tmp_path / f"held-{os.getpid()}")
         unloaded = pool.submit(store.unload, "m")
-        unloaded.result(5)
-        assert answer.done()
-        assert answer.result().status_code == 200
+        with pytest.raises(TimeoutError):
+            unloaded.result(0.1)
+        (tmp_path / "go").touch()
+        unloaded.result(60)
+        assert answer.result(60).status_code == 200
 
 
 def test_a_slow_load_holds_nobody_up(tmp_path: Path) -> None:
     client, _ = make()
     Obedient().save(tmp_path / "slow")
-    (tmp_path / "slow/delay").write_text("0.5")
+    (tmp_path / "slow/slow").touch()
     loading = threading.Thread(target=load, args=(client, "slow", tmp_path / "slow"))
     loading.start()
-    time.sleep(0.05)
-    start = time.monotonic()
+    until(tmp_path / "slow/loading")
     assert load(client, "m", save_kmeans(tmp_path / "m")) == 200
     assert client.post("/models/m/invoke", data=b"0,0,0").status_code == 200
     assert client.post("/models/slow/invoke", data=b"0").status_code == 404
     assert load(client, "slow", tmp_path / "slow") == 409
-    assert time.monotonic() - start < 0.4
+    (tmp_path / "slow/go").touch()
     loading.join()
     assert client.post("/models/slow/invoke", data=b"0").status_code == 200
 

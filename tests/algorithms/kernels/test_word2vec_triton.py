@@ -54,6 +54,7 @@ def test_a_pair_of_words_takes_the_step_of_the_formula(mode: int) -> None:
     assert np.abs(found).max() > 1e-4
 
 
+@pytest.mark.slow  # learning, in an interpreter
 @pytest.mark.parametrize("mode", [BATCH_SKIPGRAM, CBOW])
 def test_words_that_go_together_come_to_lie_together(mode: int) -> None:
     generator = np.random.default_rng(1)

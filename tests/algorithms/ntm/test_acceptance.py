@@ -25,6 +25,7 @@ def griffiths(n: int, topics: int = 5, side: int = 5, seed: int = 0) -> tuple[cs
     return csr_array(counts.astype(np.float32)), mixtures
 
 
+@pytest.mark.slow
 def test_the_topics_of_a_grid_are_found() -> None:
     """With batch_norm: without, two topics may come to share one number of the latent vector."""
     counts, mixtures = griffiths(4000)

@@ -101,14 +101,16 @@ def test_client_error_is_not_tried_again(folder, tmp_path):
 
 
 def test_late_answer_is_tried_again(folder, tmp_path):
-    slow = iter([0.6])
+    first, again = iter([True]), threading.Event()
 
     def handler(body):
-        time.sleep(next(slow, 0.0))
+        if next(first, False):
+            again.wait(60)
+        again.set()
         return lengths(body)
 
     with stub_server(handler) as server:
-        report = transform(folder / "a.csv", tmp_path / "out", server.url, changed(invocations_timeout=0.3))
+        report = transform(folder / "a.csv", tmp_path / "out", server.url, changed(invocations_timeout=2))
     assert report.done == ["a.csv"]
     assert len(server.bodies) == 2
 
@@ -138,11 +140,13 @@ def test_senseless_parameters_are_passed_over(folder, tmp_path, answer):
 
 def test_requests_overlap_and_the_order_is_kept(tmp_path):
     lock, now, most = threading.Lock(), [0], [0]
+    pair = threading.Barrier(2)
 
     def handler(body):
         with lock:
             now[0] += 1
             most[0] = max(most[0], now[0])
+        pair.wait(60)
         time.sleep(random.random() / 50)
         with lock:
             now[0] -= 1
