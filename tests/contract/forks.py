@@ -9,11 +9,13 @@ real process all the same: with its own signals, files, output, exit code and de
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -80,8 +82,6 @@ class Forked:
 
     def wait(self, timeout: float | None = None) -> int:
         if self.returncode is None:
-            import select
-
             if not select.select([self._status], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(self.args, timeout or 0)
             self.returncode = int(self._status.readline())
@@ -126,6 +126,7 @@ def _forker() -> socket.socket:
         subprocess.Popen(
             [sys.executable, "-m", "tests.contract.forks"], cwd=ROOT, stdin=theirs, env=os.environ | threads
         ).returncode = 0  # nobody waits for it
+    atexit.register(ours.close)
     return ours
 
 
