@@ -82,11 +82,11 @@ def read(folder: Path, algorithm: str, required: Collection[str] = ()) -> Artifa
     """Map an artifact of `algorithm`. Raises UserError that says what is wrong: written by another algorithm,
     a file missing, truncated or of another kind, a `required` array missing."""
     description = _description(folder / DESCRIPTION)
-    found = description["algorithm"]
-    if found != algorithm:
+    trained_by = description["algorithm"]
+    if trained_by != algorithm:
         raise UserError(
-            f"the model in {folder} was trained by '{found}', but this is '{algorithm}': "
-            f"use the image of {found}, or another model"
+            f"the model in {folder} was trained by '{trained_by}', but this is '{algorithm}': "
+            f"use the image of {trained_by}, or another model"
         )
     arrays = _map(folder / ARRAYS)
     missing = sorted(set(required) - set(arrays))
@@ -97,7 +97,7 @@ def read(folder: Path, algorithm: str, required: Collection[str] = ()) -> Artifa
         )
     hyperparameters, facts = (description.get(name) for name in ("hyperparameters", "facts"))
     return Artifact(
-        found,
+        trained_by,
         str(description.get("version")),
         hyperparameters if isinstance(hyperparameters, dict) else {},
         arrays,

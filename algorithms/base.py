@@ -61,10 +61,10 @@ class Hyperparameters(BaseModel):
         An algorithm that says yes allows extra fields."""
         return False
 
-    def gpus(self, found: int) -> int:
+    def gpus(self, count: int) -> int:
         """Of the GPUs found on a host, how many the job takes; 0: the CPU. Raises UserError where they do not
         do for what was asked."""
-        return found
+        return count
 
 
 @dataclass(frozen=True, slots=True)

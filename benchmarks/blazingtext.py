@@ -96,12 +96,12 @@ class File:
 def learner(path: Path, seed: int, **given: Any) -> tuple[Any, Any, Any]:
     from optml.algorithms.base import Setting
     from optml.algorithms.blazingtext import ALGORITHM
-    from optml.algorithms.blazingtext.data import Training
+    from optml.algorithms.blazingtext.data import TrainChannel
     from optml.container.cluster import Alone
 
     assert ALGORITHM.training.learner is not None
     setting = Setting(ALGORITHM.hyperparameters(**given), Alone(), seed=seed)
-    data = Training(File(path), setting)  # type: ignore[arg-type]
+    data = TrainChannel(File(path), setting)  # type: ignore[arg-type]
     return ALGORITHM.training.learner(replace(setting, train=data)), data, setting.hyperparameters
 
 
@@ -243,7 +243,7 @@ SETTINGS = {
 
 
 def classify(train: Path, test: Path, seed: int, given: dict[str, Any]) -> tuple[float, float, float]:
-    from optml.algorithms.blazingtext.data import Validation
+    from optml.algorithms.blazingtext.data import ValidationChannel
 
     start, used = time.perf_counter(), time.process_time()
     made, data, parameters = learner(
@@ -255,7 +255,7 @@ def classify(train: Path, test: Path, seed: int, given: dict[str, Any]) -> tuple
             made.update(block)
     times = time.perf_counter() - start, time.process_time() - used
     made.finish()
-    blocks = Validation(File(test, "validation")).epoch(0)  # type: ignore[arg-type]
+    blocks = ValidationChannel(File(test, "validation")).epoch(0)  # type: ignore[arg-type]
     return *times, next(iter(made.evaluate("validation", blocks))).value
 
 

@@ -49,10 +49,10 @@ def main(stop: Stop | None = None, began: float | None = None) -> int:
     if stop is None:
         stop = Stop()
         stop.install()
-    return Training(Paths.of_environment(), stop, began or time.time()).run()
+    return Process(Paths.of_environment(), stop, began or time.time()).run()
 
 
-class Training:
+class Process:
     """One process of a training job: what is known of it at each moment, so that every way out is right."""
 
     def __init__(self, paths: Paths, stop: Stop, began: float) -> None:

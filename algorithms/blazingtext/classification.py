@@ -90,7 +90,7 @@ class Classification:
 
     def evaluate(self, channel: str, batches: Iterable[Held]) -> Iterable[Metric]:
         """Accuracy: of the final model; after each epoch from `min_epochs` on where it may end the job."""
-        pieces = [piece for held in batches for piece in self._encode(channel, held)]
+        pieces = [piece for text in batches for piece in self._encode(channel, text)]
         if not self._finished:
             if not self.hyperparameters.early_stopping or self._epochs < self.hyperparameters.min_epochs:
                 return ()
@@ -134,20 +134,20 @@ class Classification:
         return self._model() if self._begun else None
 
     def _model(self) -> Classifier:
-        parameters = self.hyperparameters
+        hyperparameters = self.hyperparameters
         x, y = self._tables()
-        grams = parameters.word_ngrams > 1
+        grams = hyperparameters.word_ngrams > 1
         settings = fasttext_file.Settings(
-            dim=parameters.vector_dim,
-            window=parameters.window_size,
-            epoch=parameters.epochs,
-            min_count=parameters.min_count,
-            negatives=parameters.negative_samples,
-            word_ngrams=parameters.word_ngrams,
+            dim=hyperparameters.vector_dim,
+            window=hyperparameters.window_size,
+            epoch=hyperparameters.epochs,
+            min_count=hyperparameters.min_count,
+            negatives=hyperparameters.negative_samples,
+            word_ngrams=hyperparameters.word_ngrams,
             loss=fasttext_file.SOFTMAX,
             model=fasttext_file.SUPERVISED,
-            buckets=parameters.buckets if grams else 0,
-            threshold=parameters.sampling_threshold,
+            buckets=hyperparameters.buckets if grams else 0,
+            threshold=hyperparameters.sampling_threshold,
         )
         return Classifier(
             settings, self._corpus.vocabulary.compact(), Dense(x), Dense(y), self._rows if grams else None
@@ -161,8 +161,8 @@ class Classification:
         hits = lines = 0
         segments = self._corpus.segments(1 << 16)
         while runs := [segment.tokens for segment in islice(segments, RUNS)]:
-            found = self._trainer.accuracy([(tokens, hashes[np.maximum(tokens, 0)]) for tokens in runs])
-            hits, lines = hits + found[0], lines + found[1]
+            score = self._trainer.accuracy([(tokens, hashes[np.maximum(tokens, 0)]) for tokens in runs])
+            hits, lines = hits + score[0], lines + score[1]
         log.info("Number of train examples: %d", lines)
         return self._model(), [Metric("train:accuracy", round(hits / max(lines, 1), DIGITS))]
 
@@ -170,14 +170,14 @@ class Classification:
         """The buckets (n,) that the n-grams of the text fall into: those that have a row."""
         from optml.algorithms.kernels.words import classifier_cpu
 
-        parameters, vocabulary = self.hyperparameters, self._corpus.vocabulary
-        if parameters.word_ngrams == 1:
+        hyperparameters, vocabulary = self.hyperparameters, self._corpus.vocabulary
+        if hyperparameters.word_ngrams == 1:
             return np.empty(0, np.int64)
-        seen = np.zeros(parameters.buckets, np.uint8)
-        hashed = np.empty(classifier_cpu.FEATURES * parameters.word_ngrams, np.int32)
+        seen = np.zeros(hyperparameters.buckets, np.uint8)
+        hashed = np.empty(classifier_cpu.FEATURES * hyperparameters.word_ngrams, np.int32)
         end = _number_of_end(vocabulary)
         for piece in self._corpus.pieces:
-            classifier_cpu.mark(piece, vocabulary.hashes, end, parameters.word_ngrams, seen, hashed)
+            classifier_cpu.mark(piece, vocabulary.hashes, end, hyperparameters.word_ngrams, seen, hashed)
         return np.flatnonzero(seen)
 
     def _make(self, state: Mapping[str, np.ndarray]) -> Trainer:
@@ -186,9 +186,9 @@ class Classification:
         from optml.algorithms.kernels.machine.draws import uniform_rows
         from optml.algorithms.kernels.words.classifier import trainer
 
-        parameters, vocabulary = self.hyperparameters, self._corpus.vocabulary
-        width, words, labels = parameters.vector_dim, vocabulary.words, vocabulary.labels
-        grams = parameters.word_ngrams > 1
+        hyperparameters, vocabulary = self.hyperparameters, self._corpus.vocabulary
+        width, words, labels = hyperparameters.vector_dim, vocabulary.words, vocabulary.labels
+        grams = hyperparameters.word_ngrams > 1
         rows = words + len(self._rows) + grams  # the last one for the buckets without a row: zeros
         require_memory(4 * simd.stride(width) * (rows + labels), f"{rows} rows of vector_dim={width}")
         x, y = simd.empty(rows, width), simd.empty(labels, width)
@@ -197,7 +197,7 @@ class Classification:
         else:
             keys = np.concatenate([np.arange(words), words + self._rows])
             uniform_rows(np.uint64(self.seed), keys, np.float32(1 / width), width, x)
-        slots = np.full(parameters.buckets if grams else 1, -1, np.int32)
+        slots = np.full(hyperparameters.buckets if grams else 1, -1, np.int32)
         slots[self._rows] = words + np.arange(len(self._rows), dtype=np.int32)
         return trainer(
             x,
@@ -207,9 +207,9 @@ class Classification:
             slots=slots,
             words=words,
             end=_number_of_end(vocabulary),
-            longest=parameters.word_ngrams,
-            rate=parameters.learning_rate,
-            total=float(parameters.epochs * self._corpus.tokens),
+            longest=hyperparameters.word_ngrams,
+            rate=hyperparameters.learning_rate,
+            total=float(hyperparameters.epochs * self._corpus.tokens),
             seed=self.seed,
         )
 
@@ -218,10 +218,10 @@ class Classification:
         width = self.hyperparameters.vector_dim
         return x[:, :width], y[:, :width]
 
-    def _encode(self, channel: str, held: Held) -> list[tuple[np.ndarray, np.ndarray]]:
+    def _encode(self, channel: str, text: Held) -> list[tuple[np.ndarray, np.ndarray]]:
         """A channel's lines as tokens and their hashes; done once."""
         if channel not in self._encoded:
-            self._encoded[channel] = _encoded(held.words, held.pieces, self._corpus.vocabulary)
+            self._encoded[channel] = _encoded(text.words, text.pieces, self._corpus.vocabulary)
         return self._encoded[channel]
 
 
@@ -243,8 +243,8 @@ def _encoded(words: Words, pieces: list[np.ndarray], vocabulary: Vocabulary) -> 
     hashes = np.append(hashes, np.int32(0))
     strange = np.append(strange, False)
     assert len(code) == size + 1
-    found = []
+    encoded = []
     for piece in pieces:
-        kept = piece[~strange[piece]]
-        found.append((code[kept], hashes[kept]))
-    return found
+        known = piece[~strange[piece]]
+        encoded.append((code[known], hashes[known]))
+    return encoded

@@ -77,7 +77,7 @@ class Classifier:
     def probabilities(self, lines: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
         """(n, labels) float32 of each label, and which lines have a known feature (n,) bool."""
         features = self.features(lines)
-        sizes = np.array([len(found) for found in features])
+        sizes = np.array([len(numbers) for numbers in features])
         hidden = np.zeros((len(lines), self.settings.dim), np.float32)
         if sizes.any():
             rows = self.input.rows(np.concatenate(features))
@@ -89,7 +89,7 @@ class Classifier:
     def features(self, lines: Sequence[bytes]) -> list[np.ndarray]:
         """The features of each line: numbers of words, and from `vocabulary.words` on of buckets."""
         words = self.vocabulary.words
-        found = []
+        features = []
         text = b"\n".join(b" ".join(line.split(b"\n")) for line in lines) + b"\n"
         numbers, hashed = self.vocabulary.entries.look_up(text)
         hashed = np.where(numbers == -1, self._end_hash, hashed)
@@ -97,29 +97,29 @@ class Classifier:
         ends = np.cumsum([len(line) for line in self._tokens(lines)])
         for start, stop, tokens in zip([0, *ends[:-1]], ends, self._tokens(lines), strict=True):
             line, hashes = numbers[start:stop], hashed[start:stop]
-            kept = np.array([word < words for word in line], bool)  # labels are no features
-            parts = [line[kept & (line >= 0)].astype(np.int64)]
+            word_mask = np.array([word < words for word in line], bool)  # labels are no features
+            parts = [line[word_mask & (line >= 0)].astype(np.int64)]
             if self.settings.longest > 0:
-                parts += self._inside(tokens, kept)
+                parts += self._inside(tokens, word_mask)
             if self.settings.word_ngrams > 1:
                 ngrams = word_ngrams(
-                    np.ascontiguousarray(hashes[kept]), self.settings.word_ngrams, self.settings.buckets
+                    np.ascontiguousarray(hashes[word_mask]), self.settings.word_ngrams, self.settings.buckets
                 )
                 parts.append(self._bucket_rows(ngrams))
-            found.append(np.concatenate(parts))
-        return found
+            features.append(np.concatenate(parts))
+        return features
 
     def _tokens(self, lines: Sequence[bytes]) -> list[list[bytes]]:
         return [[*_split(line), END] for line in lines]
 
-    def _inside(self, tokens: list[bytes], kept: np.ndarray) -> list[np.ndarray]:
+    def _inside(self, tokens: list[bytes], word_mask: np.ndarray) -> list[np.ndarray]:
         """Rows of the character n-grams of each token."""
         settings = self.settings
         return [
             self._bucket_rows(
                 character_ngrams(token, max(settings.shortest, 1), settings.longest, settings.buckets)
             )
-            for token, is_word in zip(tokens, kept.tolist(), strict=True)
+            for token, is_word in zip(tokens, word_mask.tolist(), strict=True)
             if is_word and token != END
         ]
 

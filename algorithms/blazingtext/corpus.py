@@ -100,9 +100,9 @@ class Corpus:
 def _behind_line(tokens: np.ndarray, at: int) -> int:
     """The place behind the first end of a line from a place on, or behind all tokens."""
     while at < len(tokens):
-        found = np.flatnonzero(tokens[at : at + SEARCHED] == LINE_END)
-        if len(found):
-            return at + int(found[0]) + 1
+        ends = np.flatnonzero(tokens[at : at + SEARCHED] == LINE_END)
+        if len(ends):
+            return at + int(ends[0]) + 1
         at += SEARCHED
     return len(tokens)
 
@@ -112,8 +112,8 @@ def _line_starts(tokens: np.ndarray) -> np.ndarray:
     kind = np.uint32 if len(tokens) < 2**32 else np.int64
     parts = [np.zeros(1, kind)]
     for start in range(0, len(tokens), SEARCHED):
-        found = np.flatnonzero(tokens[start : start + SEARCHED] == LINE_END)
-        parts.append((found + (start + 1)).astype(kind))
+        ends = np.flatnonzero(tokens[start : start + SEARCHED] == LINE_END)
+        parts.append((ends + (start + 1)).astype(kind))
     return np.concatenate(parts)
 
 
@@ -125,8 +125,8 @@ def read(source: Source, labelled: bool, min_count: int, ngrams: bool) -> Corpus
     """
     text = Text(source, whole=labelled)
     words = Words()
-    found = (words.intern(block) for block in text.blocks())
-    pieces = [_joined(found)] if labelled else list(found)
+    interned = (words.intern(block) for block in text.blocks())
+    pieces = [_joined(interned)] if labelled else list(interned)
     if labelled:
         _require_labels(words, text)
     vocabulary, new = Vocabulary.count(words, text.lines, min_count, labelled)
@@ -144,10 +144,10 @@ def read(source: Source, labelled: bool, min_count: int, ngrams: bool) -> Corpus
             f"the vocabulary is empty: no word of channel '{source.name}' occurs min_count={min_count} times "
             f"(the most frequent one does {most} times); lower min_count, or give more text"
         )
-    kept, labels = vocabulary.words, vocabulary.labels
-    behind = new >= kept + labels  # not kept
+    size, labels = vocabulary.words, vocabulary.labels
+    behind = new >= size + labels  # not kept
     code = new.copy()
-    code[(new >= kept) & ~behind] = LINE_END - 1 - (new[(new >= kept) & ~behind] - kept)
+    code[(new >= size) & ~behind] = LINE_END - 1 - (new[(new >= size) & ~behind] - size)
     dropped = np.zeros_like(behind) if labelled and ngrams else behind
     for place, piece in enumerate(pieces):
         pieces[place] = _renumbered(piece, code, dropped)
@@ -192,13 +192,13 @@ def _require_labels(words: Words, text: Text) -> None:
             f"channel '{text.source.name}' has labels inside quotes; its first line is '{first}': "
             "mode 'supervised' takes plain text, not CSV: one line '__label__name words ...' for each text"
         )
-    found = words.begins_with(LABEL)
-    if found.any() and all(b"," in words[number] for number in np.flatnonzero(found).tolist()):
+    label_mask = words.begins_with(LABEL)
+    if label_mask.any() and all(b"," in words[number] for number in np.flatnonzero(label_mask).tolist()):
         raise UserError(
             f"channel '{text.source.name}' has a comma in every label, as CSV has; its first line is "
             f"'{first}': mode 'supervised' takes plain text: '__label__name words ...', parted by blanks"
         )
-    if not found.any():
+    if not label_mask.any():
         piped = f"; of an augmented manifest, {manifest.EXPECTED}" if text.source.mode == "Pipe" else ""
         raise UserError(
             f"channel '{text.source.name}' has no label: mode 'supervised' needs tokens that begin with "
@@ -210,13 +210,13 @@ def _require_labels(words: Words, text: Text) -> None:
             "Channel '%s' has %d labels without a name: leave no blank between __label__ and the name; its "
             "first line is '%s'", text.source.name, words.counts[number], first,
         )  # fmt: skip
-    distinct = int(np.count_nonzero(found))
+    distinct = int(np.count_nonzero(label_mask))
     if 2 * distinct > text.lines > MANY:
         log.warning(
             "Channel '%s' has %d labels for %d lines: is the text taken for the label?",
             text.source.name, distinct, text.lines,
         )  # fmt: skip
-    if found.all():
+    if label_mask.all():
         raise UserError(
             f"channel '{text.source.name}' holds labels and no words; its first line is '{first}'"
         )

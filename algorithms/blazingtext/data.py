@@ -31,8 +31,8 @@ LABELLED_ROUNDS, LABELLED_SHORTEST = 64, 1 << 8
 def data(source: Source, setting: Setting) -> Any:
     """The data of one channel (`algorithms.base.Training.data`)."""
     if source.name == "train":
-        return Training(source, setting)
-    return WordPairs(source) if source.name == "evaluation" else Validation(source)
+        return TrainChannel(source, setting)
+    return WordPairs(source) if source.name == "evaluation" else ValidationChannel(source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,27 +51,30 @@ class Block:
         return sum(int(np.count_nonzero(segment.tokens == LINE_END)) for segment in self.segments)
 
 
-class Training:
+class TrainChannel:
     """Reads the text once, whatever the mode and the number of epochs; of H processes that have the same text
     each takes every H-th block."""
 
     def __init__(self, source: Source, setting: Setting) -> None:
         self._source = source
-        self._parameters = setting.hyperparameters
+        self._hyperparameters = setting.hyperparameters
         self._seed = setting.seed
         self._on_cpu = setting.device == "cpu"
         self._rank, self._hosts = share(source.distribution, setting.cluster)
 
     @cached_property
     def corpus(self) -> Corpus:
-        parameters = self._parameters
+        hyperparameters = self._hyperparameters
         text = corpus.read(
-            self._source, parameters.supervised, parameters.min_count, parameters.word_ngrams > 1
+            self._source,
+            hyperparameters.supervised,
+            hyperparameters.min_count,
+            hyperparameters.word_ngrams > 1,
         )
         if self._source.mode == "Pipe":
             log.info(
                 "The FIFO is read once: %d tokens stay in memory as %.1f MB for %d epochs",
-                text.tokens, 4e-6 * text.tokens, parameters.epochs,
+                text.tokens, 4e-6 * text.tokens, hyperparameters.epochs,
             )  # fmt: skip
         return text
 
@@ -79,14 +82,14 @@ class Training:
         from optml.algorithms.kernels.machine.threads import count
 
         text, threads = self.corpus, count()
-        labelled = self._parameters.supervised
+        labelled = self._hyperparameters.supervised
         rounds, shortest = (LABELLED_ROUNDS, LABELLED_SHORTEST) if labelled else (ROUNDS, SHORTEST)
         together = min(TOGETHER, text.tokens // (self._hosts * rounds))
         size = max(shortest, (min(AGREE, together) if self._on_cpu else together) // threads)
         turns = max(together // (size * threads), 1)
-        found = (text.shuffled if labelled else text.drawn)(size, (self._seed, number))
+        segments = (text.shuffled if labelled else text.drawn)(size, (self._seed, number))
         number_of_block = 0
-        while block := [side for _ in range(turns) if (side := list(islice(found, threads)))]:
+        while block := [side for _ in range(turns) if (side := list(islice(segments, threads)))]:
             if number_of_block % self._hosts == self._rank:
                 yield Block(block, number)
             number_of_block += 1
@@ -104,15 +107,15 @@ class Held:
         return self.lines
 
 
-class Validation:
+class ValidationChannel:
     """The text of a validation channel, read once and kept: a FIFO cannot be read again."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._held: Held | None = None
+        self._text: Held | None = None
 
     def epoch(self, number: int) -> Iterator[Held]:
-        if self._held is None:
+        if self._text is None:
             log.info("Loading validation data from channel '%s'", self._source.name)
             words, pieces, lines = Words(), [], 0
             for block in Text(self._source, whole=True).blocks():
@@ -120,8 +123,8 @@ class Validation:
                 lines += block.count(b"\n")
             if self._source.stopped():
                 return
-            self._held = Held(words, pieces, lines)
-        yield self._held
+            self._text = Held(words, pieces, lines)
+        yield self._text
 
 
 class WordPairs:

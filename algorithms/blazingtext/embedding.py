@@ -76,10 +76,10 @@ class Embedding:
         if self._final is None or not self.hyperparameters.evaluation:
             return ()
         log.info("Evaluating word embeddings....")
-        found = evaluate(self._final, batches)
-        self._final.evaluation = found
-        log.info("%s", json.dumps(found, indent=4, sort_keys=True))
-        return [Metric("train:mean_rho", found["mean_rho"])]
+        scores = evaluate(self._final, batches)
+        self._final.evaluation = scores
+        log.info("%s", json.dumps(scores, indent=4, sort_keys=True))
+        return [Metric("train:mean_rho", scores["mean_rho"])]
 
     def stopping(self) -> None:
         return None
@@ -103,20 +103,20 @@ class Embedding:
         return self._model() if self._begun else None
 
     def _model(self) -> WordVectors:
-        parameters = self.hyperparameters
+        hyperparameters = self.hyperparameters
         x, y = self._tables()
-        grown = parameters.subwords
+        grown = hyperparameters.subwords
         settings = fasttext_file.Settings(
-            dim=parameters.vector_dim,
-            window=parameters.window_size,
-            epoch=parameters.epochs,
-            min_count=parameters.min_count,
-            negatives=parameters.negative_samples,
-            model=fasttext_file.CBOW if parameters.mode == "cbow" else fasttext_file.SKIPGRAM,
-            buckets=parameters.buckets if grown else 0,
-            shortest=parameters.min_char if grown else 0,
-            longest=parameters.max_char if grown else 0,
-            threshold=parameters.sampling_threshold,
+            dim=hyperparameters.vector_dim,
+            window=hyperparameters.window_size,
+            epoch=hyperparameters.epochs,
+            min_count=hyperparameters.min_count,
+            negatives=hyperparameters.negative_samples,
+            model=fasttext_file.CBOW if hyperparameters.mode == "cbow" else fasttext_file.SKIPGRAM,
+            buckets=hyperparameters.buckets if grown else 0,
+            shortest=hyperparameters.min_char if grown else 0,
+            longest=hyperparameters.max_char if grown else 0,
+            threshold=hyperparameters.sampling_threshold,
         )
         return WordVectors(
             settings, self._corpus.vocabulary.compact(), Dense(x), Dense(y), self._rows if grown else None
@@ -143,11 +143,11 @@ class Embedding:
         from optml.algorithms.kernels.machine.draws import uniform_rows
         from optml.algorithms.kernels.words import word2vec
 
-        parameters, vocabulary = self.hyperparameters, self._corpus.vocabulary
-        width, words = parameters.vector_dim, vocabulary.words
+        hyperparameters, vocabulary = self.hyperparameters, self._corpus.vocabulary
+        width, words = hyperparameters.vector_dim, vocabulary.words
         starts, members = self._bags
         rows = (
-            words + len(self._rows) + parameters.subwords
+            words + len(self._rows) + hyperparameters.subwords
         )  # the last one for the buckets without a row: zeros
         require_memory(4 * simd.stride(width) * (rows + words), f"{rows} rows of vector_dim={width}")
         x, y = simd.empty(rows, width), simd.empty(words, width)
@@ -158,19 +158,19 @@ class Embedding:
             uniform_rows(np.uint64(self.seed), keys, np.float32(1 / width), width, x)
         counts = vocabulary.counts
         share = counts / counts.sum()
-        ratio = parameters.sampling_threshold / share
+        ratio = hyperparameters.sampling_threshold / share
         plan = Plan(
-            mode=MODES.index(parameters.mode),
+            mode=MODES.index(hyperparameters.mode),
             keep=(np.minimum(np.sqrt(ratio) + ratio, 1.0) * 2**32).astype(np.int64),
             noise=counts.astype(np.float64) ** POWER,
             starts=starts,
             members=members,
-            window=parameters.window_size,
-            negatives=parameters.negative_samples,
-            batch=parameters.batch_size,
+            window=hyperparameters.window_size,
+            negatives=hyperparameters.negative_samples,
+            batch=hyperparameters.batch_size,
             end=vocabulary.end,
-            rate=parameters.learning_rate,
-            total=float(parameters.epochs * self._corpus.tokens),
+            rate=hyperparameters.learning_rate,
+            total=float(hyperparameters.epochs * self._corpus.tokens),
             seed=self.seed,
         )
         if self.cluster.size > 1:
@@ -180,10 +180,12 @@ class Embedding:
     def _subwords(self) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
         """The buckets (n,) that the words' n-grams fall into, and the input rows of each word: its own, then
         those of its buckets. Both empty where words are whole."""
-        parameters, vocabulary = self.hyperparameters, self._corpus.vocabulary
-        if not parameters.subwords:
+        hyperparameters, vocabulary = self.hyperparameters, self._corpus.vocabulary
+        if not hyperparameters.subwords:
             return np.empty(0, np.int64), (np.empty(0, np.int64), np.empty(0, np.int32))
-        ends, buckets = vocabulary.ngrams(parameters.min_char, parameters.max_char, parameters.buckets)
+        ends, buckets = vocabulary.ngrams(
+            hyperparameters.min_char, hyperparameters.max_char, hyperparameters.buckets
+        )
         words = vocabulary.words
         rows, places = np.unique(buckets.astype(np.int64), return_inverse=True)
         starts = ends + np.arange(words + 1)
@@ -215,9 +217,9 @@ class Embedding:
         own = self._corpus.fingerprint()
         hosts = self.cluster.gather(own)
         if any((host != own).any() for host in hosts):
-            told = "; ".join(f"{host[0]} words in {host[1]} tokens" for host in hosts)
+            texts = "; ".join(f"{host[0]} words in {host[1]} tokens" for host in hosts)
             raise UserError(
-                f"the hosts read different texts from channel 'train' ({told}): every host must have all of "
+                f"the hosts read different texts from channel 'train' ({texts}): every host must have all of "
                 "it, S3DataDistributionType FullyReplicated; the hosts share it out themselves"
             )
 

@@ -92,17 +92,17 @@ def _require(
 ) -> None:
     """The parts must fit each other, or a request would read past their ends."""
     rows = vocabulary.words + (settings.buckets if pruned is None else len(pruned))
-    given = table.shape
+    shape = table.shape
     labels = vocabulary.labels if settings.model == SUPERVISED else vocabulary.words
-    if given[1] != settings.dim or given[0] < vocabulary.words or settings.dim < 1:
+    if shape[1] != settings.dim or shape[0] < vocabulary.words or settings.dim < 1:
         raise UserError(
-            f"{source} is damaged: {given} numbers for {vocabulary.words} words of {settings.dim}"
+            f"{source} is damaged: {shape} numbers for {vocabulary.words} words of {settings.dim}"
         )
     needs_buckets = settings.longest > 0 or settings.word_ngrams > 1
     if needs_buckets and settings.buckets < 1:
         raise UserError(f"{source} is damaged: {settings.buckets} buckets, but n-grams to be put into them")
-    if needs_buckets and given[0] < rows:
-        raise UserError(f"{source} is damaged: {given[0]} rows for {rows} words and buckets")
+    if needs_buckets and shape[0] < rows:
+        raise UserError(f"{source} is damaged: {shape[0]} rows for {rows} words and buckets")
     if pruned is not None and any(not 0 <= row < rows - vocabulary.words for row in pruned.values()):
         raise UserError(f"{source} is damaged: a pruned bucket has no row")
     if outputs.shape != (labels, settings.dim):
@@ -154,8 +154,8 @@ class _Reader:
         entries = Words.of_arrays(blob[: starts[-1]].copy(), starts, hashes, counts)
         pruned = None
         if pairs >= 0:
-            found = np.frombuffer(self._take(8 * pairs), "<i4").reshape(-1, 2)
-            pruned = dict(found.tolist())
+            numbers = np.frombuffer(self._take(8 * pairs), "<i4").reshape(-1, 2)
+            pruned = dict(numbers.tolist())
         return Vocabulary(entries, words, labels, tokens), pruned
 
     def matrix(self, quantised: bool) -> Matrix:

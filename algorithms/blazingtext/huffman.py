@@ -28,14 +28,14 @@ def paths(counts: np.ndarray) -> list[list[tuple[int, bool]]]:
         size[node] = size[pair].sum()
         parent[pair] = node
         right[pair[1]] = True
-    found = []
+    ways = []
     for label in range(leaves):
         way, node = [], label
         while parent[node] >= 0:
             way.append((int(parent[node]) - leaves, bool(right[node])))
             node = int(parent[node])
-        found.append(way)
-    return found
+        ways.append(way)
+    return ways
 
 
 def probabilities(scores: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -138,6 +138,6 @@ class Hyperparameters(base.Hyperparameters):
         if self.mode == "batch_skipgram" and self.batch_size != best:
             log.warning("batch_size=%d; 2 * window_size + 1 = %d is recommended", self.batch_size, best)
 
-    def gpus(self, found: int) -> int:
+    def gpus(self, count: int) -> int:
         """One GPU at most; none for subwords, whose rows the kernel of the GPU does not gather."""
-        return 0 if self.subwords else min(found, 1)
+        return 0 if self.subwords else min(count, 1)

@@ -70,5 +70,5 @@ class Quantized:
         return len(self.codes), self.quantizer.dim
 
     def rows(self, numbers: np.ndarray) -> np.ndarray:
-        found = self.quantizer.decode(self.codes[numbers])
-        return found if self.norms is None else found * self.norms[numbers, None]
+        values = self.quantizer.decode(self.codes[numbers])
+        return values if self.norms is None else values * self.norms[numbers, None]

@@ -56,7 +56,7 @@ def evaluate(model: WordVectors, files: Iterable[Pairs]) -> dict[str, Any]:
     and the mean of the correlations."""
     from scipy.stats import rankdata
 
-    found: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
     for pairs in files:
         known = [
             place
@@ -75,13 +75,13 @@ def evaluate(model: WordVectors, files: Iterable[Pairs]) -> dict[str, Any]:
             ranks = rankdata(cosines), rankdata(np.array(pairs.scores)[known])
             spread = float(np.std(ranks[0]) * np.std(ranks[1]))
             rho = float(np.cov(*ranks, bias=True)[0, 1] / spread) if spread else 0.0
-        found[pairs.name] = {
+        scores[pairs.name] = {
             "not_found": len(pairs) - len(known),
             "spearmans_rho": rho,
             "total_pairs": len(pairs),
         }
-    rhos = [entry["spearmans_rho"] for entry in found.values()]
-    return found | {"mean_rho": float(np.mean(rhos)) if rhos else 0.0}
+    rhos = [entry["spearmans_rho"] for entry in scores.values()]
+    return scores | {"mean_rho": float(np.mean(rhos)) if rhos else 0.0}
 
 
 def _lower(word: bytes) -> bytes:

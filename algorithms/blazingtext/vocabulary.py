@@ -27,19 +27,19 @@ class Words:
     @classmethod
     def of(cls, words: Sequence[bytes]) -> Words:
         """These words, which must be distinct and no token separators, numbered in their order."""
-        found = cls()
-        found.intern(b"\n".join(words))
-        return found
+        made = cls()
+        made.intern(b"\n".join(words))
+        return made
 
     @classmethod
     def of_arrays(cls, blob: np.ndarray, starts: np.ndarray, hashes: np.ndarray, counts: np.ndarray) -> Words:
         """Words that are known to be distinct, as arrays (n + 1 starts)."""
-        found = cls.__new__(cls)
-        found.blob, found.starts, found.hashes, found.counts = blob, starts, hashes, counts
-        found._used = np.array([len(hashes)], np.int64)
-        found.table = np.full(_power_above(2 * len(hashes)), -1, np.int32)
-        tokens_cpu.fill_table(found.table, hashes, len(hashes))
-        return found
+        words = cls.__new__(cls)
+        words.blob, words.starts, words.hashes, words.counts = blob, starts, hashes, counts
+        words._used = np.array([len(hashes)], np.int64)
+        words.table = np.full(_power_above(2 * len(hashes)), -1, np.int32)
+        tokens_cpu.fill_table(words.table, hashes, len(hashes))
+        return words
 
     def __len__(self) -> int:
         return int(self._used[0])
@@ -84,11 +84,11 @@ class Words:
     def begins_with(self, prefix: bytes) -> np.ndarray:
         """Which of the words do: (n,) bool."""
         starts, count = self.starts, len(self)
-        found = np.diff(starts[: count + 1]) >= len(prefix)
+        mask = np.diff(starts[: count + 1]) >= len(prefix)
         for place in range(len(prefix)):
             at = np.minimum(starts[:count] + place, len(self.blob) - 1)
-            found &= self.blob[at] == prefix[place]
-        return found
+            mask &= self.blob[at] == prefix[place]
+        return mask
 
     def _make_room(self, words: int, size: int) -> None:
         needed = len(self) + words
@@ -122,20 +122,20 @@ class Vocabulary:
         self.end = int(ends[0]) if 0 <= ends[0] < words else -1  # the number of END; -1: it is not kept
 
     @classmethod
-    def count(cls, found: Words, lines: int, min_count: int, labelled: bool) -> tuple[Vocabulary, np.ndarray]:
+    def count(cls, words: Words, lines: int, min_count: int, labelled: bool) -> tuple[Vocabulary, np.ndarray]:
         """Keep and order what was found in a corpus of so many lines; `labelled`: words that begin with LABEL
         are labels. Returns the new number of each word as well."""
-        number = int(found.intern(END)[0])
-        found.counts[number] += lines - 1
-        size = len(found)
-        counts = found.counts[:size]
-        label = found.begins_with(LABEL) if labelled else np.zeros(size, bool)
-        kept = ~label & (counts >= max(min_count, 1))
-        kind = np.where(kept, 0, np.where(label, 1, 2))
+        number = int(words.intern(END)[0])
+        words.counts[number] += lines - 1
+        size = len(words)
+        counts = words.counts[:size]
+        label = words.begins_with(LABEL) if labelled else np.zeros(size, bool)
+        frequent = ~label & (counts >= max(min_count, 1))
+        kind = np.where(frequent, 0, np.where(label, 1, 2))
         order = np.lexsort((np.arange(size), -counts, kind))
         new = np.empty(size, np.int32)
         new[order] = np.arange(size, dtype=np.int32)
-        vocabulary = cls(found.select(order), int(kept.sum()), int(label.sum()), int(counts.sum()))
+        vocabulary = cls(words.select(order), int(frequent.sum()), int(label.sum()), int(counts.sum()))
         return vocabulary, new
 
     @property
@@ -153,21 +153,21 @@ class Vocabulary:
 
     def compact(self) -> Vocabulary:
         """Without the words that are not kept."""
-        kept = self.words + self.labels
-        if kept == len(self.entries):
+        size = self.words + self.labels
+        if size == len(self.entries):
             return self
-        return Vocabulary(self.entries.select(np.arange(kept)), self.words, self.labels, self.tokens)
+        return Vocabulary(self.entries.select(np.arange(size)), self.words, self.labels, self.tokens)
 
     def ngrams(self, shortest: int, longest: int, buckets: int) -> tuple[np.ndarray, np.ndarray]:
         """The buckets of every word's character n-grams: (words + 1) starts into them, and (n,) int32."""
         starts = np.zeros(self.words + 1, np.int64)
         parts = []
         for number in range(self.words):
-            found = () if number == self.end else character_ngrams(
+            grams = () if number == self.end else character_ngrams(
                 self.entries[number], shortest, longest, buckets
             )  # fmt: skip
-            parts.append(found)
-            starts[number + 1] = starts[number] + len(found)
+            parts.append(grams)
+            starts[number + 1] = starts[number] + len(grams)
         return starts, np.concatenate(parts).astype(np.int32) if parts else np.empty(0, np.int32)
 
 

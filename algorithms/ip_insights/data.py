@@ -69,7 +69,7 @@ class Observed:
 
 def data(source: Source, setting: Setting) -> Channel:
     """The data of one channel (`algorithms.base.Training.data`)."""
-    return Training(source, setting) if source.name == "train" else Validation(source, setting)
+    return TrainChannel(source, setting) if source.name == "train" else ValidationChannel(source, setting)
 
 
 class Channel:
@@ -82,7 +82,7 @@ class Channel:
         self._source = source
         self._seed = setting.seed
         self._cluster = setting.cluster
-        self._parameters: Hyperparameters = setting.hyperparameters
+        self._hyperparameters: Hyperparameters = setting.hyperparameters
         self._rank, self._hosts = share(source.distribution, setting.cluster)
         self._shard = setting.cluster.rank // self._hosts
 
@@ -91,7 +91,7 @@ class Channel:
         """Its pairs. They end early where the job is told to stop; then nothing is made of them.
 
         Raises UserError for a line that is no pair, and where there are no pairs on any host."""
-        count = self._parameters.num_entity_vectors
+        count = self._hyperparameters.num_entity_vectors
         observed = Observed([], Sketch.empty(count))
         for piece in pairs.read(self._source.streams()):
             if self._source.stopped():
@@ -107,7 +107,7 @@ class Channel:
         return observed
 
     def _announce(self, observed: Observed) -> None:
-        entities, count = observed.entities.count(), self._parameters.num_entity_vectors
+        entities, count = observed.entities.count(), self._hyperparameters.num_entity_vectors
         log.info(
             "Channel '%s' holds %d pairs of about %d entities: %.1f MB",
             self._source.name, len(observed), entities, 8e-6 * len(observed),
@@ -120,27 +120,27 @@ class Channel:
             )  # fmt: skip
 
 
-class Training(Channel):
+class TrainChannel(Channel):
     """Blocks of about two million samples, shuffled; each is cut into batches, of which the last may be
     smaller. Negative samples are new in each epoch."""
 
     @cached_property
     def _size(self) -> int:
         """Samples of a batch on this device."""
-        return max(1, self._parameters.mini_batch_size // self._cluster.processes)
+        return max(1, self._hyperparameters.mini_batch_size // self._cluster.processes)
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        given = self._parameters
+        hyperparameters = self._hyperparameters
         turn = samples_past = 0
         past = 0.0
-        total = (1 + given.negatives) * len(self.observed)
-        pairs_of_block = max(1, BLOCK // (1 + given.negatives))
+        total = (1 + hyperparameters.negatives) * len(self.observed)
+        pairs_of_block = max(1, BLOCK // (1 + hyperparameters.negatives))
         for place, (rows, addresses) in enumerate(self.observed.blocks(pairs_of_block)):
             samples = expand(
                 rows,
                 addresses,
-                given.random_negative_sampling_rate,
-                given.shuffled_negative_sampling_rate,
+                hyperparameters.random_negative_sampling_rate,
+                hyperparameters.shuffled_negative_sampling_rate,
                 (self._seed, number, place, self._shard),
             )
             for start in range(0, len(samples), self._size):
@@ -152,7 +152,7 @@ class Training(Channel):
             samples_past += len(samples)
 
 
-class Validation(Channel):
+class ValidationChannel(Channel):
     """Each pair and one with a random address, the same in each epoch."""
 
     def epoch(self, number: int) -> Iterator[Samples]:

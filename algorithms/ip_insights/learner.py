@@ -59,7 +59,7 @@ class Learner:
         self.totals: Array = self.parameters.put(np.zeros(TALLIES))  # of the epoch, over all hosts
         self.spread: Spread | None = None  # of the newest validation scores
         self._began = self._spoke = time.perf_counter()  # the epoch; the last line about the speed
-        self._told = 0.0  # samples of the epoch before that line
+        self._samples_told = 0.0  # samples of the epoch before that line
         if self.cluster.rank == 0:
             self.parameters.announce()
         self.seen: Sketch = setting.train.observed.entities  # the tables' memory is known to do by now
@@ -67,7 +67,7 @@ class Learner:
     def update(self, batch: Batch | None) -> Iterable[Metric]:
         if self.batch == 0:
             self._began = self._spoke = time.perf_counter()
-            self._told = 0.0
+            self._samples_told = 0.0
         self.updates += 1
         with np.errstate(over="ignore", invalid="ignore"):  # `_require_finite` says it better
             self._learn(batch)
@@ -131,7 +131,7 @@ class Learner:
         self.parameters.load_state_dict(state)
         self.updates, self.epoch, self.batch = state["progress"].tolist()
         self.totals = self.parameters.put(np.array(state["totals"]))
-        self._told = float(state["totals"][SAMPLES])
+        self._samples_told = float(state["totals"][SAMPLES])
         self.seen = Sketch(np.array(state["seen"]))
         self.spread = Spread.of_array(np.array(state["spread"])) if len(state["spread"]) else None
 
@@ -160,27 +160,27 @@ class Learner:
         state = self.parameters.state
         samples, past = (batch.samples, batch.past) if batch is not None else (_nothing(), 0.0)
         view = self.parameters.view(samples)
-        found = pair_step.gradient(state, view)
+        gradient = pair_step.gradient(state, view)
         if self.cluster.size == 1:
-            pair_step.learn(state, view, found, self._step(len(samples), past))
-            self.totals += found.tallies
+            pair_step.learn(state, view, gradient, self._step(len(samples), past))
+            self.totals += gradient.tallies
         else:
-            self._learn_together(view, found, len(samples) * past)
+            self._learn_together(view, gradient, len(samples) * past)
 
-    def _learn_together(self, view: View, found: Gradient, past: float) -> None:
+    def _learn_together(self, view: View, gradient: Gradient, past: float) -> None:
         """past: the share of the epoch that is past, summed over this host's samples."""
         from optml.algorithms.kernels.pairs.view_cpu import rates_of
 
         state = self.parameters.state
-        tallies, dense = host(found.tallies).copy(), np.ascontiguousarray(host(found.dense))
+        tallies, dense = host(gradient.tallies).copy(), np.ascontiguousarray(host(gradient.dense))
         pasts = np.array([past])
         self.cluster.all_sum(tallies, pasts, dense)
         self.totals += self.parameters.put(tallies)
         samples = round(float(tallies[SAMPLES]))
         step = self._step(samples, float(pasts[0]) / max(samples, 1))
         tables = (
-            (state.entities, view.entities, found.slopes, found.outputs, _ones),
-            (state.prefixes, view.prefixes, None, found.inputs, rates_of),
+            (state.entities, view.entities, gradient.slopes, gradient.outputs, _ones),
+            (state.prefixes, view.prefixes, None, gradient.inputs, rates_of),
         )
         for table, groups, slopes, vectors, rates in tables:
             if len(table):
@@ -206,9 +206,9 @@ class Learner:
         return touched, whole[touched]
 
     def _step(self, samples: int, past: float) -> Step:
-        given = self.hyperparameters
-        rate = given.learning_rate * max(0.0, 1 - (self.epoch + past) / given.epochs)
-        return Step.number(self.updates, rate, given.weight_decay, 1 / max(samples, 1))
+        hyperparameters = self.hyperparameters
+        rate = hyperparameters.learning_rate * max(0.0, 1 - (self.epoch + past) / hyperparameters.epochs)
+        return Step.number(self.updates, rate, hyperparameters.weight_decay, 1 / max(samples, 1))
 
     def _tell(self) -> tuple[Metric, Metric]:
         """The means since the epoch began; the speed since the last line about it."""
@@ -216,12 +216,12 @@ class Learner:
         accuracy, loss = _means(totals)
         if batch and self.cluster.rank == 0:
             now = time.perf_counter()
-            speed = (totals[SAMPLES] - self._told) / max(now - self._spoke, 1e-9)
+            speed = (totals[SAMPLES] - self._samples_told) / max(now - self._spoke, 1e-9)
             log.info(
                 "Epoch[%d] Batch [%d]\tSpeed: %.2f samples/sec\t%s=%f\t%s=%f",
                 self.epoch, batch, speed, ACCURACY, accuracy, CROSS_ENTROPY, loss,
             )  # fmt: skip
-            self._spoke, self._told = now, float(totals[SAMPLES])
+            self._spoke, self._samples_told = now, float(totals[SAMPLES])
         return (
             Metric(f"train:{ACCURACY}", accuracy, batch=batch),
             Metric(f"train:{CROSS_ENTROPY}", loss, batch=batch),
@@ -238,10 +238,10 @@ class Learner:
             raise self._diverged(f"the loss is not finite in epoch {self.epoch}, batch {self.batch}")
 
     def _diverged(self, what: str) -> UserError:
-        given = self.hyperparameters
+        hyperparameters = self.hyperparameters
         return UserError(
-            f"training diverged: {what}. Lower learning_rate ({given.learning_rate:g}) or weight_decay "
-            f"({given.weight_decay:g})"
+            f"training diverged: {what}. Lower learning_rate ({hyperparameters.learning_rate:g}) or "
+            f"weight_decay ({hyperparameters.weight_decay:g})"
         )
 
 

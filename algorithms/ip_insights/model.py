@@ -86,9 +86,9 @@ class Model:
 
 def load(folder: Path, device: str) -> Model:
     """Load an artifact. Raises UserError that says what is wrong with it."""
-    held = artifact.read(folder, SLUG, (ENTITIES, BIT_MAP, SEEN))
+    saved = artifact.read(folder, SLUG, (ENTITIES, BIT_MAP, SEEN))
     path = folder / artifact.ARRAYS
-    arrays = dict(held.arrays)
+    arrays = dict(saved.arrays)
     seen = arrays.pop(SEEN)
     table = arrays[ENTITIES]
     if table.ndim != 2 or not table.size:
@@ -109,8 +109,10 @@ def load(folder: Path, device: str) -> Model:
     missing = sorted(set(shapes) - set(arrays) - {PREFIX_TABLE})
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}")
-    told = held.facts.get("hash", HASH)
-    if told != HASH:
-        raise UserError(f"{folder / artifact.DESCRIPTION}: entities are hashed by '{told}', here by '{HASH}'")
-    facts = {name: value for name, value in held.facts.items() if name not in ("hash", "encoder")}
-    return Model(arrays, Sketch(seen), held.hyperparameters, facts)
+    hash_name = saved.facts.get("hash", HASH)
+    if hash_name != HASH:
+        raise UserError(
+            f"{folder / artifact.DESCRIPTION}: entities are hashed by '{hash_name}', here by '{HASH}'"
+        )
+    facts = {name: value for name, value in saved.facts.items() if name not in ("hash", "encoder")}
+    return Model(arrays, Sketch(seen), saved.hyperparameters, facts)

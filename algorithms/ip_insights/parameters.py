@@ -33,33 +33,37 @@ class Parameters:
     Vectors are padded with zeros to whole cache lines; zeros stay zeros.
     """
 
-    def __init__(self, given: Hyperparameters, seed: int, device: str) -> None:
-        self.width = given.vector_dim
-        self._given = given
+    def __init__(self, hyperparameters: Hyperparameters, seed: int, device: str) -> None:
+        self.width = hyperparameters.vector_dim
+        self.hyperparameters = hyperparameters
         self._device = device
         self._staging: Staging | None = None
-        tables = f"num_entity_vectors ({given.num_entity_vectors}) or vector_dim ({given.vector_dim})"
-        prefixes = ", give _ip_prefix_tables=false" if given.ip_prefix_tables else ""
+        entities = hyperparameters.num_entity_vectors
+        tables = f"num_entity_vectors ({entities}) or vector_dim ({hyperparameters.vector_dim})"
+        prefixes = ", give _ip_prefix_tables=false" if hyperparameters.ip_prefix_tables else ""
         memory.require(
             self.size(), "the parameters, Adam's moments and the model", f"lower {tables}{prefixes}", device
         )
-        rows = PREFIXES if given.ip_prefix_tables else 0
+        rows = PREFIXES if hyperparameters.ip_prefix_tables else 0
         self.state = State(
-            self._table(given.num_entity_vectors, (seed, ENTITIES)),
+            self._table(hyperparameters.num_entity_vectors, (seed, ENTITIES)),
             self._table(rows, (seed, ADDRESSES)),
             self._dense(seed),
         )
 
     def size(self) -> int:
         """Bytes that values and moments take, and in the end the model, which is a copy of the values."""
-        given = self._given
-        rows = given.num_entity_vectors + PREFIXES * given.ip_prefix_tables + self._depth
+        hyperparameters = self.hyperparameters
+        rows = hyperparameters.num_entity_vectors + PREFIXES * hyperparameters.ip_prefix_tables + self._depth
         return 4 * 4 * rows * stride(self.width)
 
     def announce(self) -> None:
         """Say what memory the parameters take."""
-        given = self._given
-        rows = f"{given.num_entity_vectors} entities" + f" and {PREFIXES} prefixes" * given.ip_prefix_tables
+        hyperparameters = self.hyperparameters
+        rows = (
+            f"{hyperparameters.num_entity_vectors} entities"
+            + f" and {PREFIXES} prefixes" * hyperparameters.ip_prefix_tables
+        )
         log.info(
             "Vectors of %s take %s (vector_dim = %d values, each with two moments and a copy in the model); "
             "there are %s",
@@ -73,9 +77,9 @@ class Parameters:
         """The batch turned around, on the device."""
         from optml.algorithms.kernels.pairs.view_cpu import view
 
-        teaching = samples.teaching if self._given.ip_prefix_tables else None
-        found = view(samples.rows, samples.addresses, samples.labels, teaching)
-        return found if self._device == "cpu" else self._there(found)
+        teaching = samples.teaching if self.hyperparameters.ip_prefix_tables else None
+        arrays = view(samples.rows, samples.addresses, samples.labels, teaching)
+        return arrays if self._device == "cpu" else self._there(arrays)
 
     def put(self, array: np.ndarray) -> Array:
         """The array where the state lives; the very same one on a CPU."""
@@ -89,14 +93,16 @@ class Parameters:
         """What a model keeps: copies without moments and padding, by the names of an artifact."""
         state = self.state
         tables = {"entity_table": state.entities, "encoder.prefixes": state.prefixes}
-        found = {name: host(table[:, 0, : self.width]).copy() for name, table in tables.items() if len(table)}
+        arrays = {
+            name: host(table[:, 0, : self.width]).copy() for name, table in tables.items() if len(table)
+        }
         dense, padded = host(state.dense[0]), stride(self.width)
-        found["encoder.bits"] = dense[:BITS, : self.width].copy()
+        arrays["encoder.bits"] = dense[:BITS, : self.width].copy()
         for layer in range(state.layers):
             at = BITS + layer * (padded + 1)
-            found[f"encoder.{layer}.weight"] = dense[at : at + self.width, : self.width].copy()
-            found[f"encoder.{layer}.bias"] = dense[at + padded, : self.width].copy()
-        return found
+            arrays[f"encoder.{layer}.weight"] = dense[at : at + self.width, : self.width].copy()
+            arrays[f"encoder.{layer}.bias"] = dense[at + padded, : self.width].copy()
+        return arrays
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The state as it is, not a copy of it where it lives in this memory: large tables have no room for
@@ -111,7 +117,7 @@ class Parameters:
     @property
     def _depth(self) -> int:
         """Rows of the dense part."""
-        return BITS + self._given.num_ip_encoder_layers * (stride(self.width) + 1)
+        return BITS + self.hyperparameters.num_ip_encoder_layers * (stride(self.width) + 1)
 
     def _table(self, rows: int, seed: tuple[int, int]) -> Array:
         """(rows, 3, d): values of N(0, 0.05^2) and zeros. They depend on the seed alone."""
@@ -151,11 +157,11 @@ class Parameters:
         import torch
 
         there = self._stage(packed)
-        found = []
+        tensors = []
         for start, array in zip(starts, arrays, strict=False):
             place = there[start : start + array.size].view(array.shape)
-            found.append(place.view(torch.int32) if array.dtype == np.int32 else place)
-        plain, entities, prefixes = found[:6], Groups(*found[6:10]), Groups(*found[10:])
+            tensors.append(place.view(torch.int32) if array.dtype == np.int32 else place)
+        plain, entities, prefixes = tensors[:6], Groups(*tensors[6:10]), Groups(*tensors[10:])
         return View(*plain, entities, prefixes)  # type: ignore[call-arg]  # mypy counts no stars
 
     def _stage(self, packed: np.ndarray) -> Array:

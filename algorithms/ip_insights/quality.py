@@ -55,10 +55,10 @@ class Spread:
 
     def announce(self) -> None:
         for name, quantiles in (("observed pairs", self.observed), ("random addresses", self.random)):
-            told = ", ".join(
+            texts = ", ".join(
                 f"{q:.4g} ({100 * share:g} %)" for q, share in zip(quantiles, SHARES, strict=True)
             )
-            log.info("Scores of the validation channel's %s, quantiles: %s", name, told)
+            log.info("Scores of the validation channel's %s, quantiles: %s", name, texts)
         log.info(
             "A threshold of %.4g takes %g %% of the validation channel's pairs for unusual, and %.4g %% of "
             "those with random addresses",

@@ -22,10 +22,10 @@ def decode(body: bytes, form: ContentType, model: Any) -> Pairs:
     `{"data": {"features": {"values": [entity, address]}}}`. Raises UserError, naming the record by its
     number, from 1 on."""
     if form.media == CSV:
-        found, _ = pairs.scan(body.removeprefix(MARK), "the request")
-        if not len(found):
+        request, _ = pairs.scan(body.removeprefix(MARK), "the request")
+        if not len(request):
             raise UserError("the request holds no records")
-        return found
+        return request
     return _pairs(_instances(body) if form.media == JSON else _lines(body))
 
 
@@ -38,23 +38,23 @@ def sample(model: Any, media: str) -> bytes:
 
 def _instances(body: bytes) -> list[Any]:
     document = _parsed(body, "the request")
-    found = document.get("instances") if isinstance(document, dict) else None
-    if not isinstance(found, list):
+    instances = document.get("instances") if isinstance(document, dict) else None
+    if not isinstance(instances, list):
         raise UserError(f'the request must be an object with a list "instances" of records such as {EXAMPLE}')
-    return found
+    return instances
 
 
 def _lines(body: bytes) -> list[Any]:
     """A comma too many at the end of a line, as in the developer guide's example, is forgiven."""
     lines = [line.strip() for line in body.removeprefix(MARK).split(b"\n")]
-    found = [
+    records = [
         _parsed(line.removesuffix(b","), f"line {number} of the request")
         for number, line in enumerate(lines, 1)
         if line
     ]
-    if not found:
+    if not records:
         raise UserError("the request holds no records")
-    return found
+    return records
 
 
 def _parsed(text: bytes, where: str) -> Any:
@@ -78,15 +78,15 @@ def _pairs(records: list[Any]) -> Pairs:
 
 def _fields(record: Any, number: int) -> tuple[bytes, int]:
     """The entity's bytes and the address's 32 bits."""
-    found = record
+    fields = record
     for name in ("data", "features", "values"):
-        if isinstance(found, dict) and name in found:
-            found = found[name]
-    if not isinstance(found, list) or len(found) != 2:
+        if isinstance(fields, dict) and name in fields:
+            fields = fields[name]
+    if not isinstance(fields, list) or len(fields) != 2:
         raise UserError(
             f"record {number} is {shown(record)}; expected {EXAMPLE}: an entity and an IPv4 address"
         )
-    entity, address = found
+    entity, address = fields
     if isinstance(entity, int) and not isinstance(entity, bool):
         entity = str(entity)  # as it would stand in a CSV
     if not isinstance(entity, str) or not entity.strip(BLANKS):

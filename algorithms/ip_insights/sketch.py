@@ -35,8 +35,8 @@ class Sketch:
     def seen(self, hashes: np.ndarray) -> np.ndarray:
         """(n,) bool: were these entities entered?"""
         at, bit = self._places(hashes)
-        found: np.ndarray = ((self.bits[at] & bit) != 0).all(axis=0)
-        return found
+        mask: np.ndarray = ((self.bits[at] & bit) != 0).all(axis=0)
+        return mask
 
     def count(self) -> int:
         """About how many entities were entered."""

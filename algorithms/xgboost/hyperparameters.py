@@ -28,7 +28,7 @@ class Hyperparameters(Fields):
             raise ValueError("\n".join(problems))
         return self
 
-    def gpus(self, found: int) -> int:
+    def gpus(self, count: int) -> int:
         """One GPU, or all with use_dask_gpu_training. Raises UserError where a GPU was asked for in vain."""
         asked = self.tree_method == "gpu_hist" or self.device.startswith("cuda")
         every = self.use_dask_gpu_training == "true"
@@ -36,7 +36,7 @@ class Hyperparameters(Fields):
             if every:
                 raise UserError("use_dask_gpu_training=true trains on GPUs, but device is cpu: leave one out")
             return 0
-        if not found and (asked or every):
+        if not count and (asked or every):
             name = (
                 "use_dask_gpu_training=true"
                 if every
@@ -47,9 +47,9 @@ class Hyperparameters(Fields):
             raise UserError(f"{name} needs a GPU, and none is visible: use a GPU instance and image, or hist")
         if not asked and (self.booster == "gblinear" or self.tree_method == "exact" or self.updater):
             return 0
-        if found > 1 and not every:
+        if count > 1 and not every:
             log.warning(
                 "Not all GPUs on the instance will be used: use_dask_gpu_training=true trains on all %d",
-                found,
+                count,
             )
-        return found if every else min(found, 1)
+        return count if every else min(count, 1)

@@ -164,10 +164,10 @@ TWO_PROCESSES = """
 from optml.container import train
 from optml.container.__main__ import train as main
 
-connect, loop = train.connect, train.Training._loop
+connect, loop = train.connect, train.Process._loop
 train.devices.select = lambda wanted, compute: 2
 train.connect = lambda place, *, problem, device: connect(place, problem=problem, device="cpu")
-train.Training._loop = lambda self, job, device, scratch: loop(self, job, "cpu", scratch)
+train.Process._loop = lambda self, job, device, scratch: loop(self, job, "cpu", scratch)
 main()
 """
 

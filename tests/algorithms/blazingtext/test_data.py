@@ -9,7 +9,7 @@ import pytest
 
 from optml.algorithms.blazingtext import data, text
 from optml.algorithms.blazingtext.corpus import Corpus, read
-from optml.algorithms.blazingtext.data import Training
+from optml.algorithms.blazingtext.data import TrainChannel
 from optml.algorithms.blazingtext.vocabulary import LINE_END
 from optml.algorithms.kernels.machine import threads
 from optml.errors import UserError
@@ -127,7 +127,7 @@ def test_what_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_epoch_is_the_whole_text_read_once() -> None:
     source = channel(topics(500, False), mode="Pipe")
-    training = Training(source, setting(mode="skipgram", min_count=1))
+    training = TrainChannel(source, setting(mode="skipgram", min_count=1))
     for number in range(2):
         segments = [segment for block in training.epoch(number) for segment in block.segments]
         assert segments[0].position == 0
@@ -139,7 +139,7 @@ def test_an_epoch_is_the_whole_text_read_once() -> None:
 
 def test_labelled_lines_come_in_an_order_of_their_own_each_epoch() -> None:
     text = topics(300, True)
-    training = Training(channel(text), setting(mode="supervised", min_count=1))
+    training = TrainChannel(channel(text), setting(mode="supervised", min_count=1))
     orders = []
     for number in (0, 1, 0):
         blocks = list(training.epoch(number))
@@ -155,7 +155,7 @@ def test_labelled_lines_come_in_an_order_of_their_own_each_epoch() -> None:
 
 
 def test_runs_of_plain_text_come_in_an_order_of_their_own_each_epoch() -> None:
-    training = Training(channel(topics(2000, False)), setting(mode="skipgram", min_count=1))
+    training = TrainChannel(channel(topics(2000, False)), setting(mode="skipgram", min_count=1))
     orders = []
     for number in (0, 1, 0):
         blocks = list(training.epoch(number))
@@ -180,7 +180,7 @@ def test_threads_agree_several_times_before_hosts_do(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(data, "ROUNDS", 1)
     monkeypatch.setattr(data, "AGREE", 4096)
     wanted = setting(mode="batch_skipgram", min_count=1)
-    training = Training(channel(topics(2000, False)), wanted)
+    training = TrainChannel(channel(topics(2000, False)), wanted)
     first, *_ = training.epoch(0)
     assert len(first.turns) == training.corpus.tokens // 4096 == 4
     assert all(len(turn) == threads.count() for turn in first.turns)
@@ -190,7 +190,7 @@ def test_threads_agree_several_times_before_hosts_do(monkeypatch: pytest.MonkeyP
 
 def test_hosts_share_the_blocks() -> None:
     def positions(cluster: Any) -> list[int]:
-        training = Training(
+        training = TrainChannel(
             channel(topics(3000, False)), setting(cluster, mode="batch_skipgram", min_count=1)
         )
         return [segment.position for block in training.epoch(0) for segment in block.segments]
@@ -203,7 +203,7 @@ def test_hosts_share_the_blocks() -> None:
 def test_processes_of_one_host_share_its_blocks() -> None:
     def positions(cluster: Any) -> list[int]:
         source = channel(topics(3000, False), distribution="ShardedByS3Key")
-        training = Training(source, setting(cluster, mode="batch_skipgram", min_count=1))
+        training = TrainChannel(source, setting(cluster, mode="batch_skipgram", min_count=1))
         return [segment.position for block in training.epoch(0) for segment in block.segments]
 
     one, two, other, another = on_hosts(4, positions, processes=2)

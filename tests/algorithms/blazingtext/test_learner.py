@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from optml.algorithms.base import Cluster, Metric, Setting
 from optml.algorithms.blazingtext import ALGORITHM
 from optml.algorithms.blazingtext.classifier import Texts
-from optml.algorithms.blazingtext.data import Training, Validation
+from optml.algorithms.blazingtext.data import TrainChannel, ValidationChannel
 from optml.algorithms.blazingtext.limits import require_memory
 from optml.algorithms.blazingtext.similarity import Pairs
 from optml.algorithms.blazingtext.vectors import Lookup
@@ -25,9 +25,9 @@ LABELS = {
 }  # fmt: skip
 
 
-def started(text: str, cluster: Cluster | None = None, **given: Any) -> tuple[Any, Training, Setting]:
+def started(text: str, cluster: Cluster | None = None, **given: Any) -> tuple[Any, TrainChannel, Setting]:
     wanted = setting(cluster, **given)
-    data = Training(channel(text), wanted)
+    data = TrainChannel(channel(text), wanted)
     assert ALGORITHM.training.learner is not None
     return ALGORITHM.training.learner(replace(wanted, train=data)), data, wanted
 
@@ -157,7 +157,9 @@ def test_subjects_are_told_apart() -> None:
     learner = trained(topics(600, True), **LABELS)
     _, metrics = learner.finish()
     assert accuracy(metrics) > 0.98
-    blocks = Validation(channel(topics(200, True, seed=1) + "__label__new a b\nno label\n", "validation"))
+    blocks = ValidationChannel(
+        channel(topics(200, True, seed=1) + "__label__new a b\nno label\n", "validation")
+    )
     assert accuracy(learner.evaluate("validation", blocks.epoch(0))) > 0.98
 
 
@@ -167,7 +169,7 @@ def test_accuracy_is_what_the_model_itself_predicts() -> None:
     lines[0] += " unheard"
     model, _ = learner.finish()
     text = "\n".join(lines) + "\n"
-    found = accuracy(learner.evaluate("validation", Validation(channel(text, "validation")).epoch(0)))
+    found = accuracy(learner.evaluate("validation", ValidationChannel(channel(text, "validation")).epoch(0)))
     answers = model.predict(Texts([line.encode() for line in lines], [1] * 100), {})["label"]
     assert found == np.mean([answer[0] in line for answer, line in zip(answers, lines, strict=True)])
 
@@ -176,7 +178,7 @@ def test_a_validation_text_is_read_once_and_scored_each_time() -> None:
     held_out = channel(topics(50, True, seed=1), "validation", mode="Pipe")
     learner = trained(topics(300, True), **LABELS)
     learner.finish()
-    data = Validation(held_out)
+    data = ValidationChannel(held_out)
     assert [accuracy(learner.evaluate("validation", data.epoch(number))) for number in range(3)] == [1.0] * 3
     assert held_out.passes == 1
 
@@ -184,7 +186,7 @@ def test_a_validation_text_is_read_once_and_scored_each_time() -> None:
 def test_a_validation_text_without_a_known_label_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
     learner = trained(topics(60, True), **LABELS)
     learner.finish()
-    strange = Validation(channel("__label__new cat1\ncat2\n", "validation"))
+    strange = ValidationChannel(channel("__label__new cat1\ncat2\n", "validation"))
     with caplog.at_level(logging.WARNING, "optml"):
         assert accuracy(learner.evaluate("validation", strange.epoch(0))) == 0
     assert "No line of channel 'validation' has a label of the training text" in caplog.text
@@ -206,7 +208,7 @@ def test_early_stopping_scores_from_its_first_epoch_on() -> None:
         for block in data.epoch(epoch):
             learner.update(block)
         learner.end_round()
-        scored.append(list(learner.evaluate("validation", Validation(held_out).epoch(epoch))))
+        scored.append(list(learner.evaluate("validation", ValidationChannel(held_out).epoch(epoch))))
     assert [len(metrics) for metrics in scored] == [0, 0, 1]
     rule, watched = learner.stopping()
     assert (rule.patience, watched) == (4, "validation:accuracy")

@@ -12,7 +12,7 @@ import pytest
 
 from optml.algorithms.base import Setting
 from optml.algorithms.blazingtext.classification import Classification
-from optml.algorithms.blazingtext.data import Training
+from optml.algorithms.blazingtext.data import TrainChannel
 from optml.algorithms.blazingtext.embedding import Embedding
 from optml.algorithms.blazingtext.hyperparameters import Hyperparameters
 from optml.algorithms.blazingtext.manifest import line_of_records
@@ -126,7 +126,7 @@ def test_an_objective_that_is_never_measured_is_refused_before_training() -> Non
     with pytest.raises(UserError, match=r"mean_rho' needs evaluation=True and the channel 'evaluation'"):
         Embedding(setting("train:mean_rho", ("train",), mode="skipgram"))
     fitting = setting("train:mean_rho", ("train", "evaluation"), mode="skipgram", min_count=1, vector_dim=8)
-    Embedding(replace(fitting, train=Training(channel("a b c\n"), fitting)))
+    Embedding(replace(fitting, train=TrainChannel(channel("a b c\n"), fitting)))
 
 
 def test_vectors_of_the_c_program_are_named_with_what_is_served(tmp_path: Path) -> None:

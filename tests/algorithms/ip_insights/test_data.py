@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from optml.algorithms.ip_insights import data as module
-from optml.algorithms.ip_insights.data import Batch, Training, Validation, data
+from optml.algorithms.ip_insights.data import Batch, TrainChannel, ValidationChannel, data
 from optml.container.cluster import Alone
 from optml.errors import UserError
 from tests.algorithms.ip_insights.training import Files, at_home, setting, training, validation
@@ -50,7 +50,7 @@ def test_batches_count_negatives_and_a_block_s_last_one_may_be_smaller(
 
 def test_epochs_repeat_the_pairs_with_new_negatives_and_read_the_files_once() -> None:
     source = Files("train", at_home(60), at_home(40, seed=1))
-    channel = Training(source, setting(mini_batch_size=64))
+    channel = TrainChannel(source, setting(mini_batch_size=64))
     first, second = samples(list(channel.epoch(0))), samples(list(channel.epoch(1)))
     assert len(first) == 300
     assert first == samples(list(channel.epoch(0)))
@@ -127,9 +127,9 @@ def test_an_empty_channel_is_refused() -> None:
 def test_a_job_told_to_stop_reads_no_further() -> None:
     source = Files("train", at_home(100))
     source.stop = True
-    assert list(Training(source, setting()).epoch(0)) == []
+    assert list(TrainChannel(source, setting()).epoch(0)) == []
 
 
 def test_channels_are_told_apart_by_name() -> None:
-    assert isinstance(data(Files("train", b""), setting()), Training)
-    assert isinstance(data(Files("validation", b""), setting()), Validation)
+    assert isinstance(data(Files("train", b""), setting()), TrainChannel)
+    assert isinstance(data(Files("validation", b""), setting()), ValidationChannel)

@@ -17,7 +17,7 @@ from optml.errors import UserError
 from tests.algorithms.hosts import on_hosts
 from tests.algorithms.ip_insights.training import (
     Files,
-    Training,
+    TrainChannel,
     absorb,
     at_home,
     setting,
@@ -187,7 +187,7 @@ def test_a_host_that_has_run_out_learns_what_the_other_one_does() -> None:
     def on(cluster: object) -> tuple[dict[str, np.ndarray], list[bool], float]:
         given = setting(cluster, mini_batch_size=100)  # type: ignore[arg-type]
         source = Files("train", texts[cluster.rank], distribution="ShardedByS3Key")  # type: ignore[attr-defined]
-        data = Training(source, given)
+        data = TrainChannel(source, given)
         state, batches = Learner(replace(given, train=data)), list(data.epoch(0))
         for at in range(9):
             state.update(batches[at] if at < len(batches) else None)

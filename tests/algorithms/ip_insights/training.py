@@ -11,7 +11,7 @@ import numpy as np
 
 from optml.algorithms.base import Cluster, Metric, Setting
 from optml.algorithms.ip_insights import ALGORITHM
-from optml.algorithms.ip_insights.data import Training, Validation
+from optml.algorithms.ip_insights.data import TrainChannel, ValidationChannel
 from optml.algorithms.ip_insights.learner import Learner
 from optml.container.cluster import Alone
 
@@ -49,12 +49,12 @@ def setting(cluster: Cluster | None = None, *, seed: int = 0, device: str = "cpu
     return replace(made, train=training(at_home(20), made))
 
 
-def training(text: bytes, given: Setting, **options: Any) -> Training:
-    return Training(Files("train", text, **options), given)
+def training(text: bytes, given: Setting, **options: Any) -> TrainChannel:
+    return TrainChannel(Files("train", text, **options), given)
 
 
-def validation(text: bytes, given: Setting) -> Validation:
-    return Validation(Files("validation", text), given)
+def validation(text: bytes, given: Setting) -> ValidationChannel:
+    return ValidationChannel(Files("validation", text), given)
 
 
 def at_home(n: int, users: int = 20, seed: int = 0) -> bytes:
@@ -67,7 +67,7 @@ def at_home(n: int, users: int = 20, seed: int = 0) -> bytes:
     ).encode()
 
 
-def absorb(state: Learner, data: Training) -> dict[str, float]:
+def absorb(state: Learner, data: TrainChannel) -> dict[str, float]:
     """Train for all epochs; the metrics of the last one."""
     found: list[Metric] = []
     for epoch in range(state.hyperparameters.epochs):
