@@ -1,5 +1,8 @@
-"""Compiled functions as machine code in files: numba takes a second to import, which is more than most tables
-take to be read; what it made before runs without it."""
+"""Compiled functions as machine code in files, which run without numba.
+
+XGBoost alone needs nothing else of numba, whose import with a cached function costs a process 0.4 s of a core
+and 86 MB: `train` on 2 MB of CSV took 1.04 s of a core instead of 0.68, and a server has many processes.
+"""
 
 from __future__ import annotations
 
