@@ -8,6 +8,7 @@ without parsing; each run of a list is then a small document of its own.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,7 @@ import numpy as np
 import orjson
 
 from optml.errors import UserError
+from optml.formats.blocks import lines
 
 RUN = 1 << 18  # bytes of text that are parsed at once
 DEEPEST = 16  # long lists or objects that lie in each other
@@ -39,7 +41,7 @@ _STEPS[np.frombuffer(b"]}", np.uint8)] = -1
 Values: TypeAlias = "list[Any] | Long"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Long:
     """A list of more than `RUN` bytes of text. Raises UserError, when it is passed, for what is no JSON."""
 
@@ -56,6 +58,9 @@ class Long:
                 yield [_value(self.text, start, stop, self.where, self.depth + 1)]
             else:
                 yield loads(b"[" + self.text[start:stop] + b"]", self.where)
+
+    def __repr__(self) -> str:
+        return "a long list"
 
     def head(self, count: int) -> list[Any]:
         """The first items."""
@@ -102,6 +107,25 @@ def mended(text: bytes) -> bytes:
     """The text without byte order mark, and without commas before closing brackets and at the end."""
     text = text.removeprefix(b"\xef\xbb\xbf").rstrip(_BLANK).removesuffix(b",")
     return _COMMA.sub(rb"\1\2", text) if b"," in text else text
+
+
+def each_line(body: bytes, one: Callable[[bytes, int], Any]) -> Iterator[tuple[int, Any]]:
+    """Pairs (number, document) of the lines of a text that are not blank, parsed a block at a time.
+
+    one: parses what is no plain JSON, or long; it is handed the line and its number.
+    """
+    number = 1
+    for block in lines(io.BytesIO(body), RUN, source="the request"):
+        numbered = [pair for pair in enumerate(block.split(b"\n"), number) if pair[1].strip()]
+        number += block.count(b"\n")
+        try:
+            if len(block) > 2 * RUN:
+                raise ValueError("a long line")
+            documents = [orjson.loads(text) for _, text in numbered]
+        except ValueError:
+            yield from ((at, one(text, at)) for at, text in numbered)
+        else:
+            yield from zip((at for at, _ in numbered), documents, strict=True)
 
 
 def parse_each(texts: list[bytes], where: Callable[[int], str]) -> list[Any]:

@@ -12,6 +12,7 @@ from optml.algorithms.blazingtext.classifier import Classifier, Texts
 from optml.algorithms.blazingtext.vectors import Lookup
 from optml.errors import UserError, shown
 from optml.formats.content_type import JSON, ContentType
+from optml.formats.documents import Long, each_line, parse, runs
 from optml.formats.records import Columns
 
 REFUSED = "Unable to decode payload: Incorrect data format."
@@ -20,8 +21,7 @@ REFUSED = "Unable to decode payload: Incorrect data format."
 def decode(body: bytes, form: ContentType, model: Any) -> Texts | Lookup:
     """Read `{"instances": ["...", ...], "configuration": {"k": 2}}`, or JSON lines of `{"source": "...",
     "k": 2}`. Raises UserError, naming the instance or the line."""
-    texts, wanted = _document(body) if form.media == JSON else _lines(body)
-    lines = [text.encode("utf-8", "surrogatepass") for text in texts]
+    lines, wanted = _document(body) if form.media == JSON else _lines(body)
     return Texts(lines, wanted) if isinstance(model, Classifier) else Lookup(lines)
 
 
@@ -56,39 +56,39 @@ def sample(model: Any, media: str) -> bytes:
     return b'{"instances": ["a text"]}' if media == JSON else b'{"source": "a text"}'
 
 
-def _document(body: bytes) -> tuple[list[str], list[int]]:
+def _document(body: bytes) -> tuple[list[bytes], list[int]]:
     document = _parsed(body, "the request")
     instances = document.get("instances") if isinstance(document, dict) else None
-    if not isinstance(instances, list):
+    if not isinstance(instances, list | Long):
         raise UserError(f'{REFUSED} The request must be an object with a list "instances" of strings')
-    for number, text in enumerate(instances, 1):
-        if not isinstance(text, str):
-            raise UserError(f"{REFUSED} Instance {number} is no string: {shown(text)}")
+    lines: list[bytes] = []
+    for run in runs(instances):
+        for number, text in enumerate(run, len(lines) + 1):
+            if not isinstance(text, str):
+                raise UserError(f"{REFUSED} Instance {number} is no string: {shown(text)}")
+        lines += [text.encode("utf-8", "surrogatepass") for text in run]
     configuration = document.get("configuration", {})
     if not isinstance(configuration, dict):
         raise UserError(f'{REFUSED} "configuration" must be an object such as {{"k": 2}}')
-    return instances, [_k(configuration.get("k", 1), '"configuration"')] * len(instances)
+    return lines, [_k(configuration.get("k", 1), '"configuration"')] * len(lines)
 
 
-def _lines(body: bytes) -> tuple[list[str], list[int]]:
-    texts, wanted = [], []
-    for number, line in enumerate(body.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        document = _parsed(line, f"line {number}")
+def _lines(body: bytes) -> tuple[list[bytes], list[int]]:
+    lines, wanted = [], []
+    for number, document in each_line(body, lambda line, number: _parsed(line, f"line {number}")):
         text = document.get("source") if isinstance(document, dict) else None
         if not isinstance(text, str):
             raise UserError(f'{REFUSED} Line {number} must be an object such as {{"source": "text", "k": 2}}')
-        texts.append(text)
+        lines.append(text.encode("utf-8", "surrogatepass"))
         wanted.append(_k(document.get("k", 1), f"line {number}"))
-    return texts, wanted
+    return lines, wanted
 
 
 def _parsed(text: bytes, where: str) -> Any:
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise UserError(f"{REFUSED} {where[0].upper() + where[1:]} is no JSON: {error}") from None
+        return parse(text, where)
+    except UserError as error:
+        raise UserError(f"{REFUSED} {str(error)[0].upper()}{str(error)[1:]}") from None
 
 
 def _k(value: Any, where: str) -> int:

@@ -18,6 +18,7 @@ from optml.algorithms.forecasting_deepar.reading import parsed, parsed_line
 from optml.algorithms.forecasting_deepar.series import FIELDS, Builder
 from optml.errors import PlatformError, UserError, nearest, shown
 from optml.formats.content_type import JSON, ContentType
+from optml.formats.documents import RUN, Long, each_line, parse, runs
 from optml.formats.records import Columns
 
 VARIABLE = "DEEPAR_INFERENCE_CONFIG"
@@ -77,29 +78,35 @@ def decode(body: bytes, form: ContentType, model: Model) -> Request:
     if isinstance(document, Mapping) and "instances" in document:
         _require_known(document, ("instances", "configuration"), "the request")
         instances = document["instances"]
-        if not isinstance(instances, list):
+        if not isinstance(instances, list | Long):
             raise UserError(f'"instances" must be a list of series, not {shown(instances)}')
         configuration = Configuration.of(document.get("configuration", {}), Configuration())
-        for number, instance in enumerate(instances):
+        for number, instance in enumerate(instance for run in runs(instances) for instance in run):
             builder.add(instance, lambda number=number: f"instances[{number}]")  # type: ignore[misc]
+            _require_room(len(builder), configuration.samples, parameters.prediction_length)
     elif document is not None and not (isinstance(document, Mapping) and "target" in document):
         if isinstance(document, Mapping):
             _require_known(document, ("instances", *FIELDS), "the request")
         raise UserError('the request must be an object with a list "instances" of series')
     else:
         configuration = _of_environment()
-        for number, line in enumerate(body.split(b"\n"), 1) if document is None else ():
-            if line.strip():
-                builder.add(_line(line, number), lambda number=number: f"line {number}")  # type: ignore[misc]
+        for number, record in each_line(body, _line) if document is None else ():
+            builder.add(record, lambda number=number: f"line {number}")  # type: ignore[misc]
+            _require_room(len(builder), configuration.samples, parameters.prediction_length)
         if document is not None:
             builder.add(document, lambda: "the series")
-    numbers = len(builder) * configuration.samples * parameters.prediction_length
+        _require_room(len(builder), configuration.samples, parameters.prediction_length)
+    return Request(builder.series(), configuration.samples, configuration.types, configuration.quantiles)
+
+
+def _require_room(series: int, samples: int, length: int) -> None:
+    """Raise UserError for more than can be forecast at once, before the rest is read."""
+    numbers = series * samples * length
     if numbers > MOST:
         raise UserError(
-            f"{len(builder)} series of {configuration.samples} samples are {numbers} numbers, more than "
-            f"{MOST}: ask for fewer samples, or send fewer series at a time"
+            f"{series} series of {samples} samples are {numbers} numbers, more than {MOST}: ask for fewer "
+            "samples, or send fewer series at a time"
         )
-    return Request(builder.series(), configuration.samples, configuration.types, configuration.quantiles)
 
 
 def _of_environment() -> Configuration:
@@ -165,6 +172,8 @@ def _require_known(given: Mapping[str, Any], known: Sequence[str], owner: str) -
 
 
 def _document(body: bytes) -> Any:
+    if len(body) > RUN:
+        return parse(body, "the request")
     try:
         return parsed(body)
     except ValueError as error:
@@ -172,6 +181,8 @@ def _document(body: bytes) -> Any:
 
 
 def _line(line: bytes, number: int) -> Any:
+    if len(line) > RUN:
+        return parse(line, f"line {number}")
     try:
         return parsed_line(line)
     except ValueError as error:

@@ -15,6 +15,7 @@ from optml.errors import UserError
 HASH = "xxHash64 of the UTF-8 bytes, seed 0"
 PIECE = 1 << 22  # bytes read at a time
 LONGEST = 1 << 26  # bytes of a record that has to be taken as a whole
+LONGEST_SHOWN = 1 << 16  # bytes of a record that are looked at once more to say what is wrong with it
 BLANKS = " \t"  # around a field, they are no part of it
 MARK = b"\xef\xbb\xbf"  # of UTF-8, at the beginning of a file
 EXAMPLE = "expected an entity and an IPv4 address, parted by a comma, as: user_1,192.168.1.2"
@@ -88,12 +89,10 @@ def _said(problem: int, text: bytes, *, first: bool) -> str:
         return f"a quote that is never closed: {shown}; a quote inside of a quoted field is doubled"
     if problem == kernel.BEHIND_QUOTE:
         return f"text behind a closing quote: {shown}; a quote inside of a quoted field is doubled"
-    # Cut as the kernel cuts: Python's lines of text end at other characters too.
-    lines = text[:LONGEST].replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-    record = (line.decode("utf-8", "replace") + "\n" for line in lines)
-    fields = next(csv.reader(record, skipinitialspace=True), [])
+    fields = next(csv.reader(_text_lines(text[:LONGEST_SHOWN]), skipinitialspace=True), [])
     if problem == kernel.FIELDS:
-        count = f"{len(fields)} field{'s' * (len(fields) != 1)}"
+        more = "more than " * (len(text) > LONGEST_SHOWN and len(fields) > 2)
+        count = f"{more}{len(fields)} field{'s' * (len(fields) != 1)}"
         hint = '; quote an entity that holds commas: "user, name",192.168.1.2' * (len(fields) > 2)
         return f"{count}: {shown}; {EXAMPLE}{hint}"
     if problem == kernel.NO_ENTITY:
@@ -105,6 +104,12 @@ def _said(problem: int, text: bytes, *, first: bool) -> str:
     elif first and not any(letter.isdigit() for letter in address) and ":" not in address:
         hint = "; if this is a header, remove the header line"
     return f"{complaint(address)}: {shown}{hint}"
+
+
+def _text_lines(text: bytes) -> Iterator[str]:
+    """Lines as the kernel cuts them: Python's lines of text end at other characters too."""
+    for line in text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):
+        yield line.decode("utf-8", "replace") + "\n"
 
 
 def _shown(text: bytes) -> str:

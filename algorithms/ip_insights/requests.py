@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
-import orjson
 
 from optml.algorithms.ip_insights import pairs
 from optml.algorithms.ip_insights.addresses import complaint
@@ -13,7 +14,9 @@ from optml.algorithms.ip_insights.pairs import BLANKS, MARK, Pairs
 from optml.algorithms.kernels.pairs.entity_pairs_cpu import hash_each
 from optml.errors import UserError, shown
 from optml.formats.content_type import CSV, JSON, ContentType
+from optml.formats.documents import Long, each_line, parse, runs
 
+TOGETHER = 1 << 14  # records that are no numbers yet at once
 EXAMPLE = '{"features": ["user_1", "192.168.1.2"]}'
 
 
@@ -22,11 +25,12 @@ def decode(body: bytes, form: ContentType, model: Any) -> Pairs:
     `{"data": {"features": {"values": [entity, address]}}}`. Raises UserError, naming the record by its
     number, from 1 on."""
     if form.media == CSV:
-        request, _ = pairs.scan(body.removeprefix(MARK), "the request")
-        if not len(request):
+        found, _ = pairs.scan(body.removeprefix(MARK), "the request")
+        if not len(found):
             raise UserError("the request holds no records")
-        return request
-    return _pairs(_instances(body) if form.media == JSON else _lines(body))
+        return found
+    records = _instances(body) if form.media == JSON else _lines(body)
+    return _joined([_pairs(run, first) for first, run in records])
 
 
 def sample(model: Any, media: str) -> bytes:
@@ -36,38 +40,35 @@ def sample(model: Any, media: str) -> bytes:
     return b'{"instances": [%b]}' % EXAMPLE.encode() if media == JSON else EXAMPLE.encode()
 
 
-def _instances(body: bytes) -> list[Any]:
-    document = _parsed(body, "the request")
-    instances = document.get("instances") if isinstance(document, dict) else None
-    if not isinstance(instances, list):
+def _instances(body: bytes) -> Iterator[tuple[int, list[Any]]]:
+    """The records, some at a time, and the number of the first of these."""
+    document = parse(body, "the request")
+    found = document.get("instances") if isinstance(document, dict) else None
+    if not isinstance(found, list | Long):
         raise UserError(f'the request must be an object with a list "instances" of records such as {EXAMPLE}')
-    return instances
+    first = 1
+    for run in runs(found):
+        yield first, run
+        first += len(run)
 
 
-def _lines(body: bytes) -> list[Any]:
+def _lines(body: bytes) -> Iterator[tuple[int, list[Any]]]:
     """A comma too many at the end of a line, as in the developer guide's example, is forgiven."""
-    lines = [line.strip() for line in body.removeprefix(MARK).split(b"\n")]
-    records = [
-        _parsed(line.removesuffix(b","), f"line {number} of the request")
-        for number, line in enumerate(lines, 1)
-        if line
-    ]
-    if not records:
+    records = each_line(
+        body.removeprefix(MARK), lambda text, number: parse(text, f"line {number} of the request")
+    )
+    first = 1
+    while run := [record for _, record in islice(records, TOGETHER)]:
+        yield first, run
+        first += len(run)
+    if first == 1:
         raise UserError("the request holds no records")
-    return records
 
 
-def _parsed(text: bytes, where: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise UserError(f"{where} is no JSON: {error}") from None
-
-
-def _pairs(records: list[Any]) -> Pairs:
+def _pairs(records: list[Any], first: int) -> Pairs:
     entities, addresses = [], np.empty(len(records), np.uint32)
     for at, record in enumerate(records):
-        entity, address = _fields(record, at + 1)
+        entity, address = _fields(record, first + at)
         entities.append(entity)
         addresses[at] = address
     bounds = np.cumsum([0, *map(len, entities)], dtype=np.int64)
@@ -76,17 +77,27 @@ def _pairs(records: list[Any]) -> Pairs:
     return Pairs(hashes, addresses)
 
 
+def _joined(parts: list[Pairs]) -> Pairs:
+    if len(parts) == 1:
+        return parts[0]
+    hashes = [np.empty(0, np.uint64), *(part.hashes for part in parts)]
+    addresses = [np.empty(0, np.uint32), *(part.addresses for part in parts)]
+    return Pairs(np.concatenate(hashes), np.concatenate(addresses))
+
+
 def _fields(record: Any, number: int) -> tuple[bytes, int]:
     """The entity's bytes and the address's 32 bits."""
-    fields = record
+    found = record
     for name in ("data", "features", "values"):
-        if isinstance(fields, dict) and name in fields:
-            fields = fields[name]
-    if not isinstance(fields, list) or len(fields) != 2:
+        if isinstance(found, dict) and name in found:
+            found = found[name]
+    if isinstance(found, Long):  # of a long entity
+        found = found.head(3)
+    if not isinstance(found, list) or len(found) != 2:
         raise UserError(
             f"record {number} is {shown(record)}; expected {EXAMPLE}: an entity and an IPv4 address"
         )
-    entity, address = fields
+    entity, address = found
     if isinstance(entity, int) and not isinstance(entity, bool):
         entity = str(entity)  # as it would stand in a CSV
     if not isinstance(entity, str) or not entity.strip(BLANKS):
@@ -96,7 +107,12 @@ def _fields(record: Any, number: int) -> tuple[bytes, int]:
     bits = _bits(address.strip(BLANKS))
     if bits is None:
         raise UserError(f"record {number} has {complaint(address.strip(BLANKS))}")
-    return entity.strip(BLANKS).encode(), bits
+    try:
+        return entity.strip(BLANKS).encode(), bits
+    except UnicodeEncodeError:
+        raise UserError(
+            f"record {number} has the entity {shown(entity)}, which holds half of a surrogate pair"
+        ) from None
 
 
 def _bits(address: str) -> int | None:

@@ -82,6 +82,13 @@ VALUES = {
     "null": b"null",
     "lists in lists": b"[[[]]]",
 }
+RECORDS = {  # of algorithms that decode their own
+    "pairs": b'{"features":["a","1.1.1.1"]}',
+    "bare pairs": b'["a","1.1.1.1"]',
+    "sentences": b'{"source":"a b"}',
+    "empty series": b'{"start":"2020-01-01","target":[],"cat":[0]}',
+    "series": b'{"start":"2020-01-01","target":[1,2,"NaN",null],"cat":[0]}',
+}
 
 
 def bodies(media: str, size: int) -> Iterator[tuple[str, bytes]]:
@@ -98,6 +105,8 @@ def bodies(media: str, size: int) -> Iterator[tuple[str, bytes]]:
         for name, part in VALUES.items():
             yield name, (part + b"\n") * (size // (len(part) + 1))
             yield f"{name} between blank lines", (part + b"\n\n") * (size // (len(part) + 2))
+        for name, part in RECORDS.items():
+            yield name, (part + b"\n") * (size // (len(part) + 1))
         yield "one long line of empty lists", b"[" + b"[]," * (size // 3) + b"1]"
         yield "one long line of ones", b'{"features":[' + b"1," * (size // 2) + b"1]}"
         yield "deep lists", b"[" * size
@@ -122,6 +131,9 @@ def bodies(media: str, size: int) -> Iterator[tuple[str, bytes]]:
         yield "commas before brackets", b"[" + b"[,]" * (size // 3) + b"]"
         yield "blanks", b" " * size
         yield "one text", b'["' + b"a" * size + b'"]'
+        for name, part in RECORDS.items():
+            items = b",".join([part] * (size // (len(part) + 1)))
+            yield f"instances: {name}", b'{"instances":[' + items + b"]}"
     elif media == "application/x-recordio-protobuf":
         yield from _records(size)
 

@@ -35,7 +35,7 @@ def test_words_and_texts_are_read_with_their_k() -> None:
 @pytest.mark.parametrize(
     ("body", "media", "message"),
     [
-        (b"{", JSON, "The request is no JSON"),
+        (b"{", JSON, "The request is not valid JSON"),
         (b"[1]", JSON, 'a list "instances" of strings'),
         (b'{"instances": "a"}', JSON, 'a list "instances" of strings'),
         (b'{"instances": ["a", 1]}', JSON, "Instance 2 is no string: 1"),
@@ -45,7 +45,7 @@ def test_words_and_texts_are_read_with_their_k() -> None:
             "k in .* must be a whole number from 1 on, not 0",
         ),
         (b'{"instances": ["a"], "configuration": 3}', JSON, '"configuration" must be an object'),
-        (b'{"source": "x"}\nnonsense', LINES, "Line 2 is no JSON"),
+        (b'{"source": "x"}\nnonsense', LINES, "Line 2 is not valid JSON"),
         (b'{"source": "x"}\n{"k": 1}', LINES, "Line 2 must be an object such as"),
         (b'{"source": "x", "k": true}', LINES, "k in line 1 must be a whole number"),
     ],

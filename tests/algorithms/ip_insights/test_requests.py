@@ -66,7 +66,7 @@ def test_no_instances_are_no_records() -> None:
 @pytest.mark.parametrize(
     ("body", "media", "said"),
     [
-        (b"{", JSON, "the request is no JSON"),
+        (b"{", JSON, "the request is not valid JSON"),
         (b"[]", JSON, 'an object with a list "instances"'),
         (b'{"instances": {}}', JSON, 'an object with a list "instances"'),
         (b'{"instances": [{"features": ["a", "1.2.3.4"]}, {}]}', JSON, r"record 2 is \{\}; expected"),
@@ -84,13 +84,13 @@ def test_no_instances_are_no_records() -> None:
         (b'{"instances": [{"features": ["a", "1.2.3.04"]}]}', JSON, "leading zeros"),
         ('{"instances": [{"features": ["a", "1.2.3.٣"]}]}'.encode(), JSON, "which is not IPv4"),
         (b'{"features": ["a", "1.2.3.4"]}\n{"features": ["a", "x"]}', LINES, "record 2 has the address 'x'"),
-        (b'{"features": ["a", "1.2.3.4"]}]}', LINES, "line 1 of the request is no JSON"),
+        (b'{"features": ["a", "1.2.3.4"]}]}', LINES, "line 1 of the request is not valid JSON"),
         (
             b'{"instances": [' + b"[" * 500 + b"]" * 500 + b"]}",
             JSON,
             "record 1 is .*an entity and an IPv4 address",
         ),
-        (b'{"instances": [{"features": ["\\ud800", "1.2.3.4"]}]}', JSON, "the request is no JSON"),
+        (b'{"instances": [{"features": ["\\ud800", "1.2.3.4"]}]}', JSON, "record 1 .*half of a surrogate pair"),
         (b" \n\n", LINES, "holds no records"),
         (b" \n\n", CSV, "holds no records"),
         (b"a,1.2.3.4\nb\n", CSV, "line 2 of the request has 1 field: 'b'"),
