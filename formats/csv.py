@@ -38,7 +38,7 @@ from optml.formats.content_type import ContentType
 from optml.formats.csv_header import Header, looks_like
 from optml.formats.encoding import as_utf8, stream_as_utf8
 from optml.formats.layout import Layout
-from optml.formats.records import Origin, Records, concatenate
+from optml.formats.records import Origin, Records, concatenate, gathered
 from optml.formats.vectors import float32
 
 _SMALL = 64 << 10  # bytes up to which pyarrow's own overhead and import are not worth it
@@ -397,7 +397,7 @@ def blocks(
 
 def decode(body: bytes, content_type: ContentType, layout: Layout, *, source: str = "the request") -> Records:
     """All that `blocks` yields."""
-    return concatenate(blocks(body, content_type, layout, source=source))
+    return gathered(blocks(body, content_type, layout, source=source))
 
 
 def _delimiter(line: bytes) -> str:

@@ -21,7 +21,7 @@ from optml.errors import UserError, shown
 from optml.formats.blocks import BLOCK_BYTES, REQUEST_BYTES, count_lines, lines
 from optml.formats.documents import Long, Values, loads, parse, parse_each, runs
 from optml.formats.layout import Layout
-from optml.formats.records import Origin, Records, concatenate
+from optml.formats.records import Origin, Records, gathered
 from optml.formats.vectors import Vector, float32, stack, vector
 
 __all__ = ["blocks", "decode", "decode_lines", "instances", "loads", "read_lines", "request_lines", "write"]
@@ -51,12 +51,12 @@ def request_lines(body: bytes, layout: Layout, *, source: str = "the request") -
 
 def decode(body: bytes, layout: Layout, *, source: str = "the request") -> Records:
     """All that `blocks` yields."""
-    return concatenate(blocks(body, layout, source=source))
+    return gathered(blocks(body, layout, source=source))
 
 
 def decode_lines(body: bytes, layout: Layout, *, source: str = "the request") -> Records:
     """All that `request_lines` yields."""
-    return concatenate(request_lines(body, layout, source=source))
+    return gathered(request_lines(body, layout, source=source))
 
 
 def read_lines(

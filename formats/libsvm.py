@@ -20,7 +20,7 @@ from optml.formats.blocks import BLOCK_BYTES, REQUEST_BYTES, count_lines, lines
 from optml.formats.content_type import ContentType
 from optml.formats.encoding import stream_as_utf8
 from optml.formats.layout import Layout
-from optml.formats.records import Origin, Records, concatenate
+from optml.formats.records import Origin, Records, concatenate, gathered
 from optml.formats.vectors import MAX_WIDTH, compressed_rows, float32
 
 _PIECE = 64 << 10  # bytes of which the items are in memory at once
@@ -60,7 +60,7 @@ def blocks(
 
 def decode(body: bytes, content_type: ContentType, layout: Layout, *, source: str = "the request") -> Records:
     """All that `blocks` yields."""
-    return concatenate(blocks(body, content_type, layout, source=source))
+    return gathered(blocks(body, content_type, layout, source=source))
 
 
 def _read(

@@ -16,8 +16,9 @@ import numpy as np
 from optml.errors import UserError
 from optml.formats.blocks import BLOCK_BYTES
 from optml.formats.cells import MISSING, number, shown
+from optml.formats.compression import TooLarge
 from optml.formats.layout import Layout
-from optml.formats.records import Origin, Records, concatenate
+from optml.formats.records import Origin, Records, gathered
 from optml.formats.vectors import float32
 
 
@@ -51,11 +52,36 @@ def read(
 
 
 def decode(body: bytes, layout: Layout, *, source: str = "the request") -> Records:
-    """Decode a request. Raises UserError as `read`, and if it holds no rows."""
-    blocks = list(read(io.BytesIO(body), layout, source=source))
-    if not blocks:
+    """All that `blocks` yields."""
+    return gathered(blocks(body, layout, source=source))
+
+
+def blocks(
+    body: bytes, layout: Layout, *, source: str = "the request", max_bytes: int | None = None
+) -> Iterator[Records]:
+    """Decode a request, some rows at a time. Raises UserError as `read`, and if it holds no rows;
+    TooLarge for more than `max_bytes` of float32: a few bytes can stand for any number of equal values."""
+    if max_bytes is not None and 4 * _values(body) > max_bytes:
+        raise TooLarge(f"{source} holds more than {max_bytes} bytes of numbers; split it into smaller ones")
+    empty = True
+    for records in read(io.BytesIO(body), layout, source=source):
+        empty = False
+        yield records
+    if empty:
         raise UserError(f"{source} holds no records")
-    return concatenate(blocks)
+
+
+def _values(body: bytes) -> int:
+    """How many values a file says that it holds; 0 if it cannot be read, which `read` will say."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        about = parquet.read_metadata(io.BytesIO(body))
+        groups = [about.row_group(number) for number in range(about.num_row_groups)]
+        return sum(group.column(number).num_values for group in groups for number in range(group.num_columns))
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError):
+        return 0
 
 
 def _columns(schema: Any) -> list[str]:

@@ -14,7 +14,6 @@ from functools import cache
 from typing import BinaryIO
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from optml.errors import UserError
 from optml.formats.blocks import BLOCK_BYTES
@@ -23,7 +22,7 @@ from optml.formats.record_encoding import encode, encode_columns
 from optml.formats.record_layout import RecordLayout
 from optml.formats.record_message import Record, Value, parse, tensor
 from optml.formats.recordio import MAGIC_BYTES, Frames
-from optml.formats.records import Origin, Records, concatenate
+from optml.formats.records import Origin, Records, gathered
 from optml.formats.vectors import Vector, compressed_rows, float32, float64, stack, vector
 
 log = logging.getLogger(__name__)
@@ -50,16 +49,25 @@ def read(
 
 
 def decode(body: bytes, layout: Layout, *, source: str = "the request") -> Records:
-    """Decode a request: as `read`, and besides a single Record without framing, and records that have no
-    features but one label entry (the answer of another algorithm in an inference pipeline)."""
+    """All that `blocks` yields."""
+    return gathered(blocks(body, layout, source=source))
+
+
+def blocks(body: bytes, layout: Layout, *, source: str = "the request") -> Iterator[Records]:
+    """Decode a request, some records at a time.
+
+    As `read`, and besides a single Record without framing, and records that have no features but one label
+    entry (the answer of another algorithm in an inference pipeline).
+    """
     if body and body[:4] != MAGIC_BYTES:
-        return _unframed(body, layout, source)
-    blocks = list(_decode(Frames(None, data=body, source=source), layout, inference=True))
-    if not blocks:
+        yield _unframed(body, layout, source)
+        return
+    empty = True
+    for records in _decode(Frames(None, data=body, source=source), layout, inference=True):
+        empty = False
+        yield records
+    if empty:
         raise UserError(f"{source} holds no records")
-    if any(isinstance(block.features, csr_array) for block in blocks):  # never expand sparse records
-        blocks = [replace(block, features=csr_array(block.features)) for block in blocks]
-    return concatenate(blocks)
 
 
 def _unframed(body: bytes, layout: Layout, source: str) -> Records:

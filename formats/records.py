@@ -143,3 +143,11 @@ def concatenate(blocks: Iterable[Records]) -> Records:
 # The columns of an answer: name -> (n,) one number a record, or (n, m) one vector a record; a masked array
 # where some vectors are shorter than others.
 Columns = Mapping[str, np.ndarray]
+
+
+def gathered(blocks: Iterable[Records]) -> Records:
+    """Join the blocks of a request: where some are sparse all become so, for such are never expanded."""
+    parts = list(blocks)
+    if any(isinstance(part.features, csr_array) for part in parts):
+        parts = [replace(part, features=csr_array(part.features)) for part in parts]
+    return concatenate(parts)

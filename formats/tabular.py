@@ -11,9 +11,9 @@ from optml.formats.blocks import BLOCK_BYTES
 from optml.formats.content_type import ContentType
 from optml.formats.encoding import as_utf8, stream_as_utf8
 from optml.formats.layout import Layout
-from optml.formats.records import Records
+from optml.formats.records import Records, gathered
 
-__all__ = ["CONTENT_TYPES", "Layout", "decode", "read", "write"]
+__all__ = ["CONTENT_TYPES", "Layout", "blocks", "decode", "read", "write"]
 
 CONTENT_TYPES = (
     known.CSV,
@@ -73,9 +73,22 @@ def read(
 
 
 def decode(body: bytes, content_type: ContentType, layout: Layout, *, source: str = "the request") -> Records:
-    """Decode a request, gzip already removed.
+    """All that `blocks` yields."""
+    return gathered(blocks(body, content_type, layout, source=source))
 
-    Raises UserError as `read` does, and for a body without records.
+
+def blocks(
+    body: bytes,
+    content_type: ContentType,
+    layout: Layout,
+    *,
+    source: str = "the request",
+    max_bytes: int | None = None,
+) -> Iterator[Records]:
+    """Decode a request, gzip already removed, some records at a time.
+
+    Raises UserError as `read` does, and for a body without records; TooLarge for a format with a compression
+    of its own that holds more than `max_bytes`.
     """
     if not body:
         raise UserError(f"{source} is empty")
@@ -83,27 +96,27 @@ def decode(body: bytes, content_type: ContentType, layout: Layout, *, source: st
         case known.CSV:
             from optml.formats import csv
 
-            return csv.decode(body, content_type, layout, source=source)
+            yield from csv.blocks(body, content_type, layout, source=source)
         case known.RECORDIO_PROTOBUF:
             from optml.formats import record_protobuf as records
 
-            return records.decode(body, layout.of(content_type), source=source)
+            yield from records.blocks(body, layout.of(content_type), source=source)
         case known.LIBSVM:
             from optml.formats import libsvm
 
-            return libsvm.decode(body, content_type, layout, source=source)
+            yield from libsvm.blocks(body, content_type, layout, source=source)
         case known.JSON_LINES:
             from optml.formats import json
 
-            return json.decode_lines(as_utf8(body, content_type, source), layout, source=source)
+            yield from json.request_lines(as_utf8(body, content_type, source), layout, source=source)
         case known.JSON:
             from optml.formats import json
 
-            return json.decode(as_utf8(body, content_type, source), layout, source=source)
+            yield from json.blocks(as_utf8(body, content_type, source), layout, source=source)
         case known.PARQUET:
             from optml.formats import parquet
 
-            return parquet.decode(body, layout.of(content_type), source=source)
+            yield from parquet.blocks(body, layout.of(content_type), source=source, max_bytes=max_bytes)
         case _:
             raise _unsupported(content_type)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,17 +14,19 @@ from optml.errors import UserError
 from optml.formats import tabular
 from optml.formats.checks import check_finite
 from optml.formats.column_order import ColumnOrder
+from optml.formats.compression import TooLarge
 from optml.formats.content_type import ContentType
 from optml.formats.encoding import as_utf8, is_text
 from optml.formats.layout import Layout
-from optml.formats.records import Columns
+from optml.formats.records import Columns, Records, gathered
 from optml.serving import codecs, metrics, negotiation
 from optml.serving.batching import Queue, overtaken
-from optml.serving.errors import RequestError, empty, unreadable
+from optml.serving.errors import RequestError, empty, too_large, unreadable
 from optml.serving.pieces import pieces, said_of_one
 from optml.serving.served import Served
 from optml.serving.settings import Settings
 
+PART = 1 << 12  # records of a table that are predicted at once; between parts others have their turn
 TOGETHER = 512  # records tried at a time: what is not sound is read slowly, for its message
 MOST_BAD = 10_000  # records of a request that may lack an answer: each takes some tries to be found
 
@@ -60,7 +63,9 @@ class Predictor:
         start = time.perf_counter()
         failed: dict[int, str] = {}
         try:
-            records = self.decode(body, form)
+            records = self.decode(body, form, deadline)
+        except TooLarge:
+            raise too_large(self._settings.max_content_length) from None
         except UserError as error:
             records, failed = self._sound(body, form, unreadable(str(error), unparsable), deadline)
         metrics.DECODED.observe(time.perf_counter() - start)
@@ -80,14 +85,19 @@ class Predictor:
         metrics.ENCODED.observe(time.perf_counter() - start)
         return answer, media
 
-    def decode(self, body: bytes, form: ContentType) -> Any:
-        """The records of a table, or what the algorithm makes of a body. Raises UserError."""
+    def decode(self, body: bytes, form: ContentType, deadline: float = math.inf) -> Any:
+        """The records of a table, or what the algorithm makes of a body. Raises UserError; RequestError (503)
+        at the deadline."""
         if self.served.algorithm.inference.decode is not None:
             body = as_utf8(body, form, "the request") if is_text(form) else body
             return self.served.algorithm.inference.decode(body, form, self.served.model)
-        records = tabular.decode(body, form, self._layout)
-        check_finite(records, missing=self.served.algorithm.inference.missing)
-        return records
+        blocks = []
+        for block in tabular.blocks(body, form, self._layout, max_bytes=self._settings.max_content_length):
+            check_finite(block, missing=self.served.algorithm.inference.missing)
+            blocks.append(block)
+            if time.monotonic() > deadline:
+                raise overtaken()
+        return gathered(blocks)
 
     def _sound(
         self, body: bytes, form: ContentType, refusal: RequestError, deadline: float
@@ -135,7 +145,15 @@ class Predictor:
     def _predict(self, records: Any, options: Mapping[str, str], deadline: float) -> Columns:
         if records is None or not len(records):
             return {name: np.empty(0, np.float32) for name in self.served.algorithm.inference.response.fields}
-        return self._queue.predict(self.served, records, options, deadline)
+        if not isinstance(records, Records) or len(records) <= PART:
+            return self._queue.predict(self.served, records, options, deadline)
+        parts = []
+        for start in range(0, len(records), PART):
+            if time.monotonic() > deadline:
+                raise overtaken()
+            part = records[start : start + PART]
+            parts.append(self._queue.predict(self.served, part, options, deadline))
+        return {name: _joined([part[name] for part in parts]) for name in parts[0]}
 
     def written(self, columns: Columns, media: str, records: Any, failed: Mapping[int, str]) -> bytes:
         """The body of an answer; failed: place -> why that record has none."""
@@ -155,3 +173,9 @@ class Predictor:
             failed=failed,
             final_newline=not self._settings.batch,
         )
+
+
+def _joined(columns: list[np.ndarray]) -> np.ndarray:
+    masked = any(map(np.ma.isMaskedArray, columns))
+    joined: np.ndarray = (np.ma.concatenate if masked else np.concatenate)(columns)
+    return joined

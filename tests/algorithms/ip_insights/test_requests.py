@@ -90,7 +90,11 @@ def test_no_instances_are_no_records() -> None:
             JSON,
             "record 1 is .*an entity and an IPv4 address",
         ),
-        (b'{"instances": [{"features": ["\\ud800", "1.2.3.4"]}]}', JSON, "record 1 .*half of a surrogate pair"),
+        (
+            b'{"instances": [{"features": ["\\ud800", "1.2.3.4"]}]}',
+            JSON,
+            "half of a surrogate pair",
+        ),
         (b" \n\n", LINES, "holds no records"),
         (b" \n\n", CSV, "holds no records"),
         (b"a,1.2.3.4\nb\n", CSV, "line 2 of the request has 1 field: 'b'"),
