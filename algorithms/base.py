@@ -8,16 +8,20 @@ and nothing of any one algorithm; an algorithm knows these protocols and nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from optml.formats.content_type import CSV, JSON, JSON_LINES, RECORDIO_PROTOBUF
+from optml.algorithms.answers import Answer, Response, Written
+from optml.algorithms.cluster import Cluster
+from optml.algorithms.metrics import Metric, MetricSpec
+from optml.algorithms.sources import Data, Source, Table
+from optml.formats.content_type import CSV, RECORDIO_PROTOBUF
 from optml.formats.records import Columns
 
 if TYPE_CHECKING:
@@ -85,111 +89,6 @@ class ChannelSpec:
     required_with: tuple[str, str] | None = None
 
 
-# How most of AWS's images print a value of the final model beside the metric's own line, and how some do.
-SCORE = "#{channel}_score ({host}) : ('{word}', {value})"
-SCORE_IN_BRACKETS = "#{channel}_score ({host}, {word}): {value}"
-
-
-@dataclass(frozen=True, slots=True)
-class MetricSpec:
-    """One metric as tuning jobs and charts know it.
-
-    `line` is the log line as AWS prints it, with {value}, {host} and, where it has them, {epoch}, {batch} and
-    {token} to fill in; the published regular expression is made from it, so the two cannot disagree.
-    `score` is a second line for values of a final model (`Metric.score`), with {channel}, {host}, {word} (the
-    one before " <loss>" in `line`), {value} and {token}; "": there is none. A metric without a `line` has
-    this one alone.
-    """
-
-    name: str  # "test:msd"
-    line: str  # "#quality_metric: host={host}, test msd <loss>={value}"
-    objective: Literal["Minimize", "Maximize"] | None = None
-    when: str = ""
-    regex: str = ""  # the published one, where the line alone does not tell it
-    score: str = SCORE
-
-
-# What the container itself prints of every job, and the formats in which tables come and go.
-PROGRESS = MetricSpec(
-    "train:progress", "#progress_metric: host={host}, completed {value} % of epochs", None, "each epoch"
-)
-THROUGHPUT = MetricSpec(
-    "train:throughput",
-    "#throughput_metric: host={host}, train throughput={value} records/second",
-    None,
-    "each epoch",
-)
-REQUESTS = (CSV, JSON, JSON_LINES, RECORDIO_PROTOBUF)
-ANSWERS = (JSON, JSON_LINES, RECORDIO_PROTOBUF, CSV)
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A measured value of the metric that `MetricSpec.name` describes.
-
-    token: what AWS makes part of the metric's word in the line: the "1.000" of `binary_f_1.000`.
-    model: of the models trained side by side, the one measured: each gets a `#metrics` line, the first alone
-           the metric's own line too.
-    score: a value of the final model, which has the line `MetricSpec.score` too.
-    """
-
-    name: str
-    value: float
-    epoch: int | None = None
-    batch: int | None = None
-    token: str = ""
-    model: int | None = None
-    score: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """The shape of a tabular answer: the JSON wrapper and the order of its fields.
-
-    csv_fields:    their order in a CSV row, where it is another.
-    compact_lines: JSON lines without blanks, keys sorted, numbers of 15 significant digits, as AWS's SGD
-                   family prints them; else as JSON.
-    """
-
-    wrapper: str = "predictions"
-    fields: tuple[str, ...] = ()
-    csv_fields: tuple[str, ...] = ()
-    compact_lines: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What an answer is part of, for an algorithm that writes some of its own."""
-
-    batch: bool = False  # a batch transform job, which joins answers
-    many: bool = False  # a server of many models
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """An answer as an algorithm writes it, by records, so that a record without an answer can have its place.
-
-    rows: one a record.   opening, between, closing: what stands around them; closing only where there is
-    something before it.
-    """
-
-    rows: Sequence[bytes]
-    opening: bytes = b""
-    between: bytes = b"\n"
-    closing: bytes = b""
-
-    def __bytes__(self) -> bytes:
-        return (
-            self.opening + self.between.join(self.rows) + (self.closing if self.rows or self.opening else b"")
-        )
-
-    def with_others(self, others: Mapping[int, bytes]) -> Written:
-        """The same with other rows in between, by their places in the result."""
-        rows = iter(self.rows)
-        total = range(len(self.rows) + len(others))
-        return replace(self, rows=[others[place] if place in others else next(rows) for place in total])
-
-
 @dataclass(frozen=True, slots=True)
 class Compute:
     """What an algorithm can run on, as its page of the developer guide states it."""
@@ -199,108 +98,6 @@ class Compute:
     multi_machine: bool = True
     incremental: bool = True
     memory: int = 100  # MiB that training takes before it has read any data, measured: below it is killed
-
-
-class Cluster(Protocol):
-    """The hosts (or processes) of one job. Collectives must be called by all of them in the same order."""
-
-    rank: int
-    size: int
-    local: int  # place of this process among those of its host, which share its files
-    processes: int  # of each host
-    host: str  # as log lines print it: "algo-1"
-    leader: str  # the address at which this process reaches the first one
-
-    def all_sum(self, *arrays: np.ndarray) -> None:
-        """Replace each array (any numeric dtype, C-contiguous) by its sum over the hosts, in place."""
-
-    def gather(self, array: np.ndarray) -> list[np.ndarray]:
-        """Every host's array, in rank order, on every host; first dimensions and dtype kinds may differ."""
-
-    def broadcast(self, array: np.ndarray, source: int = 0) -> np.ndarray:
-        """The array of `source`, on every host; shapes elsewhere are ignored."""
-
-    def sum_beside(self, tensor: Any) -> Callable[[], None]:
-        """Begin to add a contiguous torch tensor up over the hosts, in place, on the learner's device and
-        beside other work. What is returned waits until the sum is there."""
-
-
-def share(distribution: str, cluster: Cluster) -> tuple[int, int]:
-    """(r, n) of a channel of this S3DistributionType: this process is the r-th of the n that have the same
-    files, and deal out what is in them. Of a replicated channel these are all processes of the job; of a
-    sharded one those of a host. Which of the shards it is: `cluster.rank // n`."""
-    if distribution == "FullyReplicated":
-        return cluster.rank, cluster.size
-    return cluster.local, cluster.processes
-
-
-class Data(Protocol):
-    """The batches of one channel on this host. What one batch holds is between `data` and `learner`, but
-    `len(batch)` is the number of its records; for tabular algorithms it is `Records` of exactly
-    `mini_batch_size` rows (the last may hold fewer)."""
-
-    def epoch(self, number: int) -> Iterator[Any]: ...
-
-
-class Source(Protocol):
-    """One channel as it comes, for an algorithm with `data` of its own: it reads other than tables."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def media(self) -> str | None:
-        """The content type without parameters, at the latest when the first bytes have come."""
-
-    @property
-    def parameters(self) -> Mapping[str, str]:
-        """Those of the content type: `label-format=class-id`."""
-
-    @property
-    def mode(self) -> str:
-        """File, FastFile or Pipe."""
-
-    @property
-    def distribution(self) -> str:
-        """FullyReplicated (every host has all of it) or ShardedByS3Key."""
-
-    @property
-    def wrapper(self) -> str:
-        """RecordIO: `streams` are the records of a Pipe, one each."""
-
-    def stopped(self) -> bool:
-        """Was the job told to stop? What the channel yields may then have ended early."""
-
-    def files(self) -> Sequence[tuple[str, Path]] | None:
-        """Pairs (name for messages, path) of what can be read at any place and again, in the order of their
-        keys; None: a Pipe."""
-
-    def streams(self) -> Iterator[tuple[str, BinaryIO]]:
-        """One pass: pairs (name for messages, bytes without gzip), to be read one by one. A Pipe can be
-        passed once."""
-
-    def examples(self, size: int) -> Iterator[tuple[bytes, ...]]:
-        """One pass over an augmented manifest's records: `size` attributes an example."""
-
-
-class Table(Data, Protocol):
-    """The rows of one channel on this host as `Records`, in blocks as they come, for a library that owns its
-    loop. May be read again and again, a Pipe too: what was decoded is kept on the disk."""
-
-    @property
-    def media(self) -> str | None:
-        """The content type without parameters; None as long as nobody has said or found it out."""
-
-    @property
-    def mode(self) -> str:
-        """File, FastFile or Pipe."""
-
-    @property
-    def distribution(self) -> str:
-        """FullyReplicated (the rows are dealt out among the hosts) or ShardedByS3Key."""
-
-    @property
-    def columns(self) -> tuple[str, ...] | None:
-        """The names of its columns, labels first, once it has been read; None: it has none."""
 
 
 class Stopping(Protocol):

@@ -13,7 +13,8 @@ from threading import Lock
 import numpy as np
 import torch
 
-from optml.algorithms.base import Cluster, Setting
+from optml.algorithms.base import Setting
+from optml.algorithms.cluster import Cluster
 
 # Multiply-adds of a product that are worth a thread of torch's on the CPU: some milliseconds. Where products
 # are smaller, threads wait for one another at each of the many small operations about them.

@@ -78,7 +78,7 @@ print(json.dumps([*times, model.test(test)[1]]))
 
 
 class File:
-    """A file as a channel (`algorithms.base.Source`)."""
+    """A file as a channel (`algorithms.sources.Source`)."""
 
     media, mode, wrapper = "text/plain", "File", "None"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from optml.algorithms.base import Cluster
+from optml.algorithms.cluster import Cluster
 from optml.container.errors import system_error
 from optml.container.outputs import sync_folder
 

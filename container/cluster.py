@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from optml.algorithms.base import Cluster
+from optml.algorithms.cluster import Cluster
 from optml.container.errors import Failure, JobFailedError, explain
 from optml.container.heartbeat import Heartbeat
 from optml.container.rendezvous import Place, number, serve_or_find

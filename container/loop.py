@@ -16,7 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from optml.algorithms.base import Cluster, Data, Learner, Metric, Model, Stopping
+from optml.algorithms.base import Learner, Model, Stopping
+from optml.algorithms.cluster import Cluster
+from optml.algorithms.metrics import Metric
+from optml.algorithms.sources import Data
 from optml.container.checkpoint import Checkpoint, Checkpoints, Position
 from optml.container.reporting import Report
 from optml.container.stop import Stop

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from optml.container.fifo import StoppedError
 
 if TYPE_CHECKING:
-    from optml.algorithms.base import Data
+    from optml.algorithms.sources import Data
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ def read_ahead(
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """A channel's batches (`algorithms.base.Data`), `depth` of them made ahead of the learner."""
+    """A channel's batches (`algorithms.sources.Data`), `depth` of them made ahead of the learner."""
 
     data: Data
     depth: int

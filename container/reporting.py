@@ -14,7 +14,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
-from optml.algorithms.base import PROGRESS, Algorithm, Metric
+from optml.algorithms.base import Algorithm
+from optml.algorithms.metrics import PROGRESS, Metric
 from optml.errors import UserError
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from optml.algorithms.base import Cluster, share
+from optml.algorithms.cluster import Cluster, share
 from optml.container.channels import Channel
 from optml.container.readahead import read_ahead
 from optml.container.spill import Spill
@@ -30,7 +30,7 @@ RUN = 1000  # rows that one host takes before the next one does, where they come
 
 
 class Rows:
-    """The batches of one channel on this host (`algorithms.base.Data`).
+    """The batches of one channel on this host (`algorithms.sources.Data`).
 
     width:      features of every row; None: as many as the first row has.
     batch_size: rows of a batch; the last of an epoch may hold fewer. None: blocks as they come.

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Source:
-    """One channel (`algorithms.base.Source`); what it yields ends early once the job is told to stop."""
+    """One channel (`algorithms.sources.Source`); what it yields ends early once the job is told to stop."""
 
     def __init__(self, channel: Channel, stopped: Callable[[], bool]) -> None:
         self._channel = channel

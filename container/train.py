@@ -15,7 +15,8 @@ from typing import Any
 
 from optml import memory
 from optml.algorithms import registry
-from optml.algorithms.base import Algorithm, Data, Model, Run, Setting, Table
+from optml.algorithms.base import Algorithm, Model, Run, Setting
+from optml.algorithms.sources import Data, Table
 from optml.container import devices, errors, incremental, outputs, reporting
 from optml.container.channels import Channel
 from optml.container.checkpoint import Checkpoints, fingerprint

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from string import Formatter
 from typing import Any
 
-from optml.algorithms.base import Algorithm, ChannelSpec, MetricSpec
+from optml.algorithms.base import Algorithm, ChannelSpec
+from optml.algorithms.metrics import MetricSpec
 from optml.container.hyperparameters import LOG_LEVELS, Domain, FieldSpec, fields
 
 ENGINE = (

@@ -13,7 +13,7 @@ from itertools import compress, islice
 import numpy as np
 import orjson
 
-from optml.algorithms.base import Response
+from optml.algorithms.answers import Response
 from optml.formats.content_type import CSV, JSON, RECORDIO_PROTOBUF
 from optml.formats.records import Columns
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from optml.algorithms.base import Answer
+from optml.algorithms.answers import Answer
 from optml.errors import UserError
 from optml.formats import tabular
 from optml.formats.checks import check_finite

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from optml.algorithms.answers import Response
 from optml.algorithms.base import (
     Algorithm,
     ChannelSpec,
     Compute,
     Inference,
     Learner,
-    MetricSpec,
-    Response,
     Roles,
     Setting,
     Training,
     lazy,
 )
 from optml.algorithms.blazingtext.hyperparameters import Hyperparameters
+from optml.algorithms.metrics import MetricSpec
 from optml.formats.content_type import CSV, JSON, JSON_LINES, RECORDIO, TEXT
 
 SENTENCES = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optml.algorithms.base import Metric, Setting
+from optml.algorithms.base import Setting
 from optml.algorithms.blazingtext import fasttext_file
 from optml.algorithms.blazingtext.classifier import Classifier
 from optml.algorithms.blazingtext.early_stopping import EarlyStopping
@@ -19,6 +19,7 @@ from optml.algorithms.blazingtext.progress import Progress
 from optml.algorithms.blazingtext.quantized import Dense
 from optml.algorithms.blazingtext.vocabulary import END, LABEL, LINE_END, Vocabulary, Words
 from optml.algorithms.kernels.machine.threads import count
+from optml.algorithms.metrics import Metric
 from optml.errors import UserError
 
 if TYPE_CHECKING:

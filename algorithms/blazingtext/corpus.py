@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optml.algorithms.base import Source
 from optml.algorithms.blazingtext import manifest
 from optml.algorithms.blazingtext.text import Text
 from optml.algorithms.blazingtext.vocabulary import LABEL, LINE_END, Vocabulary, Words
+from optml.algorithms.sources import Source
 from optml.errors import UserError
 
 log = logging.getLogger(__name__)

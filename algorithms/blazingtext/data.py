@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from optml.algorithms.base import Setting, Source, share
+from optml.algorithms.base import Setting
 from optml.algorithms.blazingtext import corpus
 from optml.algorithms.blazingtext.corpus import Corpus, Segment
 from optml.algorithms.blazingtext.similarity import Pairs
 from optml.algorithms.blazingtext.text import Text
 from optml.algorithms.blazingtext.vocabulary import LINE_END, Words
+from optml.algorithms.cluster import share
+from optml.algorithms.sources import Source
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optml.algorithms.base import Metric, Setting
+from optml.algorithms.base import Setting
 from optml.algorithms.blazingtext import fasttext_file
 from optml.algorithms.blazingtext.hyperparameters import Hyperparameters
 from optml.algorithms.blazingtext.limits import require_finite, require_memory, require_one_host
@@ -18,6 +18,7 @@ from optml.algorithms.blazingtext.quantized import Dense
 from optml.algorithms.blazingtext.similarity import evaluate
 from optml.algorithms.blazingtext.vectors import WordVectors
 from optml.algorithms.kernels.words.terms import Plan
+from optml.algorithms.metrics import Metric
 from optml.errors import UserError
 
 if TYPE_CHECKING:

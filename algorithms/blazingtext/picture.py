@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from optml.algorithms import charts
-from optml.algorithms.base import Source
 from optml.algorithms.blazingtext.classifier import Classifier, Texts
 from optml.algorithms.blazingtext.text import Text
 from optml.algorithms.blazingtext.vectors import ROWS, Lookup, WordVectors
 from optml.algorithms.blazingtext.vocabulary import END, LABEL
+from optml.algorithms.sources import Source
 
 WORDS, NEAR, COLUMNS = 9, 7, 3  # words in a picture, neighbours of each, words in a row
 SHORT = 4  # letters below which a frequent word is taken for one that says little

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from optml.algorithms.base import Answer, Written
+from optml.algorithms.answers import Answer, Written
 from optml.algorithms.blazingtext.classifier import Classifier, Texts
 from optml.algorithms.blazingtext.vectors import Lookup
 from optml.errors import UserError, shown

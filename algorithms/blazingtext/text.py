@@ -7,8 +7,8 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from optml.algorithms.base import Source
 from optml.algorithms.blazingtext import manifest
+from optml.algorithms.sources import Source
 from optml.errors import UserError
 from optml.formats.content_type import JSON_LINES, RECORDIO
 

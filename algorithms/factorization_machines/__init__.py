@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from optml.algorithms.base import (
-    ANSWERS,
-    PROGRESS,
-    THROUGHPUT,
-    Algorithm,
-    ChannelSpec,
-    Compute,
-    Inference,
-    Response,
-    Roles,
-    Training,
-    lazy,
-)
+from optml.algorithms.answers import ANSWERS, Response
+from optml.algorithms.base import Algorithm, ChannelSpec, Compute, Inference, Roles, Training, lazy
 from optml.algorithms.factorization_machines.hyperparameters import Hyperparameters
 from optml.algorithms.factorization_machines.learner import Learner
 from optml.algorithms.factorization_machines.model import load, recognises
 from optml.algorithms.factorization_machines.quality import specs
+from optml.algorithms.metrics import PROGRESS, THROUGHPUT
 from optml.formats.content_type import CSV, JSON, JSON_LINES, LIBSVM, RECORDIO_PROTOBUF
 
 ROWS = (

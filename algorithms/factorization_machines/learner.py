@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse import csr_array
 
-from optml.algorithms.base import Metric, Setting
+from optml.algorithms.base import Setting
 from optml.algorithms.factorization_machines.hyperparameters import GROUPS, METHODS, Hyperparameters
 from optml.algorithms.factorization_machines.initial import Initial
 from optml.algorithms.factorization_machines.model import Model
@@ -26,6 +26,7 @@ from optml.algorithms.kernels.factorized import (  # fmt: skip
     SCORE_SQUARED,
 )
 from optml.algorithms.kernels.factorized.terms import TALLIES, Array, Scored, Step  # fmt: skip
+from optml.algorithms.metrics import Metric
 from optml.algorithms.stopping import Patience
 from optml.errors import UserError
 from optml.formats.records import Features, Records

@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from optml.algorithms.base import Metric, MetricSpec
 from optml.algorithms.kernels.factorized import HITS, LOSS, POSITIVES, ROWS, SECOND
+from optml.algorithms.metrics import Metric, MetricSpec
 
 
 @dataclass(frozen=True, slots=True)

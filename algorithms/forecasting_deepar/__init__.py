@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from optml.algorithms.base import (
-    PROGRESS,
-    SCORE_IN_BRACKETS,
-    THROUGHPUT,
-    Algorithm,
-    ChannelSpec,
-    Compute,
-    Inference,
-    MetricSpec,
-    Response,
-    Roles,
-    Training,
-    lazy,
-)
+from optml.algorithms.answers import Response
+from optml.algorithms.base import Algorithm, ChannelSpec, Compute, Inference, Roles, Training, lazy
 from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
+from optml.algorithms.metrics import PROGRESS, SCORE_IN_BRACKETS, THROUGHPUT, MetricSpec
 from optml.formats.content_type import JSON, JSON_LINES
 
 SERIES = (

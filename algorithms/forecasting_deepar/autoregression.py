@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optml.algorithms.base import Cluster
+from optml.algorithms.cluster import Cluster
 from optml.algorithms.forecasting_deepar import settings
 from optml.algorithms.forecasting_deepar.series import Series
 from optml.algorithms.forecasting_deepar.windows import Shape, admissible, gather

@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from optml.algorithms.base import Setting, Source, share
+from optml.algorithms.base import Setting
+from optml.algorithms.cluster import share
 from optml.algorithms.forecasting_deepar import settings
 from optml.algorithms.forecasting_deepar.facts import Facts
 from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
 from optml.algorithms.forecasting_deepar.reading import describe, read
 from optml.algorithms.forecasting_deepar.series import Series, offender
 from optml.algorithms.forecasting_deepar.windows import Shape, admissible
+from optml.algorithms.sources import Source
 from optml.errors import UserError
 
 log = logging.getLogger(__name__)

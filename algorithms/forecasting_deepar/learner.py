@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optml.algorithms.base import Metric, Setting
+from optml.algorithms.base import Setting
 from optml.algorithms.forecasting_deepar import autoregression, likelihoods, settings
 from optml.algorithms.forecasting_deepar.data import Draw, Scored
 from optml.algorithms.forecasting_deepar.early_stopping import EarlyStopping
@@ -23,6 +23,7 @@ from optml.algorithms.forecasting_deepar.progress import Progress
 from optml.algorithms.forecasting_deepar.scores import Total
 from optml.algorithms.forecasting_deepar.series import Series
 from optml.algorithms.forecasting_deepar.windows import Shape, Windows, gather
+from optml.algorithms.metrics import Metric
 from optml.algorithms.network import Network, seeded, threads
 from optml.errors import UserError
 

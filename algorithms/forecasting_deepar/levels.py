@@ -17,7 +17,7 @@ from functools import cached_property
 
 import numpy as np
 
-from optml.algorithms.base import Cluster
+from optml.algorithms.cluster import Cluster
 from optml.algorithms.forecasting_deepar.series import Series
 
 ARRAYS = ("levels", "level_means", "level_cats")  # in an artifact or a checkpoint

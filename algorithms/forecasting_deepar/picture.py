@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from optml.algorithms import charts
-from optml.algorithms.base import Source
 from optml.algorithms.charts import BLUE
 from optml.algorithms.forecasting_deepar.model import Model, Request, quantiles
 from optml.algorithms.forecasting_deepar.reading import read
+from optml.algorithms.sources import Source
 from optml.errors import UserError
 
 MOST = 6  # series in one picture

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from optml.algorithms.base import Metric
 from optml.algorithms.forecasting_deepar import settings
+from optml.algorithms.metrics import Metric
 
 log = logging.getLogger(__name__)
 

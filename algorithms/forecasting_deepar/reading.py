@@ -11,7 +11,6 @@ from typing import Any, BinaryIO
 import numpy as np
 import orjson
 
-from optml.algorithms.base import Source
 from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
 from optml.algorithms.forecasting_deepar.series import (
     FIELDS,
@@ -21,6 +20,7 @@ from optml.algorithms.forecasting_deepar.series import (
     misnamed,
     statistics,
 )
+from optml.algorithms.sources import Source
 from optml.errors import UserError
 
 log = logging.getLogger(__name__)

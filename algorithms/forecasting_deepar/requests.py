@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from optml.algorithms.base import Answer, Written
+from optml.algorithms.answers import Answer, Written
 from optml.algorithms.forecasting_deepar.hyperparameters import DECILES
 from optml.algorithms.forecasting_deepar.model import QUANTILE, Model, Request
 from optml.algorithms.forecasting_deepar.reading import parsed, parsed_line

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optml.algorithms.base import Cluster
+from optml.algorithms.cluster import Cluster
 from optml.algorithms.forecasting_deepar.model import quantiles
 
 

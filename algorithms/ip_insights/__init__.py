@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from optml.algorithms.base import (
-    PROGRESS,
-    THROUGHPUT,
-    Algorithm,
-    ChannelSpec,
-    Compute,
-    Inference,
-    MetricSpec,
-    Response,
-    Roles,
-    Training,
-    lazy,
-)
+from optml.algorithms.answers import Response
+from optml.algorithms.base import Algorithm, ChannelSpec, Compute, Inference, Roles, Training, lazy
 from optml.algorithms.ip_insights.hyperparameters import Hyperparameters
+from optml.algorithms.metrics import PROGRESS, THROUGHPUT, MetricSpec
 from optml.formats.content_type import CSV, JSON, JSON_LINES
 
 LAYOUT = (

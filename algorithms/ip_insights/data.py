@@ -9,11 +9,13 @@ from functools import cached_property
 
 import numpy as np
 
-from optml.algorithms.base import Setting, Source, share
+from optml.algorithms.base import Setting
+from optml.algorithms.cluster import share
 from optml.algorithms.ip_insights import pairs
 from optml.algorithms.ip_insights.hyperparameters import Hyperparameters
 from optml.algorithms.ip_insights.sampling import BLOCK, Samples, expand
 from optml.algorithms.ip_insights.sketch import Sketch
+from optml.algorithms.sources import Source
 from optml.errors import UserError
 
 log = logging.getLogger(__name__)

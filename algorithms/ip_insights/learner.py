@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from optml.algorithms.base import Metric, Setting, Stopping
+from optml.algorithms.base import Setting, Stopping
 from optml.algorithms.ip_insights.data import Batch
 from optml.algorithms.ip_insights.hyperparameters import Hyperparameters
 from optml.algorithms.ip_insights.model import Model
@@ -29,6 +29,7 @@ from optml.algorithms.kernels.pairs.terms import (
     Step,
     View,
 )
+from optml.algorithms.metrics import Metric
 from optml.errors import UserError
 
 log = logging.getLogger(__name__)

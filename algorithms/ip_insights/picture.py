@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from optml.algorithms import charts
-from optml.algorithms.base import Source
 from optml.algorithms.ip_insights import pairs
 from optml.algorithms.ip_insights.model import Model
 from optml.algorithms.ip_insights.pairs import Pairs
+from optml.algorithms.sources import Source
 from optml.errors import UserError
 
 SCORED = 50_000  # pairs at most

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from optml.algorithms.base import (
-    ANSWERS,
-    PROGRESS,
-    REQUESTS,
-    THROUGHPUT,
-    Algorithm,
-    ChannelSpec,
-    Compute,
-    Inference,
-    MetricSpec,
-    Response,
-    Roles,
-    Training,
-    lazy,
-)
+from optml.algorithms.answers import ANSWERS, REQUESTS, Response
+from optml.algorithms.base import Algorithm, ChannelSpec, Compute, Inference, Roles, Training, lazy
 from optml.algorithms.kmeans.hyperparameters import Hyperparameters
 from optml.algorithms.kmeans.learner import Learner
 from optml.algorithms.kmeans.model import load, recognises
+from optml.algorithms.metrics import PROGRESS, THROUGHPUT, MetricSpec
 
 ROWS = (
     "One row is one observation of feature_dim numbers. RecordIO-protobuf: features 'values', dense or "

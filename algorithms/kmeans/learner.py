@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optml import memory
-from optml.algorithms.base import Metric, Setting
+from optml.algorithms.base import Setting
 from optml.algorithms.kernels.nearest import Absorbed, Array, absorb, move, nearest
 from optml.algorithms.kmeans import seeding
 from optml.algorithms.kmeans.hyperparameters import Hyperparameters
 from optml.algorithms.kmeans.model import Model, streaming_state
 from optml.algorithms.kmeans.shrink import Shrunk, shrink
+from optml.algorithms.metrics import Metric
 from optml.errors import UserError
 from optml.formats.records import Records
 

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from optml.algorithms.base import (
-    PROGRESS,
-    REQUESTS,
-    THROUGHPUT,
-    Algorithm,
-    ChannelSpec,
-    Compute,
-    Inference,
-    MetricSpec,
-    Response,
-    Roles,
-    Training,
-    lazy,
-)
+from optml.algorithms.answers import REQUESTS, Response
+from optml.algorithms.base import Algorithm, ChannelSpec, Compute, Inference, Roles, Training, lazy
 from optml.algorithms.knn.hyperparameters import Hyperparameters
 from optml.algorithms.knn.learner import Learner
 from optml.algorithms.knn.model import load, recognises
+from optml.algorithms.metrics import PROGRESS, THROUGHPUT, MetricSpec
 from optml.formats.content_type import CSV, JSON, JSON_LINES, RECORDIO_PROTOBUF
 
 ROWS = (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from optml import memory
-from optml.algorithms.base import Metric, Setting
+from optml.algorithms.base import Setting
 from optml.algorithms.knn import inverted
 from optml.algorithms.knn.flat import Flat
 from optml.algorithms.knn.hyperparameters import Hyperparameters, require_fewer
@@ -21,6 +21,7 @@ from optml.algorithms.knn.sample import Reservoir, Sample
 from optml.algorithms.knn.scores import Scores
 from optml.algorithms.knn.settings import Settings
 from optml.algorithms.knn.space import Space, require_moderate
+from optml.algorithms.metrics import Metric
 from optml.errors import UserError
 from optml.formats.records import Records
 

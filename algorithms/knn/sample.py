@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from optml import memory
-from optml.algorithms.base import Cluster
+from optml.algorithms.cluster import Cluster
 
 # Streams of random numbers, made from the seed when they are needed: a checkpoint holds no generator.
 ABSORB, SHARE, CHOOSE = range(3)

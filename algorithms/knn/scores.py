@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from optml.algorithms.base import Cluster, Metric
+from optml.algorithms.cluster import Cluster
 from optml.algorithms.knn.model import Model
+from optml.algorithms.metrics import Metric
 from optml.errors import UserError
 
 log = logging.getLogger(__name__)

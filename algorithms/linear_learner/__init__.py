@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from optml.algorithms.base import (
-    ANSWERS,
-    PROGRESS,
-    REQUESTS,
-    THROUGHPUT,
-    Algorithm,
-    ChannelSpec,
-    Compute,
-    Inference,
-    MetricSpec,
-    Response,
-    Roles,
-    Training,
-    lazy,
-)
+from optml.algorithms.answers import ANSWERS, REQUESTS, Response
+from optml.algorithms.base import Algorithm, ChannelSpec, Compute, Inference, Roles, Training, lazy
 from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
 from optml.algorithms.linear_learner.learner import Learner
 from optml.algorithms.linear_learner.model import load, recognises
+from optml.algorithms.metrics import PROGRESS, THROUGHPUT, MetricSpec
 
 ROWS = (
     "One row is a label and feature_dim numbers. CSV: no header, the label first. RecordIO-protobuf: "

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from scipy.sparse import csr_array
 
-from optml.algorithms.base import Cluster
+from optml.algorithms.cluster import Cluster
 from optml.formats.records import Records, concatenate
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from optml.algorithms.base import Metric, Setting
+from optml.algorithms.base import Setting
 from optml.algorithms.linear_learner import labels
 from optml.algorithms.linear_learner.calibration import NATURAL, Choice
 from optml.algorithms.linear_learner.early_stopping import EarlyStopping
@@ -26,6 +26,7 @@ from optml.algorithms.linear_learner.model import Model
 from optml.algorithms.linear_learner.scaler import Scaler
 from optml.algorithms.linear_learner.scores import SCORED, Scores
 from optml.algorithms.linear_learner.stack import Stack
+from optml.algorithms.metrics import Metric
 from optml.errors import UserError
 from optml.formats.records import Records
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from optml.algorithms.base import Cluster
+from optml.algorithms.cluster import Cluster
 from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
 from optml.formats.records import Features, Records
 

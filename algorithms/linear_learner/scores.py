@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from optml import memory
-from optml.algorithms.base import Cluster, Metric
+from optml.algorithms.cluster import Cluster
 from optml.algorithms.linear_learner.calibration import (
     NATURAL,
     Calibrated,
@@ -20,6 +20,7 @@ from optml.algorithms.linear_learner.calibration import (
 from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
 from optml.algorithms.linear_learner.losses import Loss
 from optml.algorithms.linear_learner.model import served
+from optml.algorithms.metrics import Metric
 
 SCORED = (
     10_000_000  # rows of a final binary model whose scores are kept: beyond them its metrics are a sample's

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optml import memory
-from optml.algorithms.base import Cluster
+from optml.algorithms.cluster import Cluster
 from optml.algorithms.kernels.linear import gradient, scores, update
 from optml.algorithms.kernels.linear.terms import FAR, MOMENTS, Array, Problem, Update
 from optml.algorithms.kernels.machine.simd import zeros

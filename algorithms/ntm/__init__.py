@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-from optml.algorithms.base import (
-    ANSWERS,
-    PROGRESS,
-    REQUESTS,
-    SCORE_IN_BRACKETS,
-    THROUGHPUT,
-    Algorithm,
-    ChannelSpec,
-    Compute,
-    Inference,
-    MetricSpec,
-    Response,
-    Roles,
-    Training,
-    lazy,
-)
+from optml.algorithms.answers import ANSWERS, REQUESTS, Response
+from optml.algorithms.base import Algorithm, ChannelSpec, Compute, Inference, Roles, Training, lazy
+from optml.algorithms.metrics import PROGRESS, SCORE_IN_BRACKETS, THROUGHPUT, MetricSpec
 from optml.algorithms.ntm.hyperparameters import Hyperparameters
 from optml.formats.content_type import CSV, RECORDIO_PROTOBUF, TEXT
 

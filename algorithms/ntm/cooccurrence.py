@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import svds
 
-from optml.algorithms.base import Cluster
+from optml.algorithms.cluster import Cluster
 
 MOST = 1 << 21  # words of documents that are kept, 8 MiB; of more, a random share of the documents is
 CONTEXTS = 4096  # the most frequent words, by whose company a word is known

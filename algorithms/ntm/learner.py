@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from optml.algorithms.base import Metric, Setting
+from optml.algorithms.base import Setting
 from optml.algorithms.kernels.bags import Bags
+from optml.algorithms.metrics import Metric
 from optml.algorithms.network import Network, seeded, threads
 from optml.algorithms.ntm import cooccurrence, topics, vocabulary
 from optml.algorithms.ntm.autoencoder import Autoencoder

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from optml.algorithms.base import Source
+from optml.algorithms.sources import Source
 from optml.errors import UserError
 
 log = logging.getLogger(__name__)

@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-from optml.algorithms.base import (
-    ANSWERS,
-    PROGRESS,
-    REQUESTS,
-    THROUGHPUT,
-    Algorithm,
-    ChannelSpec,
-    Compute,
-    Inference,
-    MetricSpec,
-    Response,
-    Roles,
-    Training,
-    lazy,
-)
+from optml.algorithms.answers import ANSWERS, REQUESTS, Response
+from optml.algorithms.base import Algorithm, ChannelSpec, Compute, Inference, Roles, Training, lazy
+from optml.algorithms.metrics import PROGRESS, THROUGHPUT, MetricSpec
 from optml.algorithms.pca.hyperparameters import Hyperparameters
 from optml.algorithms.pca.learner import Learner, batch_rows
 from optml.algorithms.pca.model import load, recognises

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from optml.algorithms.base import Cluster
+from optml.algorithms.cluster import Cluster
 from optml.algorithms.kernels import gram
 from optml.algorithms.pca.components import Components, rank, require_finite
 from optml.algorithms.pca.device import Device

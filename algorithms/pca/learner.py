@@ -9,7 +9,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from optml import memory
-from optml.algorithms.base import Metric, Setting
+from optml.algorithms.base import Setting
+from optml.algorithms.metrics import Metric
 from optml.algorithms.pca.components import Components, rank
 from optml.algorithms.pca.covariance import Covariance
 from optml.algorithms.pca.device import Device

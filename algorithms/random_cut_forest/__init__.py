@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from optml.algorithms.base import (
-    ANSWERS,
-    REQUESTS,
-    THROUGHPUT,
-    Algorithm,
-    ChannelSpec,
-    Compute,
-    Inference,
-    MetricSpec,
-    Response,
-    Roles,
-    Training,
-    lazy,
-)
+from optml.algorithms.answers import ANSWERS, REQUESTS, Response
+from optml.algorithms.base import Algorithm, ChannelSpec, Compute, Inference, Roles, Training, lazy
+from optml.algorithms.metrics import THROUGHPUT, MetricSpec
 from optml.algorithms.random_cut_forest.hyperparameters import Hyperparameters
 from optml.algorithms.random_cut_forest.learner import Learner
 from optml.algorithms.random_cut_forest.model import load, recognises

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from optml import memory
-from optml.algorithms.base import Metric, Setting
+from optml.algorithms.base import Setting
+from optml.algorithms.metrics import Metric
 from optml.algorithms.random_cut_forest import evaluation
 from optml.algorithms.random_cut_forest.forest import Grown, grow
 from optml.algorithms.random_cut_forest.hyperparameters import Hyperparameters

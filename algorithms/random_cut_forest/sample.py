@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optml.algorithms.base import Cluster
+from optml.algorithms.cluster import Cluster
 
 STREAM = 0  # of random numbers, beside the trees'
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)

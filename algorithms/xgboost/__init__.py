@@ -6,19 +6,19 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from optml.algorithms.answers import Response
 from optml.algorithms.base import (
     Algorithm,
     ChannelSpec,
     Compute,
     Inference,
-    MetricSpec,
     Model,
-    Response,
     Roles,
     Run,
     Training,
     lazy,
 )
+from optml.algorithms.metrics import MetricSpec
 from optml.algorithms.xgboost.hyperparameters import Hyperparameters
 from optml.algorithms.xgboost.names import MAXIMIZED, MINIMIZED
 from optml.errors import UserError

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from optml.algorithms.base import Answer, Written
+from optml.algorithms.answers import Answer, Written
 from optml.formats.content_type import CSV, JSON
 from optml.formats.records import Columns
 

@@ -11,7 +11,7 @@ from xgboost import collective
 from xgboost.core import XGBoostError
 from xgboost.tracker import RabitTracker
 
-from optml.algorithms.base import Cluster
+from optml.algorithms.cluster import Cluster
 
 PATIENCE = 7200  # seconds that one process may be ahead of another; a frozen one is noticed by the cluster
 

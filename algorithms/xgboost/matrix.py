@@ -11,7 +11,7 @@ import numpy as np
 import xgboost
 from scipy.sparse import csr_array, vstack
 
-from optml.algorithms.base import Table
+from optml.algorithms.sources import Table
 from optml.algorithms.xgboost import labels
 from optml.algorithms.xgboost.hyperparameters import Hyperparameters
 from optml.errors import UserError

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from optml.algorithms.base import MetricSpec
+from optml.algorithms.metrics import MetricSpec
 from optml.local.describe import regex
 
 _PROGRESS = re.compile(r"#progress_metric: host=\S+, completed (\S+) % (?:of )?epochs")

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optml.algorithms.base import Cluster, Setting
+from optml.algorithms.base import Setting
+from optml.algorithms.cluster import Cluster
 from optml.algorithms.forecasting_deepar.data import data
 from optml.algorithms.registry import get
 from optml.container.cluster import Alone

@@ -6,15 +6,9 @@ from typing import Any
 
 from pydantic import Field
 
-from optml.algorithms.base import (
-    Algorithm,
-    ChannelSpec,
-    Hyperparameters,
-    Inference,
-    MetricSpec,
-    Response,
-    Training,
-)
+from optml.algorithms.answers import Response
+from optml.algorithms.base import Algorithm, ChannelSpec, Hyperparameters, Inference, Training
+from optml.algorithms.metrics import MetricSpec
 
 RECORDIO = "application/x-recordio-protobuf"
 

@@ -14,7 +14,7 @@ import pytest
 
 import optml
 from optml.algorithms import registry
-from optml.algorithms.base import Metric
+from optml.algorithms.metrics import Metric
 from optml.container import reporting
 
 ROOT = Path(optml.__file__).parents[2]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from optml.algorithms import registry
-from optml.algorithms.base import Response
+from optml.algorithms.answers import Response
 from optml.algorithms.knn import ALGORITHM
 from optml.algorithms.knn.model import load
 from optml.formats.records import Records

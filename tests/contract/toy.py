@@ -18,18 +18,9 @@ import numpy as np
 from pydantic import Field
 
 from optml.algorithms import registry
-from optml.algorithms.base import (
-    Algorithm,
-    ChannelSpec,
-    Hyperparameters,
-    Inference,
-    Metric,
-    MetricSpec,
-    Response,
-    Roles,
-    Setting,
-    Training,
-)
+from optml.algorithms.answers import Response
+from optml.algorithms.base import Algorithm, ChannelSpec, Hyperparameters, Inference, Roles, Setting, Training
+from optml.algorithms.metrics import Metric, MetricSpec
 from optml.errors import UserError
 from optml.formats.records import Columns
 

@@ -17,21 +17,10 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from optml.algorithms.base import (
-    Algorithm,
-    Answer,
-    ChannelSpec,
-    Hyperparameters,
-    Inference,
-    Metric,
-    MetricSpec,
-    Response,
-    Roles,
-    Setting,
-    Source,
-    Training,
-    Written,
-)
+from optml.algorithms.answers import Answer, Response, Written
+from optml.algorithms.base import Algorithm, ChannelSpec, Hyperparameters, Inference, Roles, Setting, Training
+from optml.algorithms.metrics import Metric, MetricSpec
+from optml.algorithms.sources import Source
 from optml.errors import UserError
 from optml.formats.content_type import ContentType
 from optml.formats.records import Columns

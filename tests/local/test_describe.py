@@ -9,16 +9,9 @@ import pytest
 from pydantic import Field
 
 from optml.algorithms import registry
-from optml.algorithms.base import (
-    Algorithm,
-    ChannelSpec,
-    Compute,
-    Hyperparameters,
-    Inference,
-    MetricSpec,
-    Response,
-    Training,
-)
+from optml.algorithms.answers import Response
+from optml.algorithms.base import Algorithm, ChannelSpec, Compute, Hyperparameters, Inference, Training
+from optml.algorithms.metrics import MetricSpec
 from optml.local.describe import create_algorithm, describe, metric_definitions, regex
 from tests.shared import SHARED, needs_shared
 

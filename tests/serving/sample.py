@@ -14,7 +14,8 @@ import numpy as np
 from flask.testing import FlaskClient
 
 from optml.algorithms import kmeans
-from optml.algorithms.base import Algorithm, Hyperparameters, Inference, Response, Training
+from optml.algorithms.answers import Response
+from optml.algorithms.base import Algorithm, Hyperparameters, Inference, Training
 from optml.algorithms.kmeans.model import Model
 from optml.errors import UserError
 from optml.formats.records import Columns, Records

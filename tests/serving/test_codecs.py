@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optml.algorithms.base import Response
+from optml.algorithms.answers import Response
 from optml.formats import record_protobuf as protobuf
 from optml.formats.layout import Layout
 from optml.serving.codecs import encode, lines

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optml.algorithms.base import Written
+from optml.algorithms.answers import Written
 from optml.algorithms.kmeans import ALGORITHM
 from optml.errors import UserError
 from optml.formats.content_type import ContentType

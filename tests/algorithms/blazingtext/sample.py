@@ -9,14 +9,15 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from optml.algorithms.base import Cluster, Setting
+from optml.algorithms.base import Setting
 from optml.algorithms.blazingtext.hyperparameters import Hyperparameters
+from optml.algorithms.cluster import Cluster
 from optml.container.cluster import Alone
 
 
 @dataclass
 class Channel:
-    """A channel (`algorithms.base.Source`) of files in memory."""
+    """A channel (`algorithms.sources.Source`) of files in memory."""
 
     files: dict[str, bytes]
     name: str = "train"

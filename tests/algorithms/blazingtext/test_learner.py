@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from optml.algorithms.base import Cluster, Metric, Setting
+from optml.algorithms.base import Setting
 from optml.algorithms.blazingtext import ALGORITHM
 from optml.algorithms.blazingtext.classifier import Texts
 from optml.algorithms.blazingtext.data import TrainChannel, ValidationChannel
 from optml.algorithms.blazingtext.limits import require_memory
 from optml.algorithms.blazingtext.similarity import Pairs
 from optml.algorithms.blazingtext.vectors import Lookup
+from optml.algorithms.cluster import Cluster
+from optml.algorithms.metrics import Metric
 from optml.errors import UserError
 from tests.algorithms.blazingtext.sample import channel, setting, topics
 from tests.algorithms.hosts import on_hosts

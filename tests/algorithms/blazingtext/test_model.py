@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optml.algorithms.base import Answer
+from optml.algorithms.answers import Answer
 from optml.algorithms.blazingtext import ALGORITHM, fasttext_file, huffman
 from optml.algorithms.blazingtext.classifier import Classifier, Texts
 from optml.algorithms.blazingtext.fasttext_file import Settings

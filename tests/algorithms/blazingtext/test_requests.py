@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optml.algorithms.base import Answer
+from optml.algorithms.answers import Answer
 from optml.algorithms.blazingtext import requests
 from optml.algorithms.blazingtext.classifier import Classifier
 from optml.algorithms.blazingtext.requests import encode

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, random_array
 
-from optml.algorithms.base import Cluster, Metric, Setting
+from optml.algorithms.base import Setting
+from optml.algorithms.cluster import Cluster
 from optml.algorithms.factorization_machines import ALGORITHM
 from optml.algorithms.factorization_machines.learner import Learner
 from optml.algorithms.factorization_machines.model import Model
+from optml.algorithms.metrics import Metric
 from optml.container.cluster import Alone
 from optml.formats.records import Features, Records
 

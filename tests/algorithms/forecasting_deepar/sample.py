@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from optml.algorithms.base import Cluster, Setting
+from optml.algorithms.base import Setting
+from optml.algorithms.cluster import Cluster
 from optml.algorithms.forecasting_deepar.frequency import Frequency
 from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
 from optml.algorithms.forecasting_deepar.series import Builder, Series
@@ -30,7 +31,7 @@ SMALL = {
 
 @dataclass
 class Channel:
-    """A channel (`algorithms.base.Source`) of files in memory."""
+    """A channel (`algorithms.sources.Source`) of files in memory."""
 
     files: dict[str, bytes]
     name: str = "train"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optml.algorithms.base import Cluster
+from optml.algorithms.cluster import Cluster
 from optml.algorithms.forecasting_deepar.autoregression import Autoregression, fit
 from optml.algorithms.forecasting_deepar.data import data
 from optml.algorithms.forecasting_deepar.reading import read

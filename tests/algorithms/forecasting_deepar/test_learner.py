@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from optml.algorithms.base import Cluster, Metric
+from optml.algorithms.cluster import Cluster
 from optml.algorithms.forecasting_deepar import settings
 from optml.algorithms.forecasting_deepar.data import data
+from optml.algorithms.metrics import Metric
 from optml.errors import UserError
 from tests.algorithms.forecasting_deepar.sample import START, channel, series, setting, waves
 from tests.algorithms.hosts import on_hosts

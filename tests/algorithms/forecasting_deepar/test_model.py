@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optml.algorithms.base import Answer
+from optml.algorithms.answers import Answer
 from optml.algorithms.forecasting_deepar import aws, requests
 from optml.algorithms.forecasting_deepar.facts import OUTPUTS, Facts
 from optml.algorithms.forecasting_deepar.levels import Levels

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optml.algorithms.base import Cluster
+from optml.algorithms.cluster import Cluster
 from optml.algorithms.forecasting_deepar.data import Training, data, rule
 from optml.algorithms.forecasting_deepar.facts import Facts
 from optml.algorithms.forecasting_deepar.series import Series

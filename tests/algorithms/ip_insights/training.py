@@ -9,10 +9,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from optml.algorithms.base import Cluster, Metric, Setting
+from optml.algorithms.base import Setting
+from optml.algorithms.cluster import Cluster
 from optml.algorithms.ip_insights import ALGORITHM
 from optml.algorithms.ip_insights.data import TrainChannel, ValidationChannel
 from optml.algorithms.ip_insights.learner import Learner
+from optml.algorithms.metrics import Metric
 from optml.container.cluster import Alone
 
 

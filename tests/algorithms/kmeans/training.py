@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from optml.algorithms.base import Cluster, Metric, Setting
+from optml.algorithms.base import Setting
+from optml.algorithms.cluster import Cluster
 from optml.algorithms.kmeans import ALGORITHM
 from optml.algorithms.kmeans.learner import Learner
 from optml.algorithms.kmeans.model import Model
+from optml.algorithms.metrics import Metric
 from optml.container.cluster import Alone
 from optml.formats.records import Records
 from tests.shared import SHARED

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from optml.algorithms.base import Cluster, Metric, Setting
+from optml.algorithms.base import Setting
+from optml.algorithms.cluster import Cluster
 from optml.algorithms.knn import ALGORITHM
 from optml.algorithms.knn.learner import Learner
 from optml.algorithms.knn.model import Model
+from optml.algorithms.metrics import Metric
 from optml.container.cluster import Alone
 from optml.formats.records import Records
 

@@ -27,7 +27,7 @@ Pair = tuple[Any, np.ndarray]  # features (n, d) float32, dense or csr_array; la
 
 @dataclass(frozen=True)
 class Batches:
-    """The rows of a channel in their order (`algorithms.base.Data`)."""
+    """The rows of a channel in their order (`algorithms.sources.Data`)."""
 
     pair: Pair
     size: int

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from optml.algorithms.base import Cluster, Metric, Setting
+from optml.algorithms.base import Setting
+from optml.algorithms.cluster import Cluster
 from optml.algorithms.linear_learner import learner as learning
 from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
 from optml.algorithms.linear_learner.learner import CRITERIA, Learner
 from optml.algorithms.linear_learner.losses import Loss
 from optml.algorithms.linear_learner.model import Model
+from optml.algorithms.metrics import Metric
 from optml.container.cluster import Alone
 from optml.errors import UserError
 from optml.formats.records import Origin, Records

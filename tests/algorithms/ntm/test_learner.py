@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 
 torch = pytest.importorskip("torch")
 
-from optml.algorithms.base import Cluster  # noqa: E402
+from optml.algorithms.cluster import Cluster  # noqa: E402
 from optml.algorithms.ntm.learner import Learner  # noqa: E402
 from optml.errors import UserError  # noqa: E402
 from optml.formats.records import Origin, Records  # noqa: E402

@@ -19,7 +19,7 @@ from optml.errors import UserError
 
 @dataclass
 class Files:
-    """A channel of files in memory (`algorithms.base.Source`)."""
+    """A channel of files in memory (`algorithms.sources.Source`)."""
 
     files: dict[str, bytes]
     name = "auxiliary"

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from optml.algorithms.base import Cluster, Metric, Setting, Source
+from optml.algorithms.base import Setting
+from optml.algorithms.cluster import Cluster
+from optml.algorithms.metrics import Metric
 from optml.algorithms.ntm import ALGORITHM
 from optml.algorithms.ntm.learner import Learner
+from optml.algorithms.sources import Source
 from optml.container.cluster import Alone
 from optml.formats.records import Records
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from optml.algorithms.base import Cluster, Metric, Setting
+from optml.algorithms.base import Setting
+from optml.algorithms.cluster import Cluster
+from optml.algorithms.metrics import Metric
 from optml.algorithms.pca import ALGORITHM
 from optml.algorithms.pca.learner import Learner
 from optml.algorithms.pca.model import Model

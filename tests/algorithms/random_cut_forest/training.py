@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from optml.algorithms.base import Cluster, Setting
+from optml.algorithms.base import Setting
+from optml.algorithms.cluster import Cluster
 from optml.algorithms.random_cut_forest import ALGORITHM
 from optml.algorithms.random_cut_forest.learner import Learner
 from optml.algorithms.random_cut_forest.model import Model

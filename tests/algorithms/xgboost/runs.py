@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from optml.algorithms.base import Cluster, Run, Setting
+from optml.algorithms.base import Run, Setting
+from optml.algorithms.cluster import Cluster
 from optml.algorithms.xgboost import ALGORITHM
 from optml.container.cluster import Alone
 from optml.container.hyperparameters import parse
@@ -24,7 +25,7 @@ POSITIVE = (NUMBERS > 0).astype(float)
 
 @dataclass
 class Held:
-    """The rows of a channel, in blocks (`algorithms.base.Table`)."""
+    """The rows of a channel, in blocks (`algorithms.sources.Table`)."""
 
     blocks: list[Records]
     media: str | None = "text/csv"

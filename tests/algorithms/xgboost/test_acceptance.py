@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from optml.algorithms import registry
-from optml.algorithms.base import Table
+from optml.algorithms.sources import Table
 from optml.container.channels import Channel
 from optml.container.cluster import Alone
 from optml.container.job import Job

@@ -8,7 +8,7 @@ import xgboost
 from scipy.sparse import csr_array
 
 from optml.algorithms import registry
-from optml.algorithms.base import Answer
+from optml.algorithms.answers import Answer
 from optml.algorithms.xgboost.answer import encode
 from optml.algorithms.xgboost.model import Model, load
 from optml.algorithms.xgboost.selection import KEYS, select, wanted

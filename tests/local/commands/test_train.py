@@ -157,7 +157,7 @@ def test_content_types_are_for_all_channels_or_for_one():
 
 
 def test_log_yields_progress_warnings_and_the_last_value_of_each_metric():
-    from optml.algorithms.base import MetricSpec
+    from optml.algorithms.metrics import MetricSpec
 
     log = JobLog([MetricSpec("test:msd", "#quality_metric: host={host}, test msd <loss>={value}")])
     stamp = "[01/02/2026 03:04:05 {} 1] "
