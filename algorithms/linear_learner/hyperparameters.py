@@ -205,7 +205,7 @@ class Hyperparameters(base.Hyperparameters):
         "cross_entropy_loss",
     ] = Field(
         "accuracy",
-        description="What threshold, early stopping and the choice of the model go by. f1 and "
+        description="What the threshold and the choice of the model go by. f1 and "
         "cross_entropy_loss are old names of f_beta with beta 1 and of loss_function.",
         json_schema_extra=_when("predictor_type=binary_classifier"),
     )
