@@ -120,7 +120,7 @@ def test_a_stranger_trains_with_the_functions_that_root_compiled(tmp_path: Path)
     tree.hyperparameters(k=2, feature_dim=2)
     tree.write("input/config/inputdataconfig.json", {"train": {"ContentType": "text/csv;label_size=0"}})
     tree.write("input/data/train/a.csv", "1,2\n1,3\n8,9\n8,8\n")
-    assert tree.train("-m", "optml.container", "train", **environment).code == 0
+    assert tree.train("-m", "optml.container", "train", fresh=True, **environment).code == 0
     before = sorted(compiled.rglob("*"))
     for path in [tmp_path, *tmp_path.parents[:2], *tree.root.rglob("*"), tree.root]:
         path.chmod(0o755)

@@ -17,8 +17,8 @@ def test_every_epoch_says_whether_it_is_the_best_or_for_how_long_none_was(
     resumed.load_state_dict(rule.state_dict())
     assert [*first, resumed.update(0.6)] == ["best", "best", "stale", "stop"]
     assert caplog.messages == [
-        "ValidationChannel accuracy improved! Storing best weights...",
-        "ValidationChannel accuracy improved! Storing best weights...",
-        "ValidationChannel accuracy has not improved for last 1 epochs.",
-        "ValidationChannel accuracy has not improved for last 2 epochs.",
+        "Validation accuracy improved! Storing best weights...",
+        "Validation accuracy improved! Storing best weights...",
+        "Validation accuracy has not improved for last 1 epochs.",
+        "Validation accuracy has not improved for last 2 epochs.",
     ]

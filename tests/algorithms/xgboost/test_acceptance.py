@@ -26,7 +26,7 @@ SETTINGS = {"max_depth": 5, "eta": 0.2, "gamma": 4, "min_child_weight": 6, "subs
 
 
 def channel(folder: Path, media: str, scratch: Path, name: str = "train") -> Table:
-    spec = registry.get("xgboost").channel(name)
+    spec = registry.get("xgboost").training.channel(name)
     assert spec is not None
     source = Channel(name, spec, folder, content_type=ContentType.parse(media))
     return Rows(
