@@ -31,6 +31,7 @@ CPU = (
     "job",
     "serving",
     "serving_load",
+    "hostile_bodies",
 )
 
 

@@ -31,6 +31,7 @@ _SLIPS = re.compile(rb"(?m)(%b)|,([ \t\r]*+(?:[\]}]|$))|^\xef\xbb\xbf" % _STRING
 _KEY = re.compile(rb"[ \t\r\n]*+(%b)[ \t\r\n]*+:" % _STRING, re.S)
 
 _decode = json.JSONDecoder().decode
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # typeshed lacks it
 
 _MARKS = np.zeros(256, bool)
 _MARKS[np.frombuffer(b"[]{},", np.uint8)] = True
@@ -95,17 +96,23 @@ def loads(text: bytes, where: str) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         problem = str(error)
-    for attempt in (text, mended(text)):
-        try:
-            return _decode(attempt.decode())
-        except (ValueError, RecursionError):
-            continue
+    text = mended(text)
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:  # with words that are Python's
+        pass
+    try:
+        return _decode(text.decode())
+    except (ValueError, RecursionError):
+        pass
     raise UserError(f"{where} is not valid JSON: {problem}")
 
 
 def mended(text: bytes) -> bytes:
     """The text without byte order mark, and without commas before closing brackets and at the end."""
     text = text.removeprefix(b"\xef\xbb\xbf").rstrip(_BLANK).removesuffix(b",")
+    if b'"' not in text:
+        text = text.replace(b",]", b"]").replace(b",}", b"}")
     return _COMMA.sub(rb"\1\2", text) if b"," in text else text
 
 
@@ -135,12 +142,37 @@ def parse_each(texts: list[bytes], where: Callable[[int], str]) -> list[Any]:
             return list(map(orjson.loads, texts))
         except orjson.JSONDecodeError:
             pass
+        mended_texts = _mended_lines(texts)
         try:  # as `loads` would, but all at once
-            mended_lines = _SLIPS.sub(rb"\1\2", b"\n".join(texts)).decode().split("\n")
-            return list(map(_decode, mended_lines))
+            return list(map(orjson.loads, mended_texts))
+        except orjson.JSONDecodeError:
+            pass
+        try:
+            return [_scanned(text.strip(_BLANK).decode()) for text in mended_texts]
         except (ValueError, RecursionError):
             pass
     return [parse(text, where(place)) for place, text in enumerate(texts)]
+
+
+def _mended_lines(texts: list[bytes]) -> list[bytes]:
+    """The lines, each `mended`."""
+    block = b"\n".join(texts).replace(b",\n", b"\n").removesuffix(b",")  # no string holds the end of a line
+    if b'"' not in block:
+        block = block.replace(b",]", b"]").replace(b",}", b"}")
+    if b"," in block or b"\xef" in block:
+        block = _SLIPS.sub(rb"\1\2", block)
+    return block.split(b"\n")
+
+
+def _scanned(text: str) -> Any:
+    """A document by Python's own parser, without the cost of its wrapping. Raises ValueError."""
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        raise ValueError("no document") from None
+    if end != len(text):
+        raise ValueError("more than a document")
+    return value
 
 
 def _value(text: bytes, start: int, stop: int, where: str, depth: int) -> Any:

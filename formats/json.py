@@ -12,17 +12,19 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Any, BinaryIO
 
 import numpy as np
 import orjson
+from scipy.sparse import csr_array
 
 from optml.errors import UserError, shown
 from optml.formats.blocks import BLOCK_BYTES, REQUEST_BYTES, count_lines, lines
 from optml.formats.documents import Long, Values, loads, parse, parse_each, runs
 from optml.formats.layout import Layout
 from optml.formats.records import Origin, Records, gathered
-from optml.formats.vectors import Vector, float32, stack, vector
+from optml.formats.vectors import MAX_WIDTH, Vector, compressed_rows, float32, stack, vector
 
 __all__ = ["blocks", "decode", "decode_lines", "instances", "loads", "read_lines", "request_lines", "write"]
 
@@ -121,6 +123,8 @@ def _records(
     dense = _plain(items)
     if dense is not None and layout.width in (None, dense.shape[1]):
         return Records(dense, origins=origins)
+    if dense is None and (sparse := _sparse(items, layout.width, where)) is not None:
+        return Records(sparse, origins=origins)
     vectors = (_vector(item, where(at)) for at, item in enumerate(items))
     return Records(stack(vectors, layout, where), origins=origins)
 
@@ -138,15 +142,42 @@ def _plain(items: list[Any]) -> np.ndarray | None:
     return float32(rows) if rows.ndim == 2 and rows.shape[1] else None
 
 
+def _sparse(items: list[Any], width: int | None, where: Callable[[int], str]) -> csr_array | None:
+    """(n, width) where every record is a sparse tensor of that many columns; else None. Raises UserError for
+    a key beyond them."""
+    try:
+        tensors = [_listed(item) for item in items]
+        keys, values, shapes = ([tensor[name] for tensor in tensors] for name in ("keys", "values", "shape"))
+        if {type(found) for column in (keys, values, shapes) for found in column} != {list}:
+            return None
+        counts = list(map(len, keys))
+        widths = {shape[0] for shape in shapes}
+        if counts != list(map(len, values)) or widths != {shapes[0][0] if width is None else width}:
+            return None
+        if {len(shape) for shape in shapes} != {1} or {type(found) for found in widths} != {int}:
+            return None
+        numbers = np.array(list(chain.from_iterable(values)), np.float64)
+        places = np.array(list(chain.from_iterable(keys)), np.float64)
+    except (ValueError, TypeError, KeyError, OverflowError, IndexError):
+        return None
+    (width,) = widths
+    if not 0 <= width <= MAX_WIDTH or numbers.ndim != 1 or places.ndim != 1:
+        return None
+    if not np.all((places == np.floor(places)) & (np.abs(places) < 2.0**53)):
+        return None
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    return compressed_rows(float32(numbers), places.astype(np.int64), indptr, width, where)
+
+
 def _listed(item: Any) -> Any:
-    """The list of a record that holds one."""
+    """The list of a record that holds one, or its sparse tensor."""
     while isinstance(item, dict):
         if "features" in item:
             item = item["features"]
         elif "data" in item:
             item = item["data"]
-        elif "values" in item and len(item) == 1:
-            item = item["values"]
+        elif "values" in item:
+            return item["values"] if len(item) == 1 else item
         elif len(item) == 1:
             (item,) = item.values()
         else:
@@ -182,9 +213,10 @@ def _vector(item: Any, where: str) -> Vector:
 
 
 def _numbers(values: Any, where: str) -> np.ndarray:
-    """(m,) float64 of a list of numbers, or of texts that hold numbers; null is NaN."""
+    """(m,) float64 of a list of numbers or of texts that hold some, float32 of a long one; null is NaN."""
     if isinstance(values, Long):
-        return np.concatenate([np.empty(0), *(_numbers(run, where) for run in values.runs())])
+        parts = [float32(_numbers(run, where)) for run in values.runs()]
+        return np.concatenate([np.empty(0, np.float32), *parts])
     try:
         numbers = np.array(values, np.float64)
         if numbers.ndim == 1:

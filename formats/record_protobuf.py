@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -218,8 +218,7 @@ def _common_width(widths: np.ndarray, layout: Layout, origin: Origin) -> int:
     return width
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):  # made a million times, as nothing else here
     features: Vector
     label: np.ndarray | None
     weight: float | None
@@ -248,7 +247,8 @@ def _row(record: Record, where: str, *, inference: bool) -> _Row:
     read, labels = tensor(value, f"{where}, features entry 'values',"), label.get("values")
     if read[0].dtype != np.float32 and not inference:
         _say_converted()
-    weight = next((side["weights"] for side in (features, label) if "weights" in side), None)
+    side = features if "weights" in features else label
+    weight = side.get("weights")
     return _Row(
         vector(*read, where),
         None if labels is None else _numbers(labels, f"{where}, label entry 'values',"),

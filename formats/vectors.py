@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -16,8 +15,7 @@ from optml.formats.records import Features
 MAX_WIDTH = 1 << 40  # of sparse rows; what is wider is damage, not data
 
 
-@dataclass(frozen=True, slots=True)
-class Vector:
+class Vector(NamedTuple):
     """One record's features: `values` alone are dense; with `keys` (flat, row-major) they are sparse.
 
     width: number of columns if the record tells it (its shape), else None.

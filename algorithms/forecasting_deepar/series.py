@@ -19,6 +19,7 @@ FIELDS = ("start", "target", "cat", "dynamic_feat")
 ONE_A_LINE = "one object a line is expected, not an array or an object over several lines"
 ALIKE = 0.75  # share of two names' letters from which one is taken for a slip of the other
 NAN_WORDS = {"nan"}
+LARGEST = float(np.finfo(np.float32).max)
 _NUMBERS = {int, float, type(None)}
 
 
@@ -126,8 +127,9 @@ class Builder:
         self.ignored = ignored
         self.rounded = 0  # starts that had to be rounded down
         self._starts: list[int] = []
+        self._moments: dict[str, tuple[int, bool]] = {}  # of the last start that was a text
         self._targets: list[np.ndarray] = []
-        self._cats: list[list[int]] = []
+        self._cats: list[int] = []
         self._dynamics: list[np.ndarray] = []
         self._first: Callable[[], str] | None = (
             None  # where the first record was, if it decides what all have
@@ -164,18 +166,23 @@ class Builder:
         dynamic = self._dynamic(record, len(target))
         self._starts.append(start)
         self._targets += [target, self._gap] if self.future else [target]
-        self._cats.append(cat)
-        self._dynamics.append(dynamic)
+        self._cats += cat
+        if self.dynamics:
+            self._dynamics.append(dynamic)
 
     def series(self) -> Series:
         size = [0, *(len(target) + self.future for target in self._targets[:: 2 if self.future else 1])]
+        if self._dynamics:
+            dynamic = np.concatenate(self._dynamics, axis=1)
+        else:
+            dynamic = np.empty((self.dynamics or 0, sum(size)), np.float32)
         return Series(
             self.frequency,
             np.array(self._starts, np.int64),
             np.cumsum(size, dtype=np.int64),
             np.concatenate([*self._targets, np.empty(0, np.float32)]),
             np.array(self._cats, np.int64).reshape(len(self), self.cats or 0),
-            np.concatenate([*self._dynamics, np.empty((self.dynamics or 0, 0), np.float32)], axis=1),
+            dynamic,
             self.future,
         )
 
@@ -186,7 +193,9 @@ class Builder:
             if isinstance(start, np.datetime64):
                 moment, rounded = self.frequency.rounded(start)
             elif isinstance(start, str):
-                moment, rounded = self.frequency.moment(start.strip())
+                if start not in self._moments:  # many series begin together
+                    self._moments = {start: self.frequency.moment(start.strip())}
+                moment, rounded = self._moments[start]
             else:
                 raise ValueError("expected text, YYYY-MM-DD HH:MM:SS")
         except ValueError as error:
@@ -316,15 +325,14 @@ def numbers(values: list[Any] | np.ndarray, name: str) -> np.ndarray:
             if type(value) not in _NUMBERS:
                 raise ValueError(f'{name}[{place}] is {shown(value)}; expected a number, null or "NaN"')
     try:
-        with np.errstate(over="ignore"):
-            found = np.asarray(values, np.float64).astype(np.float32)
+        wide = np.asarray(values, np.float64)
     except OverflowError:
         raise ValueError(f"{name} holds a number that is too large") from None
-    infinite = np.isinf(found)
+    infinite = np.abs(wide) > LARGEST
     if infinite.any():
         at = int(np.flatnonzero(infinite)[0])
         raise ValueError(f"{name}[{at}] is {shown(values[at])}, which is too large (or infinite)")
-    return found
+    return wide.astype(np.float32)
 
 
 def offender(series: Series, likelihood: str) -> str | None:

@@ -168,3 +168,36 @@ def test_what_was_written_is_read(rows: list[list[float]]) -> None:
         np.testing.assert_array_equal(
             json.decode_lines(json.write_lines(records), Layout(3)).dense(), features
         )
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        {"keys": [0, 2], "shape": [3], "values": [1, 2]},
+        {"keys": [2, 0], "shape": [3], "values": [2, 1]},
+        {"keys": [0, 2, 0], "shape": [3], "values": [0.5, 2, 0.5]},
+    ],
+)
+@pytest.mark.parametrize("odd", [{"features": [1, 0, 2]}, None])
+def test_sparse_records_are_the_same_read_together_and_one_by_one(tensor: object, odd: object) -> None:
+    """A dense one among them makes that they are read one by one."""
+    records = [{"features": tensor}, {"data": {"features": tensor}}, *([odd] if odd else [])]
+    for width in (3, None):
+        assert decode({"instances": records}, width).dense().tolist() == [[1, 0, 2]] * len(records)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        {"keys": "01", "shape": [3], "values": "12"},
+        {"keys": [[0]], "shape": [3], "values": [1]},
+        {"keys": [0], "shape": [3], "values": [[1]]},
+        {"keys": [0], "shape": [True], "values": [1]},
+        {"keys": [0, 1], "shape": [3], "values": [1]},
+        {"keys": [0.5], "shape": [3], "values": [1]},
+        {"keys": [3], "shape": [3], "values": [1]},
+    ],
+)
+def test_a_tensor_that_is_none_is_refused_though_all_are_alike(tensor: object) -> None:
+    with pytest.raises(UserError, match="record 1"):
+        decode({"instances": [{"features": tensor}] * 3}, 3)

@@ -1,0 +1,117 @@
+"""What a request costs that is made to be dear: CPU seconds per 6 MB, and memory in multiples of its size.
+
+`python -m benchmarks.hostile_bodies [--mib 6]`: every body of `tests/fuzz/hostile.py` through every algorithm
+that decodes its own requests, and through the decoders of tables, for a model of one feature and for one
+of which the width is not known. Each in a process of its own; gzip and the prediction do not count.
+The bar is 2 s and 10 times.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import resource
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from benchmarks.environment import options, save
+from optml.errors import UserError
+from optml.formats import tabular
+from optml.formats.content_type import ContentType
+from optml.formats.layout import Layout
+from optml.serving.batching import Gate
+from optml.serving.predictor import Predictor
+from optml.serving.settings import Settings
+from optml.serving.warmup import warm_up
+from tests.fuzz.hostile import TABLES, bodies
+from tests.serving.every import content_types, served
+
+MOST_SECONDS, MOST_TIMES = 2.0, 10.0
+PAYLOAD = 6 << 20
+LIMIT = 60  # CPU seconds, after which a body is given up
+OWN = ("ipinsights", "blazingtext", "blazingtext words", "forecasting-deepar")
+
+
+def decoders() -> Iterator[tuple[str, str, Callable[[bytes], Any]]]:
+    """Triples (who decodes, content type, decoder)."""
+    for media in TABLES:
+        for name, width in (("a table of one feature", 1), ("a table", None)):
+            layout = Layout(width, 0)
+            yield name, media, lambda body, m=media, w=layout: tabular.decode(body, ContentType(m), w)  # type: ignore[misc]
+    for name in OWN:
+        model = served(name)
+        warm_up(model)
+        predictor = Predictor(model, Gate(1), Settings())
+        for media in content_types(name):
+            yield name, media, lambda body, m=media, p=predictor: p.decode(body, ContentType(m))  # type: ignore[misc]
+
+
+def measure(decode: Callable[[bytes], Any], body: bytes) -> dict[str, Any]:
+    """CPU seconds per 6 MB, peak memory beyond the body's in its sizes, and what came of it; in a child."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
+        os.write(write, json.dumps(_measured(decode, body)).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        found = pipe.read()
+    os.waitpid(child, 0)
+    if not found:
+        return {"seconds": math.inf, "times": math.inf, "outcome": "killed"}
+    result: dict[str, Any] = json.loads(found)
+    return result
+
+
+def _measured(decode: Callable[[bytes], Any], body: bytes) -> dict[str, Any]:
+    with suppress(UserError):  # what a first request brings into memory, and no later one
+        tabular.decode(b"1\n" * 150_000, ContentType("text/csv"), Layout(1))
+        decode(body[: 1 << 15])
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before, start = _peak(), time.process_time()
+    try:
+        outcome = f"{len(decode(body))} records"
+    except UserError as error:
+        outcome = str(error).split("\n", 1)[0][:100]
+    seconds = time.process_time() - start
+    size = len(body)
+    return {"seconds": seconds * PAYLOAD / size, "times": (_peak() - before) / size, "outcome": outcome}
+
+
+def _peak() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
+
+
+def main() -> None:
+    parser = options(__doc__)
+    parser.add_argument("--mib", type=float, default=6, help="size of a body")
+    arguments = parser.parse_args()
+    rows = []
+    for name, media, decode in decoders():
+        for kind, body in bodies(media, int(arguments.mib * 2**20)):
+            found = measure(decode, body)
+            row = {"decoder": name, "content_type": media, "body": kind, "gzip": len(zlib.compress(body, 1))}
+            rows.append(
+                row | found | {"seconds": round(found["seconds"], 3), "times": round(found["times"], 2)}
+            )
+            if found["seconds"] > MOST_SECONDS or found["times"] > MOST_TIMES:
+                print(f"{name}, {media}, {kind}: {found['seconds']:.2f} s, {found['times']:.1f} times")
+    over = [row for row in rows if row["seconds"] > MOST_SECONDS or row["times"] > MOST_TIMES]
+    for key in ("seconds", "times"):
+        print(f"\nmost {key}:")
+        for row in sorted(rows, key=lambda row: -row[key])[:8]:
+            name = f"{row['decoder']}, {row['content_type']}, {row['body']}"
+            print(f"  {row[key]:6.2f}  {name}: {row['outcome'][:60]}")
+    print(f"\n{len(rows)} bodies of {arguments.mib:g} MiB, {len(over)} beyond the bar")
+    save("hostile_bodies-cpu", rows, folder=arguments.out, mib=arguments.mib)
+
+
+if __name__ == "__main__":
+    main()
