@@ -28,6 +28,7 @@ _BLANK = b" \t\r\n"
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
 _COMMA = re.compile(rb"(%b)|,([ \t\r\n]*+[\]}])" % _STRING, re.S)
 _SLIPS = re.compile(rb"(?m)(%b)|,([ \t\r]*+(?:[\]}]|$))|^\xef\xbb\xbf" % _STRING.replace(b".", b"[^\n]"))
+_DOUBLE = re.compile(rb",[ \t\r\n]*+,")
 _KEY = re.compile(rb"[ \t\r\n]*+(%b)[ \t\r\n]*+:" % _STRING, re.S)
 
 _decode = json.JSONDecoder().decode
@@ -111,7 +112,7 @@ def loads(text: bytes, where: str) -> Any:
 def mended(text: bytes) -> bytes:
     """The text without byte order mark, and without commas before closing brackets and at the end."""
     text = text.removeprefix(b"\xef\xbb\xbf").rstrip(_BLANK).removesuffix(b",")
-    if b'"' not in text:
+    if _plain(text):
         text = text.replace(b",]", b"]").replace(b",}", b"}")
     return _COMMA.sub(rb"\1\2", text) if b"," in text else text
 
@@ -156,12 +157,17 @@ def parse_each(texts: list[bytes], where: Callable[[int], str]) -> list[Any]:
 
 def _mended_lines(texts: list[bytes]) -> list[bytes]:
     """The lines, each `mended`."""
-    block = b"\n".join(texts).replace(b",\n", b"\n").removesuffix(b",")  # no string holds the end of a line
-    if b'"' not in block:
-        block = block.replace(b",]", b"]").replace(b",}", b"}")
+    block = b"\n".join(texts)
+    if _plain(block):
+        block = block.replace(b",\n", b"\n").replace(b",]", b"]").replace(b",}", b"}")
     if b"," in block or b"\xef" in block:
         block = _SLIPS.sub(rb"\1\2", block)
     return block.split(b"\n")
+
+
+def _plain(text: bytes) -> bool:
+    """May commas be dropped without looking at what stands around? Two in a row are no slip."""
+    return b'"' not in text and _DOUBLE.search(text) is None
 
 
 def _scanned(text: str) -> Any:

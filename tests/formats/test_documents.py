@@ -103,3 +103,18 @@ def test_lines_are_parsed_as_if_each_stood_alone() -> None:
     for broken in (b"1,2", b"[3", b'"a', b"]", b'1,"":2', b"4]}"):
         with pytest.raises(UserError, match=r"^1 is not valid JSON"):
             parse_each([b"[1,]", broken, b"[2]"], str)
+
+
+@pytest.mark.parametrize("text", [b"[1,,]", b"[[1,,]]", b"[1],,", b'["a",,]', b"[1, ,]", b"[1,\n,]", b"[,,]"])
+def test_two_commas_in_a_row_are_no_slip(text: bytes) -> None:
+    with pytest.raises(UserError, match="not valid JSON"):
+        documents.loads(text, "it")
+    if b"\n" not in text:
+        with pytest.raises(UserError, match="not valid JSON"):
+            parse_each([b"[1]", text, b"[2]"], str)
+
+
+@pytest.mark.parametrize("text", [b"[1,]", b"[1],", b"[1, ]", b"[1,],", b" [1] , "])
+def test_one_comma_too_many_is_forgiven(text: bytes) -> None:
+    assert documents.loads(text, "it") == [1]
+    assert parse_each([b"[1]", text, b"[NaN, 2,]"], str)[:2] == [[1], [1]]
