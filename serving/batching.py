@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Condition, Lock, Thread
@@ -98,7 +98,14 @@ def _predict(served: Served, records: Any, options: Mapping[str, str], deadline:
         answers.append(served.model.predict(run, options))
     if len(answers) == 1:
         return answers[0]
-    return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+    return {name: _put_together([answer[name] for answer in answers]) for name in answers[0]}
+
+
+def _put_together(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """One behind the other, masked where they are."""
+    masked = any(map(np.ma.isMaskedArray, columns))
+    joined: np.ndarray = (np.ma.concatenate if masked else np.concatenate)(columns)
+    return joined
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from optml.formats.compression import TooLarge
 from optml.formats.content_type import ContentType
 from optml.formats.encoding import as_utf8, is_text
 from optml.formats.layout import Layout
-from optml.formats.records import Columns, Records, gathered
+from optml.formats.records import Columns, gathered
 from optml.serving import codecs, metrics, negotiation
 from optml.serving.batching import Queue, overtaken
 from optml.serving.errors import RequestError, empty, too_large, unreadable
@@ -26,7 +26,6 @@ from optml.serving.pieces import pieces, said_of_one
 from optml.serving.served import Served
 from optml.serving.settings import Settings
 
-PART = 1 << 12  # records of a table that are predicted at once; between parts others have their turn
 TOGETHER = 512  # records tried at a time: what is not sound is read slowly, for its message
 MOST_BAD = 10_000  # records of a request that may lack an answer: each takes some tries to be found
 
@@ -145,15 +144,7 @@ class Predictor:
     def _predict(self, records: Any, options: Mapping[str, str], deadline: float) -> Columns:
         if records is None or not len(records):
             return {name: np.empty(0, np.float32) for name in self.served.algorithm.inference.response.fields}
-        if not isinstance(records, Records) or len(records) <= PART:
-            return self._queue.predict(self.served, records, options, deadline)
-        parts = []
-        for start in range(0, len(records), PART):
-            if time.monotonic() > deadline:
-                raise overtaken()
-            part = records[start : start + PART]
-            parts.append(self._queue.predict(self.served, part, options, deadline))
-        return {name: _joined([part[name] for part in parts]) for name in parts[0]}
+        return self._queue.predict(self.served, records, options, deadline)
 
     def written(self, columns: Columns, media: str, records: Any, failed: Mapping[int, str]) -> bytes:
         """The body of an answer; failed: place -> why that record has none."""
@@ -173,9 +164,3 @@ class Predictor:
             failed=failed,
             final_newline=not self._settings.batch,
         )
-
-
-def _joined(columns: list[np.ndarray]) -> np.ndarray:
-    masked = any(map(np.ma.isMaskedArray, columns))
-    joined: np.ndarray = (np.ma.concatenate if masked else np.concatenate)(columns)
-    return joined
