@@ -11,10 +11,11 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from optml.algorithms.base import Setting
+from optml.algorithms.device import host
 from optml.algorithms.factorization_machines.hyperparameters import GROUPS, METHODS, Hyperparameters
 from optml.algorithms.factorization_machines.initial import Initial
 from optml.algorithms.factorization_machines.model import Model
-from optml.algorithms.factorization_machines.parameters import Parameters, host
+from optml.algorithms.factorization_machines.parameters import Parameters
 from optml.algorithms.factorization_machines.quality import WATCHED, metrics
 from optml.algorithms.kernels import factorized
 from optml.algorithms.kernels.factorized import (  # fmt: skip
@@ -74,7 +75,7 @@ class Learner:
         given = self.hyperparameters
         initial = Initial(given, self.seed)
         self.parameters = Parameters(initial, given.feature_dim, given.num_factors, self.device)
-        self.totals = self.parameters.put(np.zeros(TALLIES))
+        self.totals = self.parameters.device.put(np.zeros(TALLIES))
 
     def update(self, batch: Records | None) -> Iterable[Metric]:
         if batch is not None:
@@ -105,7 +106,7 @@ class Learner:
             max(totals[SCORE_SQUARED] / rows - (totals[SCORE] / rows) ** 2, 0.0),
         )
         found = self._metrics(suffix=":epoch")
-        self.totals = self.parameters.put(np.zeros(TALLIES))
+        self.totals = self.parameters.device.put(np.zeros(TALLIES))
         self.epoch += 1
         self.batch = 0
         return found
@@ -140,7 +141,7 @@ class Learner:
         self.parameters.load_state_dict(state)
         self.updates, self.epoch, self.batch, dense = state["progress"].tolist()
         self.dense = None if dense < 0 else bool(dense)
-        self.totals = self.parameters.put(np.array(state["totals"]))
+        self.totals = self.parameters.device.put(np.array(state["totals"]))
         pairs, scores = state["variances"].tolist()
         self.variances = (pairs, scores)
 
@@ -213,9 +214,9 @@ class Learner:
 
     def _score(self, features: Features, labels: np.ndarray) -> tuple[Array, Scored]:
         """The batch where the state is (a view; or dense features and their squares), and its scores."""
-        state, answers = self.parameters.state, self.parameters.put(labels)
+        state, answers = self.parameters.state, self.parameters.device.put(labels)
         if self.dense:
-            there = self.parameters.stage(features)
+            there = self.parameters.device.stage(features)
             pair = there, there * there
             return pair, factorized.score_dense(state, *pair, answers, classifier=self.classifier)
         view = self.parameters.view(features)
@@ -240,8 +241,8 @@ class Learner:
         factorized.apply(
             self.parameters.state,
             touched,
-            self.parameters.put(summed),
-            self.parameters.put(slope),
+            self.parameters.device.put(summed),
+            self.parameters.device.put(slope),
             self._step(count),
         )
 
@@ -253,20 +254,20 @@ class Learner:
         if self.cluster.size > 1:
             summed = np.ascontiguousarray(host(gradients))
             self.cluster.all_sum(summed)
-            gradients = self.parameters.put(summed)
+            gradients = self.parameters.device.put(summed)
         rows, slope = self._add_up(scored)
-        factorized.apply(state, self._every, gradients, self.parameters.put(slope), self._step(rows))
+        factorized.apply(state, self._every, gradients, self.parameters.device.put(slope), self._step(rows))
 
     @cached_property
     def _every(self) -> Array:
         """The places of all features: their numbers, in a dense network."""
-        return self.parameters.put(np.arange(self.hyperparameters.feature_dim, dtype=np.int32))
+        return self.parameters.device.put(np.arange(self.hyperparameters.feature_dim, dtype=np.int32))
 
     def _add_up(self, scored: Scored) -> tuple[int, np.ndarray]:
         """Over all hosts: the rows of this update, and the gradient of the bias (1,) float64."""
         sums = np.append(host(scored.tallies), host(scored.slopes).sum(dtype=np.float64))
         self.cluster.all_sum(sums)
-        self.totals += self.parameters.put(sums[:TALLIES].copy())
+        self.totals += self.parameters.device.put(sums[:TALLIES].copy())
         return round(sums[ROWS]), sums[TALLIES:].copy()
 
     def _step(self, rows: int) -> Step:

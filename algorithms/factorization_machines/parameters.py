@@ -11,20 +11,19 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from optml import memory
+from optml.algorithms.device import Device, host
 from optml.algorithms.factorization_machines.initial import Initial
 from optml.algorithms.kernels.factorized.terms import Array, State, View
 from optml.errors import UserError
 
 if TYPE_CHECKING:
     from optml.algorithms.kernels.factorized.places import Places
-    from optml.algorithms.kernels.machine.staging import Staging
 
 log = logging.getLogger(__name__)
 
 SMALLEST = 1 << 10  # rows that are made room for
 WHOLE = 1 << 30  # bytes up to which a model holds all features, those that never occurred among them
 MOST = 2**31 - 1  # values of a batch, which a View numbers by int32
-ALIGNED = 4  # values: kernels are compiled anew for arrays that begin off 16 bytes
 ARRAYS = ("rows", "means", "squares")
 
 
@@ -39,10 +38,9 @@ class Parameters:
         self.width = width
         self.factors = factors
         self._initial = initial
-        self._device = device
+        self.device = Device(device)
         self._places = _no_places()
         self._filled = 0  # places that have their rows
-        self._staging: Staging | None = None
         memory.require(
             self._bytes(1),
             f"num_factors={factors}: the parameters of a single feature and Adam's moments",
@@ -51,7 +49,7 @@ class Parameters:
         )
         empty = np.empty((0, factors + 1), np.float32)
         bias = np.array([initial.bias, 0.0, 0.0])
-        self.state = State(self.put(empty), self.put(empty), self.put(empty), self.put(bias))
+        self.state = State(*map(self.device.put, (empty, empty, empty, bias)))
 
     def __len__(self) -> int:
         return len(self._places)
@@ -70,7 +68,7 @@ class Parameters:
             self.factors + 1,
             memory.size(self._bytes(self.width)),
             self.width,
-            memory.size(memory.available(self._device)),
+            memory.size(memory.available(self.device.name)),
         )
 
     def view(self, features: csr_array) -> View:
@@ -81,47 +79,13 @@ class Parameters:
             )
         view = self._places.view(features.indptr, features.indices, features.data)
         self._fill()
-        if self._device == "cpu":
-            return view
-        parts = [getattr(view, field.name) for field in fields(View)]
-        starts = np.cumsum([0, *(-(-len(part) // ALIGNED) * ALIGNED for part in parts)]).tolist()
-        packed = np.empty(starts[-1], np.float32)
-        for start, part in zip(starts, parts, strict=False):
-            packed[start : start + len(part)] = part.view(np.float32)
-        import torch
-
-        there = self.stage(packed)  # one copy, not seven
-        found = [there[start : start + len(part)] for start, part in zip(starts, parts, strict=False)]
-        return View(
-            *(
-                place.view(torch.int32) if part.dtype == np.int32 else place
-                for place, part in zip(found, parts, strict=True)
-            )
-        )
+        return View(*self.device.stage_all([getattr(view, field.name) for field in fields(View)]))
 
     def find(self, ids: np.ndarray) -> Array:
         """The places (m,) int32 of features, on the device, rows made for those never met."""
         places = self._places.find(ids)
         self._fill()
-        return self.put(places)
-
-    def put(self, array: np.ndarray) -> Array:
-        """The array where the state lives; the very same one on a CPU."""
-        if self._device == "cpu":
-            return array
-        import torch
-
-        return torch.from_numpy(array).to(self._device)
-
-    def stage(self, packed: np.ndarray) -> Array:
-        """A batch's float32 values on the device, copied while the batch before is still being computed."""
-        if not self._device.startswith("cuda"):
-            return self.put(packed)
-        if self._staging is None:
-            from optml.algorithms.kernels.machine.staging import Staging
-
-            self._staging = Staging(self._device)
-        return self._staging.put(packed)
+        return self.device.put(places)
 
     def table(self) -> tuple[np.ndarray | None, np.ndarray]:
         """What a model keeps: None and the rows of all features, (d, k + 1) float32; or, where these would be
@@ -144,7 +108,7 @@ class Parameters:
         self._places = _no_places()
         self._places.find(state["ids"])
         self._filled = len(self._places)
-        rows, means, squares, bias = (self.put(np.array(state[name])) for name in (*ARRAYS, "bias"))
+        rows, means, squares, bias = (self.device.put(np.array(state[name])) for name in (*ARRAYS, "bias"))
         self.state = State(rows, means, squares, bias)
 
     def _fill(self) -> None:
@@ -154,7 +118,7 @@ class Parameters:
             return
         if stop > len(self.state.rows):
             self._grow(start, stop)
-        self.state.rows[start:stop] = self.put(self._initial.rows(self.ids[start:]))
+        self.state.rows[start:stop] = self.device.put(self._initial.rows(self.ids[start:]))
         self.state.means[start:stop] = 0
         self.state.squares[start:stop] = 0
         self._filled = stop
@@ -166,22 +130,15 @@ class Parameters:
             f"{needed} features occur, of feature_dim={self.width}; with num_factors={self.factors} their "
             "parameters and Adam's moments",
             "lower num_factors, hash or drop rare features",
-            self._device,
+            self.device.name,
         )
         room = min(self.width, max(2 * needed, SMALLEST))
-        if self._bytes(room) > memory.available(self._device) // 2:
+        if self._bytes(room) > memory.available(self.device.name) // 2:
             room = needed
         for name in ARRAYS:  # one after the other: only one of them is held twice
-            larger = self._empty(room)
+            larger = self.device.empty(room, self.factors + 1)
             larger[:filled] = getattr(self.state, name)[:filled]
             setattr(self.state, name, larger)
-
-    def _empty(self, rows: int) -> Array:
-        if self._device == "cpu":
-            return np.empty((rows, self.factors + 1), np.float32)
-        import torch
-
-        return torch.empty(rows, self.factors + 1, device=self._device)
 
     def _bytes(self, rows: int) -> int:
         return 4 * len(ARRAYS) * rows * (self.factors + 1)
@@ -191,8 +148,3 @@ def _no_places() -> Places:
     from optml.algorithms.kernels.factorized.places import Places  # imports numba, which servers do without
 
     return Places()
-
-
-def host(array: Array) -> np.ndarray:
-    """The array as NumPy's; the very same one where it is that already."""
-    return array if isinstance(array, np.ndarray) else np.asarray(array.cpu())

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from optml.algorithms.base import Setting, Stopping
+from optml.algorithms.device import host
 from optml.algorithms.ip_insights.data import Batch
 from optml.algorithms.ip_insights.hyperparameters import Hyperparameters
 from optml.algorithms.ip_insights.model import Model
-from optml.algorithms.ip_insights.parameters import Parameters, host
+from optml.algorithms.ip_insights.parameters import Parameters
 from optml.algorithms.ip_insights.quality import Spread, area_under_curve
 from optml.algorithms.ip_insights.sampling import Samples
 from optml.algorithms.ip_insights.sketch import Sketch
@@ -57,7 +58,7 @@ class Learner:
         self.updates = 0
         self.epoch = 0
         self.batch = 0  # of the epoch
-        self.totals: Array = self.parameters.put(np.zeros(TALLIES))  # of the epoch, over all hosts
+        self.totals: Array = self.parameters.device.put(np.zeros(TALLIES))  # of the epoch, over all hosts
         self.spread: Spread | None = None  # of the newest validation scores
         self._began = self._spoke = time.perf_counter()  # the epoch; the last line about the speed
         self._samples_told = 0.0  # samples of the epoch before that line
@@ -89,7 +90,7 @@ class Learner:
             log.info("Epoch[%d] Train-%s=%f", self.epoch, ACCURACY, accuracy)
             log.info("Epoch[%d] Train-%s=%f", self.epoch, CROSS_ENTROPY, loss)
             log.info("Epoch[%d] Time cost=%.3f", self.epoch, time.perf_counter() - self._began)
-        self.totals = self.parameters.put(np.zeros(TALLIES))
+        self.totals = self.parameters.device.put(np.zeros(TALLIES))
         self.epoch += 1
         self.batch = 0
         return (
@@ -131,7 +132,7 @@ class Learner:
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         self.parameters.load_state_dict(state)
         self.updates, self.epoch, self.batch = state["progress"].tolist()
-        self.totals = self.parameters.put(np.array(state["totals"]))
+        self.totals = self.parameters.device.put(np.array(state["totals"]))
         self._samples_told = float(state["totals"][SAMPLES])
         self.seen = Sketch(np.array(state["seen"]))
         self.spread = Spread.of_array(np.array(state["spread"])) if len(state["spread"]) else None
@@ -176,7 +177,7 @@ class Learner:
         tallies, dense = host(gradient.tallies).copy(), np.ascontiguousarray(host(gradient.dense))
         pasts = np.array([past])
         self.cluster.all_sum(tallies, pasts, dense)
-        self.totals += self.parameters.put(tallies)
+        self.totals += self.parameters.device.put(tallies)
         samples = round(float(tallies[SAMPLES]))
         step = self._step(samples, float(pasts[0]) / max(samples, 1))
         tables = (
@@ -187,9 +188,9 @@ class Learner:
             if len(table):
                 mine = host(pair_step.row_gradients(groups, slopes, vectors))
                 touched, summed = self._add_up(len(table), groups, mine)
-                ids, parts, summed = map(self.parameters.put, (touched, rates(touched), summed))
+                ids, parts, summed = map(self.parameters.device.put, (touched, rates(touched), summed))
                 pair_step.apply_rows(table, ids, parts, summed, step)
-        pair_step.apply_dense(state.dense, self.parameters.put(dense), step)
+        pair_step.apply_dense(state.dense, self.parameters.device.put(dense), step)
 
     def _add_up(self, rows: int, groups: Groups, mine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The rows (u,) that any host touches and the sums (u, d) of their gradients: each host tells those

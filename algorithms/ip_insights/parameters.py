@@ -5,25 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from optml import memory
+from optml.algorithms.device import Device, host
 from optml.algorithms.ip_insights.hyperparameters import Hyperparameters
 from optml.algorithms.ip_insights.sampling import Samples
 from optml.algorithms.kernels.machine.simd import empty, stride
 from optml.algorithms.kernels.pairs.terms import BITS, PREFIXES, Array, Groups, State, View
-
-if TYPE_CHECKING:
-    from optml.algorithms.kernels.machine.staging import Staging
 
 log = logging.getLogger(__name__)
 
 SIGMA = 0.05  # of the tables' values
 TOGETHER = 1 << 12  # rows drawn at a time
 ENTITIES, ADDRESSES, LAYERS = range(3)  # what random numbers are drawn for
-ALIGNED = 4  # values: kernels are compiled anew for arrays that begin off 16 bytes
 TABLES = ("entities", "prefixes", "dense")
 
 
@@ -36,8 +32,7 @@ class Parameters:
     def __init__(self, hyperparameters: Hyperparameters, seed: int, device: str) -> None:
         self.width = hyperparameters.vector_dim
         self.hyperparameters = hyperparameters
-        self._device = device
-        self._staging: Staging | None = None
+        self.device = Device(device)
         entities = hyperparameters.num_entity_vectors
         tables = f"num_entity_vectors ({entities}) or vector_dim ({hyperparameters.vector_dim})"
         prefixes = ", give _ip_prefix_tables=false" if hyperparameters.ip_prefix_tables else ""
@@ -70,7 +65,7 @@ class Parameters:
             rows,
             memory.size(self.size()),
             self.width,
-            memory.size(memory.available(self._device)),
+            memory.size(memory.available(self.device.name)),
         )
 
     def view(self, samples: Samples) -> View:
@@ -79,15 +74,7 @@ class Parameters:
 
         teaching = samples.teaching if self.hyperparameters.ip_prefix_tables else None
         arrays = view(samples.rows, samples.addresses, samples.labels, teaching)
-        return arrays if self._device == "cpu" else self._there(arrays)
-
-    def put(self, array: np.ndarray) -> Array:
-        """The array where the state lives; the very same one on a CPU."""
-        if self._device == "cpu":
-            return array
-        import torch
-
-        return torch.from_numpy(array).to(self._device)
+        return arrays if self.device.name == "cpu" else self._there(arrays)
 
     def values(self) -> dict[str, np.ndarray]:
         """What a model keeps: copies without moments and padding, by the names of an artifact."""
@@ -112,7 +99,9 @@ class Parameters:
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         for name in TABLES:
             mine = getattr(self.state, name)
-            mine[...] = state[name] if isinstance(mine, np.ndarray) else self.put(np.array(state[name]))
+            mine[...] = (
+                state[name] if isinstance(mine, np.ndarray) else self.device.put(np.array(state[name]))
+            )
 
     @property
     def _depth(self) -> int:
@@ -132,7 +121,7 @@ class Parameters:
                 np.multiply(values, np.float32(SIGMA), out=part)
 
         in_parts(fill, -(-rows // TOGETHER), TOGETHER * self.width)
-        return self.put(table)
+        return self.device.put(table)
 
     def _dense(self, seed: int) -> Array:
         """(3, 32 + layers (d + 1), d): a layer's values uniform within sqrt(6 / (inputs + outputs)) (X.
@@ -144,41 +133,16 @@ class Parameters:
         limit = np.sqrt(3 / width)
         for at in range(BITS, self._depth, stride(width) + 1):
             dense[0, at : at + width, :width] = generator.uniform(-limit, limit, (width, width))
-        return self.put(dense)
+        return self.device.put(dense)
 
     def _there(self, view: View) -> View:
         """The view on the device, by one copy."""
         parts = [getattr(view, field.name) for field in fields(View)]
         arrays = [a for part in parts for a in (_arrays(part) if isinstance(part, Groups) else (part,))]
-        starts = np.cumsum([0, *(-(-array.size // ALIGNED) * ALIGNED for array in arrays)]).tolist()
-        packed = np.empty(starts[-1], np.float32)
-        for start, array in zip(starts, arrays, strict=False):
-            packed[start : start + array.size] = array.reshape(-1).view(np.float32)
-        import torch
-
-        there = self._stage(packed)
-        tensors = []
-        for start, array in zip(starts, arrays, strict=False):
-            place = there[start : start + array.size].view(array.shape)
-            tensors.append(place.view(torch.int32) if array.dtype == np.int32 else place)
+        tensors = self.device.stage_all(arrays)
         plain, entities, prefixes = tensors[:6], Groups(*tensors[6:10]), Groups(*tensors[10:])
         return View(*plain, entities, prefixes)  # type: ignore[call-arg]  # mypy counts no stars
-
-    def _stage(self, packed: np.ndarray) -> Array:
-        """A batch on the device, copied while the one before is still being computed."""
-        if not self._device.startswith("cuda"):
-            return self.put(packed)
-        if self._staging is None:
-            from optml.algorithms.kernels.machine.staging import Staging
-
-            self._staging = Staging(self._device)
-        return self._staging.put(packed)
 
 
 def _arrays(groups: Groups) -> tuple[np.ndarray, ...]:
     return groups.touched, groups.bounds, groups.places, groups.rates
-
-
-def host(array: Array) -> np.ndarray:
-    """The array as NumPy's; the very same one where it is that already."""
-    return array if isinstance(array, np.ndarray) else np.asarray(array.cpu())

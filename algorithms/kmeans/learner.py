@@ -10,12 +10,12 @@ import logging
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from optml import memory
 from optml.algorithms.base import Setting
+from optml.algorithms.device import Device, host
 from optml.algorithms.kernels.nearest import Absorbed, Array, absorb, move, nearest
 from optml.algorithms.kmeans import seeding
 from optml.algorithms.kmeans.hyperparameters import Hyperparameters
@@ -24,9 +24,6 @@ from optml.algorithms.kmeans.shrink import Shrunk, shrink
 from optml.algorithms.metrics import Metric
 from optml.errors import UserError
 from optml.formats.records import Records
-
-if TYPE_CHECKING:
-    from optml.algorithms.kernels.machine.staging import Staging
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +51,7 @@ class Learner:
     def __init__(self, setting: Setting) -> None:
         self.hyperparameters: Hyperparameters = setting.hyperparameters
         self.cluster = setting.cluster
-        self.device = setting.device
+        self.device = Device(setting.device)
         self.seed = setting.seed
         self.warm = None if setting.warm_start is None else self._warm(setting.warm_start)
         self.centers: Array = None
@@ -64,14 +61,13 @@ class Learner:
         self.counted = 0  # and over how many rows
         self.spread = 0.0  # their quotient, in the last whole epoch
         self._final: np.ndarray | None = None
-        self._staging: Staging | None = None
 
     def update(self, batch: Records | None) -> Iterable[Metric]:
         width = self.hyperparameters.feature_dim
         rows = np.empty((0, width), np.float32) if batch is None else batch.dense()
         if self.centers is None:
             self._start(rows)
-        absorbed, count = self._agree(absorb(self._put(rows), self.centers), len(rows))
+        absorbed, count = self._agree(absorb(self.device.stage(rows), self.centers), len(rows))
         half_life = self.hyperparameters.half_life_time_size
         if half_life:
             self.weights *= 2.0 ** (-count / half_life)
@@ -97,11 +93,11 @@ class Learner:
         """Sum and mean of squared distances over the rows of all hosts, to the centers of the final model."""
         if self._final is None:
             raise RuntimeError("K-Means scores a channel after `finish`")
-        centers = self._state(self._final)
+        centers = self.device.put(self._final)
         totals = np.zeros(2)
         for batch in batches:
-            _, squared = nearest(self._put(batch.dense()), centers)
-            totals += float(_host(squared).sum(dtype=np.float64)), len(batch)
+            _, squared = nearest(self.device.stage(batch.dense()), centers)
+            totals += float(host(squared).sum(dtype=np.float64)), len(batch)
         self.cluster.all_sum(totals)
         scores = {"msd": totals[0] / max(totals[1], 1), "ssd": totals[0]}
         return [
@@ -115,9 +111,9 @@ class Learner:
         state = {"seed": np.array(self.seed)}
         if self.centers is not None:
             state |= {
-                "centers": _host(self.centers),
-                "weights": _host(self.weights),
-                "loss": _host(self.loss),
+                "centers": host(self.centers),
+                "weights": host(self.weights),
+                "loss": host(self.loss),
                 "progress": np.array([self.rows, self.counted, self.spread]),
             }
         return {name: array.copy() for name, array in state.items()}
@@ -126,7 +122,7 @@ class Learner:
         self.seed = int(state["seed"])
         if "centers" in state:
             self.centers, self.weights, self.loss = (
-                self._state(np.array(state[name])) for name in ("centers", "weights", "loss")
+                self.device.put(np.array(state[name])) for name in ("centers", "weights", "loss")
             )
             rows, counted, spread = state["progress"].tolist()
             self.rows, self.counted, self.spread = int(rows), int(counted), spread
@@ -178,18 +174,18 @@ class Learner:
                 drawn = seeding.draw(union, missing, parameters.init_method, generator).astype(np.float64)
             centers = np.concatenate([centers, self.cluster.broadcast(drawn)])
             weights = np.concatenate([weights, np.zeros(missing)])
-        self.centers = self._state(centers)
-        self.weights = self._state(weights)
-        self.loss = self._state(np.zeros(1))
+        self.centers = self.device.put(centers)
+        self.weights = self.device.put(weights)
+        self.loss = self.device.put(np.zeros(1))
 
     def _agree(self, absorbed: Absorbed, count: int) -> tuple[Absorbed, int]:
         """What all hosts absorbed together, and how many rows that is."""
         if self.cluster.size == 1:
             return absorbed, count
-        counts, sums, loss = (_host(array) for array in (absorbed.counts, absorbed.sums, absorbed.loss))
+        counts, sums, loss = (host(array) for array in (absorbed.counts, absorbed.sums, absorbed.loss))
         self.cluster.all_sum(counts, sums, loss)
         total = round(counts.sum())
-        return Absorbed(self._state(counts), self._state(sums), self._state(loss)), total
+        return Absorbed(self.device.put(counts), self.device.put(sums), self.device.put(loss)), total
 
     @property
     def _trials(self) -> int:
@@ -199,8 +195,8 @@ class Learner:
     def _shrink(self) -> Shrunk:
         parameters = self.hyperparameters
         return shrink(
-            _host(self.centers),
-            _host(self.weights),
+            host(self.centers),
+            host(self.weights),
             parameters.k,
             method=parameters.local_lloyd_init_method,
             trials=self._trials,
@@ -211,7 +207,7 @@ class Learner:
 
     def _model(self, shrunk: Shrunk) -> Model:
         settings = self.hyperparameters.model_dump(mode="json")
-        return Model(shrunk.centers.astype(np.float32), shrunk.weights, settings, self.device)
+        return Model(shrunk.centers.astype(np.float32), shrunk.weights, settings, self.device.name)
 
     def _warm(self, folder: Path) -> tuple[np.ndarray, np.ndarray]:
         try:
@@ -246,26 +242,3 @@ class Learner:
             f"{trials} Lloyd runs of {parameters.k} centers",
             "lower k, extra_center_factor or local_lloyd_num_trials",
         )
-
-    def _state(self, array: np.ndarray) -> Array:
-        """The array where the state lives."""
-        if self.device == "cpu":
-            return array
-        import torch
-
-        return torch.from_numpy(array).to(self.device)
-
-    def _put(self, rows: np.ndarray) -> Array:
-        """A mini-batch where the state lives; copied while the one before is still being computed."""
-        if self.device == "cpu":
-            return rows
-        if self._staging is None:
-            from optml.algorithms.kernels.machine.staging import Staging
-
-            self._staging = Staging(self.device)
-        return self._staging.put(rows)
-
-
-def _host(array: Array) -> np.ndarray:
-    """The array as NumPy's; the very same one where it is that already."""
-    return array if isinstance(array, np.ndarray) else np.asarray(array.cpu())

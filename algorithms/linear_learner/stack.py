@@ -9,6 +9,7 @@ import numpy as np
 
 from optml import memory
 from optml.algorithms.cluster import Cluster
+from optml.algorithms.device import Device, host
 from optml.algorithms.kernels.linear import gradient, scores, update
 from optml.algorithms.kernels.linear.terms import FAR, MOMENTS, Array, Problem, Update
 from optml.algorithms.kernels.machine.simd import zeros
@@ -20,7 +21,6 @@ from optml.formats.records import Features
 
 if TYPE_CHECKING:
     from optml.algorithms.kernels.linear.triton import Captured
-    from optml.algorithms.kernels.machine.staging import Staging
 
 ABSENT = 1e6  # weight of a class that the scaler's rows lack
 
@@ -44,7 +44,7 @@ class Stack:
         self.models, self.classes = len(points), hyperparameters.outputs
         self.width = len(scaler.mean)
         self.class_weights = _class_weights(hyperparameters, points, scaler.counts)
-        self._device = device
+        self._device = Device(device)
         self._optimizer = points[0].optimizer
         self._require_memory()
         shift, scale = scaler.shift(hyperparameters), scaler.scale(hyperparameters)
@@ -80,7 +80,6 @@ class Stack:
         self.moments = self._zeros()
         self.losses: Array = self._put(np.zeros(self.models), np.float64)
         self._captured: Captured | None = None
-        self._staging: Staging | None = None
 
     def start_from(self, weight: np.ndarray, bias: np.ndarray) -> None:
         """Let every model begin with (C, d) weights and (C,) biases for scaled features and labels."""
@@ -103,7 +102,7 @@ class Stack:
         summed, losses = gradient(there, y, self.weights, self._problem)
         self.losses += losses
         if cluster.size > 1:
-            total, sums = np.array([count]), self.host(summed)
+            total, sums = np.array([count]), host(summed)
             cluster.all_sum(sums, total)
             count, summed = int(total[0]), self._put(sums)
         if count:
@@ -113,7 +112,7 @@ class Stack:
             self.full = max(self.full, count)
             update(self.weights, self.moments, summed, 1 / self.full, use_bias, how)
             full = count == self.hyperparameters.mini_batch_size and isinstance(rows, np.ndarray)
-            if self._device.startswith("cuda") and full and cluster.size == 1:
+            if self._device.name.startswith("cuda") and full and cluster.size == 1:
                 from optml.algorithms.kernels.linear.triton import Captured
 
                 self._captured = Captured(
@@ -128,7 +127,7 @@ class Stack:
 
     def take_losses(self) -> np.ndarray:
         """The losses (M,) float64 of this host's rows, summed since this was last called."""
-        taken = self.host(self.losses).copy()
+        taken = host(self.losses).copy()
         self.losses *= 0
         return taken
 
@@ -139,7 +138,7 @@ class Stack:
 
     def scores(self, rows: Features) -> np.ndarray:
         """z of (n, d) rows under every model, (n, M, C) float32 in units of training; NaN of dead models."""
-        z = self.host(scores(self._placed(rows), self.weights, self._problem)).reshape(
+        z = host(scores(self._placed(rows), self.weights, self._problem)).reshape(
             -1, self.models, self.classes
         )
         if not self.alive.all():
@@ -149,7 +148,7 @@ class Stack:
     def bury(self, sound: np.ndarray) -> np.ndarray:
         """Stop the models that are not sound, (M,) bool, or whose weights are not numbers: they get weights 0
         and learn no more. Returns the places of those that died now."""
-        weights = self.host(self.weights)
+        weights = host(self.weights)
         finite = np.isfinite(weights).all(axis=0).reshape(self.models, self.classes).all(axis=1)
         died = self.alive & ~(sound & finite)
         if died.any():
@@ -162,16 +161,16 @@ class Stack:
     def model(self, place: int) -> tuple[np.ndarray, np.ndarray]:
         """Weights (C, d) and biases (C,) of one model, float64, for scaled features and labels."""
         columns = slice(place * self.classes, (place + 1) * self.classes)
-        one = self.host(self.weights[:, columns]).astype(np.float64)
+        one = host(self.weights[:, columns]).astype(np.float64)
         return one[:-1].T, one[-1]
 
     def state_dict(self) -> dict[str, np.ndarray]:
         state = {"weights": self.weights} | {f"moment_{n}": moment for n, moment in enumerate(self.moments)}
-        return {name: self.host(array).copy() for name, array in state.items()} | {
+        return {name: host(array).copy() for name, array in state.items()} | {
             "alive": self.alive.copy(),
             "updates": np.array(self.updates),
             "full": np.array(self.full),
-            "losses": self.host(self.losses).copy(),
+            "losses": host(self.losses).copy(),
         }
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
@@ -182,11 +181,6 @@ class Stack:
         self.full = int(state.get("full", 0))
         self.losses = self._put(np.array(state["losses"]), np.float64)
         self._captured = None
-
-    @staticmethod
-    def host(array: Array) -> np.ndarray:
-        """The array as NumPy's; the very same one where it is that already."""
-        return array if isinstance(array, np.ndarray) else np.asarray(array.cpu())
 
     def _update(self) -> Update:
         """What the next update, `self.updates`, does. A learning rate decays for the k-th time once more than
@@ -234,7 +228,7 @@ class Stack:
 
     def _state(self, array: np.ndarray) -> Array:
         """A matrix of the state, copied to where it lives; on a CPU it begins on a cache line, for speed."""
-        if self._device != "cpu":
+        if self._device.name != "cpu":
             return self._put(np.array(array))
         matrix = zeros(array.shape)
         matrix[:] = array
@@ -242,23 +236,14 @@ class Stack:
 
     def _put(self, array: np.ndarray, kind: Any = np.float32) -> Array:
         """The array where the state lives."""
-        array = np.ascontiguousarray(array, dtype=kind)
-        if self._device == "cpu":
-            return array
-        import torch
-
-        return torch.from_numpy(array).to(self._device)
+        return self._device.put(np.ascontiguousarray(array, dtype=kind))
 
     def _placed(self, rows: Features) -> Array:
         """A batch where the kernels take it from: dense rows on the device, copied while the batch before is
         still being computed; sparse ones as they are."""
-        if not isinstance(rows, np.ndarray) or not self._device.startswith("cuda"):
-            return self._put(rows) if isinstance(rows, np.ndarray) else rows
-        if self._staging is None:
-            from optml.algorithms.kernels.machine.staging import Staging
-
-            self._staging = Staging(self._device)
-        return self._staging.put(np.ascontiguousarray(rows))
+        return (
+            self._device.stage(rows.astype(np.float32, copy=False)) if isinstance(rows, np.ndarray) else rows
+        )
 
     def _require_memory(self) -> None:
         """Better said now than killed without a word: the weights, the moments, a gradient and its parts."""

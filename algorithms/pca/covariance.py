@@ -9,9 +9,9 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from optml.algorithms.cluster import Cluster
+from optml.algorithms.device import Device, host
 from optml.algorithms.kernels import gram
 from optml.algorithms.pca.components import Components, rank, require_finite
-from optml.algorithms.pca.device import Device
 
 DENSITY = 0.05  # share of values that are not 0, up to which the products of their pairs beat dense ones
 PIECE = 1 << 23  # values of sparse rows that are made dense at a time
@@ -33,8 +33,8 @@ class Covariance:
         self.rows = 0
         self.shift: np.ndarray | None = None  # (d,) float32; None: 0
         self._shift: Any = None  # the same where the state lives
-        self.sums = device.state(np.zeros(width))
-        self.gram = device.state(np.zeros((width, width)))
+        self.sums = device.put(np.zeros(width))
+        self.gram = device.put(np.zeros((width, width)))
 
     def absorb(self, features: Any) -> None:
         """Take in (n, d) float32 rows, dense or `csr_array`."""
@@ -45,7 +45,7 @@ class Covariance:
             return
         if not self.rows:
             self._move(features[: gram.BLOCK].mean(axis=0, dtype=np.float64).astype(np.float32))
-        gram.accumulate(self.device.put(features), self._shift, self.gram, self.sums)
+        gram.accumulate(self.device.stage(features), self._shift, self.gram, self.sums)
         self.rows += len(features)
 
     def _absorb_sparse(self, features: Any) -> None:
@@ -60,7 +60,7 @@ class Covariance:
 
     def _move(self, shift: np.ndarray) -> None:
         self.shift = shift
-        self._shift = self.device.state(shift)
+        self._shift = self.device.put(shift)
 
     def merged(self, cluster: Cluster) -> Covariance:
         """The state of all hosts' rows. With m_h the mean of the n_h rows of host h and m that of all,
@@ -99,8 +99,8 @@ class Covariance:
 
     def _moments(self) -> tuple[np.ndarray, np.ndarray]:
         """The mean m (d,), and M (d, d) in a new array, both float64."""
-        upper = np.triu(self.device.host(self.gram))
-        sums = self.device.host(self.sums)
+        upper = np.triu(host(self.gram))
+        sums = host(self.sums)
         mean = sums / max(self.rows, 1)
         with np.errstate(over="ignore", invalid="ignore"):  # `components` tells of it
             upper -= np.outer(mean, sums)
@@ -111,14 +111,14 @@ class Covariance:
     def state_dict(self) -> dict[str, np.ndarray]:
         state = {
             "rows": np.array(self.rows),
-            "sums": self.device.host(self.sums).copy(),
-            "gram": self.device.host(self.gram).copy(),
+            "sums": host(self.sums).copy(),
+            "gram": host(self.gram).copy(),
         }
         return state if self.shift is None else state | {"shift": self.shift.copy()}
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         self.rows = int(state["rows"])
-        self.sums = self.device.state(np.array(state["sums"]))
-        self.gram = self.device.state(np.array(state["gram"]))
+        self.sums = self.device.put(np.array(state["sums"]))
+        self.gram = self.device.put(np.array(state["gram"]))
         if "shift" in state:
             self._move(np.array(state["shift"]))

@@ -10,10 +10,10 @@ from scipy.sparse import csr_array
 
 from optml import memory
 from optml.algorithms.base import Setting
+from optml.algorithms.device import Device
 from optml.algorithms.metrics import Metric
 from optml.algorithms.pca.components import Components, rank
 from optml.algorithms.pca.covariance import Covariance
-from optml.algorithms.pca.device import Device
 from optml.algorithms.pca.hyperparameters import Hyperparameters
 from optml.algorithms.pca.model import Model
 from optml.algorithms.pca.sketch import Sketch, piece_rows

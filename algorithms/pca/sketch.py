@@ -14,8 +14,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from optml.algorithms.cluster import Cluster
+from optml.algorithms.device import Device, host
 from optml.algorithms.pca.components import Components, rank, require_finite
-from optml.algorithms.pca.device import Device
 
 LEAST = 128  # rows of a piece at least: shrinking small sketches costs more than their products
 NOISE = 1e-10  # share of the largest squared singular value that rounding may make of a 0
@@ -50,7 +50,7 @@ class Sketch:
         self.mean = np.zeros(width)
         self.lost = 0.0
         self.total = 0.0  # sum of squares of the centered rows
-        self.sketch: Any = device.state(np.empty((0, width), np.float32))
+        self.sketch: Any = device.put(np.empty((0, width), np.float32))
 
     def absorb(self, features: Any) -> None:
         """Take in (n, d) float32 rows, dense or `csr_array`; a piece at a time is made dense."""
@@ -80,17 +80,17 @@ class Sketch:
         return row.astype(np.float32)[None]
 
     def _stack(self, rows: np.ndarray) -> None:
-        stack = self.device.stacked(self.sketch, self.device.put(rows))
+        stack = self.device.stacked(self.sketch, self.device.stage(rows))
         if len(stack) > self.most:
             with np.errstate(over="ignore", invalid="ignore"):
-                square = self.device.host(stack @ stack.T).astype(np.float64)
+                square = host(stack @ stack.T).astype(np.float64)
             require_finite(square)
             values, vectors = (array[..., ::-1] for array in np.linalg.eigh(square))  # descending
             lost = max(float(values[self.most]), 0.0)
             kept = values[: self.most]
             scale = np.sqrt((kept - lost).clip(min=0) / np.where(kept > 0, kept, 1))
             mix = (vectors[:, : self.most] * scale).T.astype(np.float32)
-            stack = self.device.state(mix) @ stack
+            stack = self.device.put(mix) @ stack
             self.lost += lost
         self.sketch = stack
 
@@ -101,7 +101,7 @@ class Sketch:
         everyone = Sketch(self.width, self.most, Device("cpu"), centered=self.centered)
         scalars = cluster.gather(np.array([self.rows, self.lost, self.total]))
         means = cluster.gather(self.mean)
-        sketches = cluster.gather(np.ascontiguousarray(self.device.host(self.sketch)))
+        sketches = cluster.gather(np.ascontiguousarray(host(self.sketch)))
         for (rows, lost, total), mean, sketch in zip(scalars, means, sketches, strict=True):
             if not rows:
                 continue
@@ -122,7 +122,7 @@ class Sketch:
         Of each direction, the largest entry is positive: signs that come out of a chain of decompositions
         would differ with the rounding of the processor.
         """
-        rows = self.device.host(self.sketch).astype(np.float64)
+        rows = host(self.sketch).astype(np.float64)
         square = rows @ rows.T
         require_finite(square)
         values, vectors = np.linalg.eigh(square)  # ascending
@@ -151,11 +151,11 @@ class Sketch:
             "rows": np.array(self.rows),
             "mean": self.mean.copy(),
             "lost": np.array([self.lost, self.total]),
-            "sketch": np.ascontiguousarray(self.device.host(self.sketch)).copy(),
+            "sketch": np.ascontiguousarray(host(self.sketch)).copy(),
         }
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         self.rows = int(state["rows"])
         self.mean = np.array(state["mean"])
         self.lost, self.total = state["lost"].tolist()
-        self.sketch = self.device.state(np.array(state["sketch"]))
+        self.sketch = self.device.put(np.array(state["sketch"]))

@@ -21,10 +21,7 @@ pytestmark = pytest.mark.gpu
 def in_tensors(**given: object) -> Learner:
     hyperparameters = ALGORITHM.hyperparameters(feature_dim=5, k=3, **given)
     device = "cuda:0" if torch.cuda.is_available() else "cpu:0"  # "cpu" alone would mean NumPy
-    learner = Learner(Setting(hyperparameters, Alone(), device))
-    if not torch.cuda.is_available():
-        learner._put = torch.from_numpy  # type: ignore[method-assign]  # page-locked memory needs a GPU
-    return learner
+    return Learner(Setting(hyperparameters, Alone(), device))
 
 
 def test_tensors_absorb_batches_by_the_rule() -> None:

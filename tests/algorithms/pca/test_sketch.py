@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from optml.algorithms.pca.device import Device
+from optml.algorithms.device import Device
 from optml.algorithms.pca.sketch import Sketch
 from tests.algorithms.pca.training import singular_values, spread
 

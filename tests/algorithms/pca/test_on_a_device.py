@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from optml.algorithms.device import Device
 from optml.algorithms.pca.covariance import Covariance
-from optml.algorithms.pca.device import Device
 from optml.algorithms.pca.model import Model
 from optml.algorithms.pca.sketch import Sketch
 from tests.algorithms.pca.training import spread
@@ -15,11 +15,8 @@ torch = pytest.importorskip("torch")
 
 
 @pytest.fixture
-def device(monkeypatch: pytest.MonkeyPatch) -> Device:
-    if torch.cuda.is_available():
-        return Device("cuda:0")
-    monkeypatch.setattr(Device, "put", lambda self, rows: self.state(rows))  # page-locked places need CUDA
-    return Device("cpu:0")  # torch's name of it; ours, "cpu", means NumPy
+def device() -> Device:
+    return Device("cuda:0" if torch.cuda.is_available() else "cpu:0")  # "cpu" alone would mean NumPy
 
 
 def state(kind: type, device: Device, rows: np.ndarray) -> Covariance | Sketch:
