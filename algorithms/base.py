@@ -167,7 +167,8 @@ class Setting:
     channels: tuple[str, ...] = ("train",)  # those that the job was given
     tuned: str | None = None  # the metric that a tuning job goes by; None: it is part of none
     auxiliary: Mapping[str, Source] = field(default_factory=dict)  # given channels of that role, by name
-    pretrained: Path | None = None  # a folder of pretrained weights, where there is one
+    pretrained: Mapping[str, Path] = field(default_factory=dict)  # folders of weights: place -> folder
+    store: Path | None = None  # a folder for what grows with the job; it lasts as long as checkpoints do
     train: Any = None  # the data of that channel (`Training.data`), which a learner may read when it is made
     tests: Mapping[str, Data] = field(default_factory=dict)  # what the final model will be scored on, by name
 

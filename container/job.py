@@ -28,6 +28,7 @@ DISTRIBUTIONS = ("FullyReplicated", "ShardedByS3Key")
 WRAPPERS = ("None", "RecordIO")
 MODEL = "model"  # the channel of an incremental job
 PRETRAINED = "pretrained"  # an auxiliary channel of weights
+PRETRAINED_VARIABLE = "OPTML_PRETRAINED_DIR"
 CODE = "code"  # the SDK's script mode; nothing of ours
 
 
@@ -71,7 +72,7 @@ class Job:
     hosts: Hosts
     checkpoints: Path  # may not exist: then no checkpoints are wanted
     warm_start: Path | None  # the folder of the `model` channel
-    pretrained: Path | None  # the folder of weights
+    pretrained: Mapping[str, Path]  # folders of weights, by where they come from, the first to be used first
     seed: int
     name: str  # of the training job, or ""
 
@@ -115,7 +116,7 @@ class Job:
                 f"hyperparameter _tuning_objective_metric='{''.join(objective)}' needs the channel "
                 f"'{objective[0]}', which was not given"
             )
-        pretrained = attempt(lambda: _pretrained(channels), None)
+        pretrained = attempt(lambda: _pretrained(channels), {})
         script = as_text((raw or {}).get("sagemaker_program"))
         if script:
             problems.append(
@@ -254,14 +255,13 @@ def _missed(spec: ChannelSpec, configs: Mapping[str, Any]) -> bool:
     return spec.required or (bool(text) and ContentType.parse(str(text)).media == media)
 
 
-def _pretrained(channels: Mapping[str, Channel]) -> Path | None:
-    """Where pretrained weights are: the channel of that name, else the folder that the environment names."""
-    if PRETRAINED in channels:
-        return channels[PRETRAINED].folder
-    text = os.environ.get("OPTML_PRETRAINED_DIR", "").strip()
+def _pretrained(channels: Mapping[str, Channel]) -> dict[str, Path]:
+    """Where pretrained weights are: the channel of that name, and the folder that the environment names."""
+    places = {f"channel '{PRETRAINED}'": channels[PRETRAINED].folder} if PRETRAINED in channels else {}
+    text = os.environ.get(PRETRAINED_VARIABLE, "").strip()
     if text and not Path(text).is_dir():
-        raise UserError(f"environment variable OPTML_PRETRAINED_DIR: there is no folder '{text}'")
-    return Path(text) if text else None
+        raise UserError(f"environment variable {PRETRAINED_VARIABLE}: there is no folder '{text}'")
+    return places | ({PRETRAINED_VARIABLE: Path(text)} if text else {})
 
 
 def _warn_of_copies(channels: Mapping[str, Channel]) -> None:

@@ -152,6 +152,8 @@ class Process:
             tuned,
             auxiliary,
             job.pretrained,
+            (job.checkpoints if job.checkpoints.is_dir() else scratch)
+            / f"{job.algorithm.slug}-{self.cluster.rank}.store",
         )
 
     def _fit(self, job: Job, device: str, scratch: Path) -> None:

@@ -299,18 +299,23 @@ def test_a_channel_may_be_needed_by_the_content_type_of_another(
     ]
 
 
-def test_pretrained_weights_are_a_channel_or_a_folder(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pretrained_weights_come_from_a_channel_and_then_from_a_folder(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
     weights = ChannelSpec("pretrained", "auxiliary", default_content_type="text/csv")
     channels = (*SAMPLE.training.channels, weights)
     known = replace(SAMPLE, training=replace(SAMPLE.training, channels=channels))
     monkeypatch.setattr(module, "get", lambda slug: known)
     write(paths, "hyperparameters", {"k": "1"})
-    assert read(paths).pretrained is None
+    assert read(paths).pretrained == {}
     monkeypatch.setenv("OPTML_PRETRAINED_DIR", str(paths.root))
-    assert read(paths).pretrained == paths.root
+    folder = {"OPTML_PRETRAINED_DIR": paths.root}
+    assert read(paths).pretrained == folder
     (paths.data / "pretrained").mkdir()
     (paths.data / "pretrained" / "a").write_text("1\n")
-    assert read(paths).pretrained == paths.data / "pretrained"
+    places = read(paths).pretrained
+    assert places == {"channel 'pretrained'": paths.data / "pretrained"} | folder
+    assert list(places) == ["channel 'pretrained'", "OPTML_PRETRAINED_DIR"]
     (paths.data / "pretrained" / "a").unlink()
     (paths.data / "pretrained").rmdir()
     monkeypatch.setenv("OPTML_PRETRAINED_DIR", "/nowhere")
