@@ -88,7 +88,7 @@ def read(folder: Path, algorithm: str, required: Collection[str] = ()) -> Artifa
             f"the model in {folder} was trained by '{trained_by}', but this is '{algorithm}': "
             f"use the image of {trained_by}, or another model"
         )
-    arrays = _map(folder / ARRAYS)
+    arrays = mapped(folder / ARRAYS)
     missing = sorted(set(required) - set(arrays))
     if missing:
         raise UserError(
@@ -117,7 +117,7 @@ def _description(path: Path) -> dict[str, Any]:
     return description
 
 
-def _map(path: Path) -> dict[str, np.ndarray]:
+def mapped(path: Path) -> dict[str, np.ndarray]:
     """Map every array of a safetensors file, checked by safetensors itself first."""
     from safetensors import SafetensorError, safe_open
 

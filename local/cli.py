@@ -22,6 +22,7 @@ COMMANDS = {
     "convert": "convert tables: CSV, NumPy, Parquet, libsvm, JSON lines, RecordIO-protobuf",
     "describe": "show an algorithm's hyperparameters, channels, formats and metrics",
     "list": "list the algorithms",
+    "weights": "fetch and convert pretrained weights for the algorithms of images",
     "retag": "name an image as AWS's own, so that the SageMaker SDK's local mode runs it",
 }
 
