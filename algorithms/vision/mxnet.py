@@ -1,0 +1,95 @@
+"""Residual networks as MXNet's examples and AWS's images write them: a symbol graph, and arrays beside it.
+
+The settings are read off the graph; the network that answers is ours (`algorithms.vision.resnet`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from optml.algorithms.mxnet_symbol import attributes
+from optml.algorithms.vision.architecture import Architecture, tell
+from optml.algorithms.vision.weights import files
+from optml.errors import UserError
+
+_CONVOLUTION = re.compile(r"stage(\d)_unit(\d+)_conv(\d)")
+_EPS = 1e-3  # of MXNet's batch norm where a graph says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """What a graph says of its residual network.
+
+    fixed: names of the batch norms whose factor is 1, whatever the arrays hold.
+    """
+
+    architecture: Architecture  # channels are not in the graph: as in the arrays
+    fixed: tuple[str, ...]
+
+
+def integers(text: object) -> tuple[int, ...]:
+    """Of a tuple as text: "(7, 7)", "(7,7)", "[7, 7]"."""
+    return tuple(map(int, re.findall(r"-?\d+", str(text))))
+
+
+def true(text: object) -> bool:
+    return str(text).strip().lower() in ("true", "1")
+
+
+def trunk(nodes: Sequence[Mapping[str, Any]], where: str) -> Trunk:
+    """Raises UserError, naming `where`, for a graph of no residual network."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    fixed: list[str] = []
+    eps: dict[float, str] = {}
+    for node in nodes:
+        operator, name, settings = node.get("op"), str(node.get("name")), attributes(node)
+        if operator == "BatchNorm":
+            if true(settings.get("fix_gamma", "True")):
+                fixed.append(name)
+            eps.setdefault(float(settings.get("eps", _EPS)), name)
+        elif operator == "Convolution":
+            unit = _CONVOLUTION.fullmatch(name)
+            kernel = integers(settings.get("kernel"))
+            if unit:
+                stage, number, place = map(int, unit.groups())
+                shapes[f"layer{stage}.{number - 1}.conv{place}.weight"] = kernel
+            elif name == "conv0":
+                shapes["conv1.weight"] = (0, 0, *kernel)
+    architecture = tell(shapes, "pre")
+    if architecture is None:
+        units = sum(name.startswith("layer") for name in shapes)
+        raise UserError(
+            f"{where}: the graph is of no residual network that we know: convolution 'conv0' "
+            f"{'is there' if 'conv1.weight' in shapes else 'is missing'}, and {units} convolutions are "
+            "called "
+            "stageX_unitY_convZ"
+        )
+    if len(eps) > 1:
+        several = ", ".join(f"{value:g} ({name})" for value, name in eps.items())
+        raise UserError(f"{where}: batch norms with different eps: {several}; one for all is expected")
+    return Trunk(replace(architecture, eps=next(iter(eps), None)), tuple(fixed))
+
+
+def arrays(path: Path, graph: Trunk) -> tuple[Architecture, dict[str, np.ndarray]]:
+    """The network, and the arrays of a `.params` file by our names, float32, factors that are fixed as 1.
+
+    Raises UserError where they are of another network than the graph."""
+    weights = files.read(path)
+    held = {name: np.asarray(array, np.float32) for name, array in weights.arrays.items()}
+    channels = held["conv1.weight"].shape[1] if "conv1.weight" in held else 0
+    expected = replace(graph.architecture, channels=channels)
+    if weights.architecture is None or replace(weights.architecture, eps=expected.eps) != expected:
+        raise UserError(
+            f"{path} holds {weights.architecture or 'other arrays'}, but its graph is of {expected}"
+        )
+    for name in graph.fixed:
+        own = weights.naming.read(f"{name}_gamma")
+        if own in held:
+            held[own] = np.ones_like(held[own])
+    return expected, held
