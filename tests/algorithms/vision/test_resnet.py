@@ -103,7 +103,8 @@ def test_first_weights_keep_the_size_of_what_comes_in() -> None:
     initialise(network)
     weight = network.get_parameter("layer3.0.conv1.weight").detach()
     assert float(weight.std()) == pytest.approx(np.sqrt(2 / (128 * 9)), rel=0.01)
-    assert float(network.get_parameter("fc.weight").detach().std()) == pytest.approx(np.sqrt(2 / 512), rel=0.05)
+    head = network.get_parameter("fc.weight").detach()
+    assert float(head.std()) == pytest.approx(np.sqrt(2 / 512), rel=0.05)
     assert not network.get_parameter("fc.bias").any()
 
 
