@@ -20,12 +20,11 @@ from optml.errors import PlatformError, UserError
 from optml.formats import signatures
 from optml.formats.compression import MAGIC as GZIP
 from optml.formats.compression import decompressed
-from optml.formats.content_type import CSV, PARQUET, RECORDIO_PROTOBUF, ContentType, sniff
+from optml.formats.content_type import CSV, HEAD, PARQUET, RECORDIO_PROTOBUF, ContentType, sniff
 from optml.formats.recordio import payloads
 
 log = logging.getLogger(__name__)
 
-HEAD = 4096  # bytes from which a format is told
 MANIFEST = ".amazon.manifest"
 
 

@@ -28,11 +28,13 @@ def read_exactly(stream: BinaryIO, size: int) -> bytes:
     return b"".join(parts)
 
 
-def lines(stream: BinaryIO, size: int, *, source: str) -> Iterator[bytes]:
+def lines(stream: BinaryIO, size: int, *, source: str, longest: int | None = None) -> Iterator[bytes]:
     """Cut a text into blocks of about `size` bytes that hold whole lines (LF, CRLF or CR alone).
 
-    The last line may lack its end. Raises UserError if a line is longer than any table's would be.
+    The last line may lack its end. Raises UserError if a line has more than `longest` bytes, by
+    default more than any table's would have.
     """
+    longest = LONGEST_LINE if longest is None else longest
     rest: list[bytes] = []  # the beginning of a line
     length = 0
     while block := read_exactly(stream, size):
@@ -42,9 +44,9 @@ def lines(stream: BinaryIO, size: int, *, source: str) -> Iterator[bytes]:
         if not cut:
             rest.append(block)
             length += len(block)
-            if length > LONGEST_LINE:
+            if length > longest:
                 raise UserError(
-                    f"{source} has a line of more than {LONGEST_LINE >> 20} MiB; is its content type right?"
+                    f"{source} has a line of more than {longest >> 20} MiB; is its content type right?"
                 )
             continue
         yield b"".join([*rest, memoryview(block)[:cut]])
@@ -52,6 +54,17 @@ def lines(stream: BinaryIO, size: int, *, source: str) -> Iterator[bytes]:
     last = b"".join(rest)
     if last:
         yield last
+
+
+def numbered(
+    stream: BinaryIO, size: int, *, source: str, longest: int | None = None
+) -> Iterator[tuple[int, bytes]]:
+    """The lines of a text that are not blank, each with its number, from 1 on; read as by `lines`."""
+    number = 1
+    for block in lines(stream, size, source=source, longest=longest):
+        texts = block.splitlines()
+        yield from ((at, line) for at, line in enumerate(texts, number) if line and not line.isspace())
+        number += len(texts)
 
 
 def count_lines(text: bytes) -> int:

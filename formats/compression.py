@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO, cast
 
 from optml.errors import UserError
@@ -111,6 +114,13 @@ def decompressed(stream: BinaryIO, *, source: str) -> BinaryIO:
         return stream
     whole = cast(BinaryIO, Unread(front, stream))
     return cast(BinaryIO, _Gzip(whole, source)) if front == MAGIC else whole
+
+
+@contextmanager
+def opened(path: Path, *, source: str) -> Iterator[BinaryIO]:
+    """The bytes of a file, `decompressed`."""
+    with path.open("rb") as file:
+        yield decompressed(file, source=source)
 
 
 def decompress(body: bytes, *, max_bytes: int, source: str = "the request") -> bytes:

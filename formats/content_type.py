@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from optml.errors import UserError
 
@@ -16,6 +17,8 @@ JSON = "application/json"
 JSON_LINES = "application/jsonlines"
 PARQUET = "application/x-parquet"
 TEXT = "text/plain"
+
+HEAD = 8192  # bytes from which a format is told
 
 # Short names and other spellings of the same format; SageMaker's built-ins and XGBoost's container know them.
 ALIASES = {
@@ -105,7 +108,9 @@ class ContentType:
 
 
 def sniff(head: bytes) -> ContentType:
-    """Tell the format from the first bytes of a file or request (some kilobytes are plenty)."""
+    """Tell the format from the first bytes of a file or request, of which no more than `HEAD` are looked at;
+    that of gzip data from what is within."""
+    head = head[:HEAD]
     if head[:2] == b"\x1f\x8b":
         try:
             return sniff(zlib.decompressobj(wbits=31).decompress(head, 1 << 16))
@@ -126,3 +131,9 @@ def sniff(head: bytes) -> ContentType:
     if _LIBSVM_LINE.match(text.split(b"\n", 1)[0][:4096]):
         return ContentType(LIBSVM)
     return ContentType(CSV)
+
+
+def sniff_file(path: Path) -> ContentType:
+    """Tell the format of a file by its first bytes."""
+    with path.open("rb") as file:
+        return sniff(file.read(HEAD))

@@ -79,6 +79,12 @@ def runs(values: Values) -> Iterable[list[Any]]:
     return values.runs() if isinstance(values, Long) else (values,)
 
 
+def listed(document: Any, name: str) -> Values | None:
+    """The list of that name in an object; None where there is none."""
+    values = document.get(name) if isinstance(document, dict) else None
+    return values if isinstance(values, list | Long) else None
+
+
 def parse(text: bytes, where: str) -> Any:
     """A JSON document, whose lists are `Long` where they are. As `loads` but for that."""
     if len(text) <= RUN:
@@ -124,8 +130,9 @@ def each_line(body: bytes, one: Callable[[bytes, int], Any]) -> Iterator[tuple[i
     """
     number = 1
     for block in lines(io.BytesIO(body), RUN, source="the request"):
-        numbered = [pair for pair in enumerate(block.split(b"\n"), number) if pair[1].strip()]
-        number += block.count(b"\n")
+        texts = block.splitlines()
+        numbered = [(at, line) for at, line in enumerate(texts, number) if line and not line.isspace()]
+        number += len(texts)
         try:
             if len(block) > 2 * RUN:
                 raise ValueError("a long line")

@@ -10,7 +10,6 @@ from optml.formats.content_type import CSV, JSON, JSON_LINES, ContentType, sniff
 from optml.serving.errors import unsupported_accept, unsupported_content_type
 
 _UNTOLD = ("", "application/octet-stream", "binary/octet-stream")  # what SDKs send when nobody said
-_SNIFFED = 8192  # bytes
 
 
 @lru_cache(maxsize=256)
@@ -25,7 +24,7 @@ def of_request(header: str, body: bytes, algorithm: Algorithm) -> ContentType:
     """
     content_type = _parsed(header)
     if content_type.media in _UNTOLD:
-        content_type = sniff(body[:_SNIFFED])
+        content_type = sniff(body)
     if algorithm.inference.label_size is None:
         content_type = content_type.without("label_size")
     supported = readable(algorithm)

@@ -12,7 +12,7 @@ from optml.algorithms.blazingtext.classifier import Classifier, Texts
 from optml.algorithms.blazingtext.vectors import Lookup
 from optml.errors import UserError, shown
 from optml.formats.content_type import JSON, ContentType
-from optml.formats.documents import Long, each_line, parse, runs
+from optml.formats.documents import each_line, listed, parse, runs
 from optml.formats.records import Columns
 
 REFUSED = "Unable to decode payload: Incorrect data format."
@@ -58,8 +58,8 @@ def sample(model: Any, media: str) -> bytes:
 
 def _document(body: bytes) -> tuple[list[bytes], list[int]]:
     document = _parsed(body, "the request")
-    instances = document.get("instances") if isinstance(document, dict) else None
-    if not isinstance(instances, list | Long):
+    instances = listed(document, "instances")
+    if instances is None:
         raise UserError(f'{REFUSED} The request must be an object with a list "instances" of strings')
     lines: list[bytes] = []
     for run in runs(instances):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 from collections.abc import Collection, Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
-import orjson
 
 from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
 from optml.algorithms.forecasting_deepar.series import (
@@ -22,6 +20,11 @@ from optml.algorithms.forecasting_deepar.series import (
 )
 from optml.algorithms.sources import Source
 from optml.errors import UserError
+from optml.formats.blocks import numbered
+from optml.formats.compression import Unread
+from optml.formats.content_type import JSON_LINES, ContentType
+from optml.formats.documents import parse
+from optml.formats.encoding import stream_as_utf8
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +55,14 @@ def read(source: Source, parameters: Hyperparameters) -> Series:
         ):
             skipped.append(name)
             continue
-        for record, place in _records(name, _Rejoined(head, stream), builder.ignored):
+        stream = cast(BinaryIO, Unread(head, stream))
+        parquet = head[:4] == PARQUET
+        records = _rows(name, stream, builder.ignored) if parquet else _lines(name, stream)
+        for content, place in records:
             if source.stopped():
                 return builder.series()
             first = not len(builder)
-            builder.add(record, place)
+            builder.add(content, place)
             if first:
                 _announce(builder, parameters, name)
     if skipped:
@@ -78,25 +84,14 @@ def describe(series: Series, title: str) -> None:
         log.info("%s", line)
 
 
-def parsed(text: bytes) -> Any:
-    """A JSON document; NaN as a word is let pass, as Python writes it. Raises ValueError."""
+def record(line: bytes, where: str) -> Any:
+    """The record of a line. Raises UserError, which also tells of one that goes on in the next line."""
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
-            raise ValueError(f"this is no JSON: {error}") from None
-
-
-def parsed_line(line: bytes) -> Any:
-    """The record of a line. Raises ValueError, which also tells of one that goes on in the next line."""
-    try:
-        return parsed(line)
-    except ValueError as error:
+        return parse(line, where)
+    except UserError as error:
         if line.strip()[:1] not in (b"[", b"{"):
             raise
-        raise ValueError(f"{error}; {ONE_A_LINE}") from None
+        raise UserError(f"{error}; {ONE_A_LINE}") from None
 
 
 def _wanted(setting: object) -> int | None:
@@ -126,59 +121,18 @@ def _announce(builder: Builder, parameters: Hyperparameters, name: str) -> None:
             )  # fmt: skip
 
 
-def _records(name: str, stream: _Rejoined, ignored: Collection[str]) -> Iterator[tuple[Any, Any]]:
+def _lines(name: str, stream: BinaryIO) -> Iterator[tuple[Any, Any]]:
     """Pairs (record, function that says where it stands)."""
-    if stream.head[:4] == PARQUET:
-        yield from _rows(name, stream, ignored)
-        return
-    for number, line in _lines(name, stream):
-        if not line.strip():
-            continue
+    text = stream_as_utf8(stream, ContentType(JSON_LINES), name)
+    for number, line in numbered(text, PIECE, source=name, longest=LONGEST):
 
         def where(number: int = number) -> str:
             return f"line {number} of {name}"
 
-        try:
-            record = parsed_line(line)
-        except ValueError as error:
-            raise UserError(f"{where()}: {error}") from None
-        yield record, where
+        yield record(line, where()), where
 
 
-class _Rejoined:
-    """A stream and what was already taken off its front."""
-
-    def __init__(self, head: bytes, stream: BinaryIO) -> None:
-        self.head = head
-        self._stream = stream
-
-    def read(self, size: int = -1) -> bytes:
-        head, self.head = self.head, b""
-        return head + self._stream.read(size)
-
-
-def _lines(name: str, stream: _Rejoined) -> Iterator[tuple[int, bytes]]:
-    """Lines and their numbers, from 1 on; in memory is a piece, or the longest line."""
-    number = 1
-    rest: list[bytes] = []
-    size = 0
-    while piece := stream.read(PIECE):
-        *whole, last = piece.split(b"\n")
-        if whole:
-            yield number, b"".join([*rest, whole[0]]).removeprefix(b"\xef\xbb\xbf" if number == 1 else b"")
-            yield from enumerate(whole[1:], number + 1)
-            number += len(whole)
-            rest, size = [], 0
-        rest.append(last)
-        size += len(last)
-        if size > LONGEST:
-            raise UserError(
-                f"line {number} of {name} is longer than {LONGEST >> 20} MiB; one series a line is expected"
-            )
-    yield number, b"".join(rest).removeprefix(b"\xef\xbb\xbf" if number == 1 else b"")
-
-
-def _rows(name: str, stream: _Rejoined, ignored: Collection[str]) -> Iterator[tuple[Any, Any]]:
+def _rows(name: str, stream: BinaryIO, ignored: Collection[str]) -> Iterator[tuple[Any, Any]]:
     """The rows of a Parquet file, which ends with its table of contents: it is read whole."""
     import pyarrow as pa
     from pyarrow import parquet

@@ -14,11 +14,11 @@ import orjson
 from optml.algorithms.answers import Answer, Written
 from optml.algorithms.forecasting_deepar.hyperparameters import DECILES
 from optml.algorithms.forecasting_deepar.model import QUANTILE, Model, Request
-from optml.algorithms.forecasting_deepar.reading import parsed, parsed_line
+from optml.algorithms.forecasting_deepar.reading import record
 from optml.algorithms.forecasting_deepar.series import FIELDS, Builder
 from optml.errors import PlatformError, UserError, nearest, shown
 from optml.formats.content_type import JSON, ContentType
-from optml.formats.documents import RUN, Long, each_line, parse, runs
+from optml.formats.documents import each_line, listed, parse, runs
 from optml.formats.records import Columns
 
 VARIABLE = "DEEPAR_INFERENCE_CONFIG"
@@ -74,12 +74,12 @@ def decode(body: bytes, form: ContentType, model: Model) -> Request:
         future=parameters.prediction_length,
         empty=True,
     )
-    document = _document(body) if form.media == JSON else None
+    document = parse(body, "the request") if form.media == JSON else None
     if isinstance(document, Mapping) and "instances" in document:
         _require_known(document, ("instances", "configuration"), "the request")
-        instances = document["instances"]
-        if not isinstance(instances, list | Long):
-            raise UserError(f'"instances" must be a list of series, not {shown(instances)}')
+        instances = listed(document, "instances")
+        if instances is None:
+            raise UserError(f'"instances" must be a list of series, not {shown(document["instances"])}')
         configuration = Configuration.of(document.get("configuration", {}), Configuration())
         for number, instance in enumerate(instance for run in runs(instances) for instance in run):
             builder.add(instance, lambda number=number: f"instances[{number}]")  # type: ignore[misc]
@@ -90,8 +90,8 @@ def decode(body: bytes, form: ContentType, model: Model) -> Request:
         raise UserError('the request must be an object with a list "instances" of series')
     else:
         configuration = _of_environment()
-        for number, record in each_line(body, _line) if document is None else ():
-            builder.add(record, lambda number=number: f"line {number}")  # type: ignore[misc]
+        for number, instance in each_line(body, _line) if document is None else ():
+            builder.add(instance, lambda number=number: f"line {number}")  # type: ignore[misc]
             _require_room(len(builder), configuration.samples, parameters.prediction_length)
         if document is not None:
             builder.add(document, lambda: "the series")
@@ -171,22 +171,8 @@ def _require_known(given: Mapping[str, Any], known: Sequence[str], owner: str) -
             raise UserError(f"{owner} has an unknown key {shown(key)}{nearest(key, known, 'known are')}")
 
 
-def _document(body: bytes) -> Any:
-    if len(body) > RUN:
-        return parse(body, "the request")
-    try:
-        return parsed(body)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-
-
 def _line(line: bytes, number: int) -> Any:
-    if len(line) > RUN:
-        return parse(line, f"line {number}")
-    try:
-        return parsed_line(line)
-    except ValueError as error:
-        raise UserError(f"line {number}: {error}") from None
+    return record(line, f"line {number}")
 
 
 def _quantile(value: Any) -> str:

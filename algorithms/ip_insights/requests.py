@@ -14,7 +14,7 @@ from optml.algorithms.ip_insights.pairs import BLANKS, MARK, Pairs
 from optml.algorithms.kernels.pairs.entity_pairs_cpu import hash_each
 from optml.errors import UserError, shown
 from optml.formats.content_type import CSV, JSON, ContentType
-from optml.formats.documents import Long, each_line, parse, runs
+from optml.formats.documents import Long, each_line, listed, parse, runs
 
 TOGETHER = 1 << 14  # records that are no numbers yet at once
 EXAMPLE = '{"features": ["user_1", "192.168.1.2"]}'
@@ -42,12 +42,11 @@ def sample(model: Any, media: str) -> bytes:
 
 def _instances(body: bytes) -> Iterator[tuple[int, list[Any]]]:
     """The records, some at a time, and the number of the first of these."""
-    document = parse(body, "the request")
-    found = document.get("instances") if isinstance(document, dict) else None
-    if not isinstance(found, list | Long):
+    records = listed(parse(body, "the request"), "instances")
+    if records is None:
         raise UserError(f'the request must be an object with a list "instances" of records such as {EXAMPLE}')
     first = 1
-    for run in runs(found):
+    for run in runs(records):
         yield first, run
         first += len(run)
 

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, BinaryIO, Protocol, cast
+from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from optml.errors import UserError
 
@@ -98,12 +98,11 @@ def read(
         yield from numpy_files.read(path, label_size or 0)
         return
     from optml.formats import tabular
-    from optml.formats.compression import decompressed
+    from optml.formats.compression import opened
     from optml.formats.content_type import ContentType
     from optml.formats.layout import Layout
 
-    with path.open("rb") as file:
-        stream = cast(BinaryIO, file) if form == "parquet" else decompressed(file, source=str(path))
+    with opened(path, source=str(path)) as stream:
         layout = Layout(feature_dim, label_size)
         yield from tabular.read(stream, ContentType.parse(form), layout, source=str(path))
 

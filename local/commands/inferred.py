@@ -7,12 +7,10 @@ from pathlib import Path
 
 from optml.algorithms.base import Algorithm
 from optml.formats import tabular
-from optml.formats.compression import decompressed
-from optml.formats.content_type import ContentType, sniff
+from optml.formats.compression import opened
+from optml.formats.content_type import ContentType, sniff_file
 from optml.formats.layout import Layout
 from optml.local.feeder import files
-
-_HEAD = 8192  # bytes from which a format is told
 
 
 def feature_dim(
@@ -28,12 +26,10 @@ def feature_dim(
             continue
         declared = content_types.get(spec.name)
         for path in (file for source in sources[spec.name] for file in files(source)):
-            with path.open("rb") as file:
-                content_type = ContentType.parse(declared) if declared else sniff(file.read(_HEAD))
-                file.seek(0)
-                name = f"{spec.name}/{path.name}"
-                stream = decompressed(file, source=name)
-                layout = Layout(None, spec.label_size)
+            name = f"{spec.name}/{path.name}"
+            content_type = ContentType.parse(declared) if declared else sniff_file(path)
+            layout = Layout(None, spec.label_size)
+            with opened(path, source=name) as stream:
                 for block in tabular.read(stream, content_type, layout, source=name, block_bytes=1 << 16):
                     return block.width, name
     return None

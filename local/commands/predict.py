@@ -19,7 +19,6 @@ from optml.formats.content_type import JSON_LINES, RECORDIO_PROTOBUF, ContentTyp
 from optml.local.commands.convert import form, read
 
 NUMPY = (".npy", ".npz")
-_HEAD = 8192  # bytes from which a format is told
 
 EPILOG = """\
 examples:
@@ -77,7 +76,7 @@ def _request(path: Path, content_type: str | None) -> tuple[bytes, ContentType]:
 
         return b"".join(encode(block) for block in read(path, form(path))), ContentType(RECORDIO_PROTOBUF)
     body = path.read_bytes()
-    return body, ContentType.parse(content_type) if content_type else sniff(body[:_HEAD])
+    return body, ContentType.parse(content_type) if content_type else sniff(body)
 
 
 def _predict(

@@ -91,14 +91,10 @@ def accept_for(content_type: ContentType) -> ContentType:
 
 
 def _settings(args: argparse.Namespace, first: Path) -> Settings:
-    from optml.formats.content_type import CSV, JSON_LINES, LIBSVM, RECORDIO_PROTOBUF, ContentType, sniff
+    from optml.formats.content_type import CSV, JSON_LINES, LIBSVM, RECORDIO_PROTOBUF, ContentType, sniff_file
     from optml.local.transform.job import Settings
 
-    if args.content_type:
-        content_type = ContentType.parse(args.content_type)
-    else:
-        with first.open("rb") as file:
-            content_type = sniff(file.read(8192))
+    content_type = ContentType.parse(args.content_type) if args.content_type else sniff_file(first)
     accept = ContentType.parse(args.accept) if args.accept else accept_for(content_type)
     lines = (CSV, JSON_LINES, LIBSVM)
     split: SplitType = "Line" if content_type.media in lines else "None"

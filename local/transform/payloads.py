@@ -8,12 +8,13 @@ whose content type has header=present begins each request with its header, for e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
 from optml.errors import UserError
-from optml.formats.compression import decompressed
+from optml.formats.compression import opened
 from optml.formats.content_type import ContentType
 from optml.formats.encoding import is_text, stream_as_utf8
 from optml.formats.recordio import Frames
@@ -69,8 +70,7 @@ def payloads(
     if limit is None and outgoing is None and not keep_original and (split == "None" or not single):
         yield from _streamed(path, name, content, split)
         return
-    with path.open("rb") as file:
-        stream = _opened(file, name, content)
+    with _opened(path, name, content) as stream:
         longest = limit if outgoing is None else None
         if split == "None":
             yield from _whole(stream, outgoing, limit)
@@ -127,10 +127,11 @@ def _too_large(what: str, limit: int, hint: str = "") -> UserError:
     )
 
 
-def _opened(file: BinaryIO, name: str, content: ContentType) -> BinaryIO:
+@contextmanager
+def _opened(path: Path, name: str, content: ContentType) -> Iterator[BinaryIO]:
     """The object's bytes without gzip, text as UTF-8."""
-    stream = decompressed(file, source=name)
-    return stream_as_utf8(stream, content, name) if is_text(content) else stream
+    with opened(path, source=name) as stream:
+        yield stream_as_utf8(stream, content, name) if is_text(content) else stream
 
 
 def _whole(
@@ -179,13 +180,11 @@ def _streamed(path: Path, name: str, content: ContentType, split: SplitType) -> 
     """The whole object as one payload that is read while it is sent (MaxPayloadInMB 0)."""
 
     def pieces() -> Iterator[bytes]:
-        with path.open("rb") as file:
-            stream = _opened(file, name, content)
+        with _opened(path, name, content) as stream:
             while piece := stream.read(_PIECE):
                 yield piece
 
-    with path.open("rb") as file:
-        stream = _opened(file, name, content)
+    with _opened(path, name, content) as stream:
         if split == "Line":
             records = lines.records(stream, content.media)
             first = next(records, b"")

@@ -223,15 +223,15 @@ def test_what_is_wrong_with_a_configuration_is_told(
 @pytest.mark.parametrize(
     ("body", "media", "problem"),
     [
-        (b"{", JSON, "no JSON"),
+        (b"{", JSON, "the request is not valid JSON"),
         (b"[]", JSON, 'an object with a list "instances"'),
         (b'{"instances": 1}', JSON, '"instances" must be a list'),
         (b'{"instances": [], "configuration": 1}', JSON, '"configuration" must be an object'),
         (b'{"instances": [], "config": {}}', JSON, "an unknown key \"config\"; did you mean 'configuration'"),
         (b'{"instance": []}', JSON, "the request has an unknown key \"instance\"; did you mean 'instances'"),
-        (b'[\n{"target": [1]}\n]', LINES, "line 1: .*; one object a line is expected"),
+        (b'[\n{"target": [1]}\n]', LINES, "line 1 is .*; one object a line is expected"),
         (b'{"target": [1]}\nx', LINES, "line 1"),
-        (b"\n\nx", LINES, "line 3: this is no JSON"),
+        (b"\n\nx", LINES, "line 3 is not valid JSON"),
     ],
 )
 def test_bodies_of_another_kind_are_refused(made: Model, body: bytes, media: str, problem: str) -> None:

@@ -111,12 +111,27 @@ def test_other_files_are_passed_over_and_both_formats_go_together() -> None:
         read(Channel({"README.md": b"# About"}), parameters())
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_lines_end_and_are_encoded_as_in_every_other_format(end: str, encoding: str) -> None:
+    text = end.join(json.dumps(PLAIN | {"target": [number]}) for number in range(3)) + "," + end
+    series = read(Channel({"a.json": text.encode(encoding)}), parameters())
+    np.testing.assert_array_equal(series.target, [0, 1, 2])
+
+
+def test_a_series_longer_than_what_is_parsed_at_once_is_read_whole() -> None:
+    values = np.random.default_rng(0).integers(100_000, 1_000_000, 100_000)
+    series = read(channel(PLAIN, PLAIN | {"target": values.tolist()}, PLAIN), parameters())
+    assert len(series) == 3
+    np.testing.assert_array_equal(series.target[series.bounds[1] : series.bounds[2]], values)
+
+
 BAD = [
-    (b"{", "line 1 of train/a.json: this is no JSON"),
+    (b"{", "line 1 of train/a.json is not valid JSON"),
     (b"[1]", 'expected an object with "start" and "target"'),
     (json.dumps([PLAIN, PLAIN]).encode(), "one object a line is expected"),
-    (json.dumps([PLAIN, PLAIN], indent=1).encode(), "line 1 of train/a.json: .*; one object a line is"),
-    (json.dumps(PLAIN, indent=1).encode(), "line 1 of train/a.json: .*; one object a line is"),
+    (json.dumps([PLAIN, PLAIN], indent=1).encode(), "line 1 of train/a.json is .*; one object a line is"),
+    (json.dumps(PLAIN, indent=1).encode(), "line 1 of train/a.json is .*; one object a line is"),
     (lines([PLAIN, {"target": [1]}]), 'line 2 of train/a.json: "start" is missing'),
     (lines([{"start": START + "Z", "target": [1]}]), "time zone"),
     (lines([{"start": 5, "target": [1]}]), '"start" is 5'),
