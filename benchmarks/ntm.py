@@ -78,7 +78,7 @@ def bound(learner: Any, counts: csr_array) -> dict[str, float]:
     """Perplexity by the bound over all words, and the means over documents that the log tells."""
     import torch
 
-    from optml.algorithms.ntm.counts import occupied
+    from optml.algorithms.topics.counts import occupied
 
     sums = np.zeros(2)
     means = np.zeros(2)
@@ -113,7 +113,7 @@ def completed(model: Any, seen: csr_array, hidden: csr_array) -> float:
 
 
 def coherence(projection: np.ndarray, counts: csr_array) -> dict[str, float]:
-    from optml.algorithms.ntm import cooccurrence, topics
+    from optml.algorithms.topics import cooccurrence, topics
 
     sample = cooccurrence.Sample(counts.shape[1], 0, 0)
     sample.add(counts)

@@ -15,16 +15,16 @@ from optml.algorithms.base import Setting
 from optml.algorithms.kernels.bags import Bags
 from optml.algorithms.metrics import Metric
 from optml.algorithms.network import Network, seeded, threads
-from optml.algorithms.ntm import cooccurrence, topics, vocabulary
 from optml.algorithms.ntm.autoencoder import Autoencoder
-from optml.algorithms.ntm.counts import counts, occupied
 from optml.algorithms.ntm.early_stopping import EarlyStopping
 from optml.algorithms.ntm.hyperparameters import Hyperparameters
 from optml.algorithms.ntm.model import Model
 from optml.algorithms.ntm.optimizer import SPARSE, optimizer
 from optml.algorithms.ntm.parameters import Parameters
 from optml.algorithms.ntm.sampling import SubSample
-from optml.algorithms.ntm.topics import Topics
+from optml.algorithms.topics import cooccurrence, topics, vocabulary
+from optml.algorithms.topics.counts import counts, fraction, occupied
+from optml.algorithms.topics.topics import Topics
 from optml.errors import UserError
 from optml.formats.records import Records
 
@@ -327,16 +327,8 @@ class Learner:
 
     def _warn_of_fractions(self, batch: Records, found: csr_array) -> None:
         """Once a job, of the first record that holds no counts."""
-        if self.epoch or self.batch:
-            return
-        broken = found.data != np.floor(found.data)
-        if broken.any():
-            place = int(np.argmax(broken))
-            row = int(np.searchsorted(found.indptr, place, side="right")) - 1
-            self._warn(
-                "%s holds %g for word %d: this algorithm models counts; numbers that are none are taken as "
-                "they are", batch.where(row), found.data[place], found.indices[place],
-            )  # fmt: skip
+        if not self.epoch and not self.batch and (text := fraction(batch, found)):
+            self._warn("%s", text)
 
     def _say(self, text: str, *values: object) -> None:
         if self.cluster.rank == 0:

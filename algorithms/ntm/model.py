@@ -10,10 +10,11 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from optml.algorithms import artifact
-from optml.algorithms.ntm import aws, topics
-from optml.algorithms.ntm.counts import counts
+from optml.algorithms.ntm import aws
 from optml.algorithms.ntm.parameters import OURS, Parameters
-from optml.algorithms.ntm.topics import Topics
+from optml.algorithms.topics import topics
+from optml.algorithms.topics.counts import counts
+from optml.algorithms.topics.topics import Topics
 from optml.errors import UserError
 from optml.formats.records import Columns, Records
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from optml.algorithms import charts
 from optml.algorithms.ntm.model import Model
-from optml.algorithms.ntm.topics import top
+from optml.algorithms.topics.topics import top
 from optml.formats.records import Records
 
 TOPICS, WORDS = 12, 8  # most in the picture

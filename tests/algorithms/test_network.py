@@ -21,6 +21,7 @@ torch = pytest.importorskip("torch")
 from optml.algorithms import network as networks  # noqa: E402
 from optml.algorithms.network import PER_THREAD, Network, seeded, threads  # noqa: E402
 from tests.algorithms.ntm import training as topics  # noqa: E402
+from tests.algorithms.topics.documents import documents  # noqa: E402
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(12, 3)).astype(np.float32)
@@ -146,7 +147,7 @@ def test_small_networks_learn_on_one_thread(slug: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(Network, "gradient", counted)
     if slug == "ntm":
         learner = topics.learner(60)
-        topics.absorb(learner, topics.documents()[0])
+        topics.absorb(learner, documents()[0])
     else:
         made = series.setting()
         deepar = get(slug).training.learner

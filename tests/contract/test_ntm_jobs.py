@@ -19,7 +19,7 @@ from optml.formats import record_protobuf as recordio
 from optml.formats.records import Records
 from optml.local.describe import metric_definitions
 from optml.local.feeder import Feeder
-from tests.algorithms.ntm.training import documents
+from tests.algorithms.topics.documents import documents
 from tests.contract import server
 from tests.contract.tree import Tree, end, free_port, read_until
 

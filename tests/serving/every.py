@@ -60,10 +60,10 @@ def _factorization_machines() -> Model:
 
 
 def _ntm() -> Model:
-    from optml.algorithms.ntm import topics
     from optml.algorithms.ntm.model import Model
     from optml.algorithms.ntm.parameters import Parameters
-    from optml.algorithms.ntm.topics import Topics
+    from optml.algorithms.topics import topics
+    from optml.algorithms.topics.topics import Topics
 
     rng = np.random.default_rng(0)
 

@@ -17,8 +17,9 @@ from optml.algorithms.ntm.learner import Learner  # noqa: E402
 from optml.errors import UserError  # noqa: E402
 from optml.formats.records import Origin, Records  # noqa: E402
 from tests.algorithms.hosts import on_hosts  # noqa: E402
-from tests.algorithms.ntm.test_vocabulary import Files  # noqa: E402
-from tests.algorithms.ntm.training import absorb, batches, documents, learner  # noqa: E402
+from tests.algorithms.ntm.training import absorb, batches, learner  # noqa: E402
+from tests.algorithms.topics.documents import documents  # noqa: E402
+from tests.algorithms.topics.test_vocabulary import Files  # noqa: E402
 
 COUNTS, MIXTURES = documents()
 

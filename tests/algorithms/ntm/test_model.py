@@ -11,10 +11,10 @@ import pytest
 from scipy.sparse import csr_array
 
 from optml.algorithms import mxnet_archive, registry
-from optml.algorithms.ntm import topics
 from optml.algorithms.ntm.model import Model, load, recognises
 from optml.algorithms.ntm.parameters import AWS, Parameters
-from optml.algorithms.ntm.topics import Topics
+from optml.algorithms.topics import topics
+from optml.algorithms.topics.topics import Topics
 from optml.errors import UserError
 from optml.formats import record_protobuf as recordio
 from optml.formats.records import Records

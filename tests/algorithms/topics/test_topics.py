@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from optml.algorithms.ntm import cooccurrence, topics
-from optml.algorithms.ntm.cooccurrence import Sample
-from optml.algorithms.ntm.topics import Topics
+from optml.algorithms.topics import cooccurrence, topics
+from optml.algorithms.topics.cooccurrence import Sample
+from optml.algorithms.topics.topics import Topics
 from optml.container.cluster import Alone
 from tests.algorithms.hosts import on_hosts
-from tests.algorithms.ntm.training import documents
+from tests.algorithms.topics.documents import documents
 
 
 def test_top_words_are_the_largest_of_each_column() -> None:

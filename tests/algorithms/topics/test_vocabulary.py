@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optml.algorithms.ntm import vocabulary
+from optml.algorithms.topics import vocabulary
 from optml.errors import UserError
 
 

@@ -35,3 +35,16 @@ def occupied(found: csr_array) -> csr_array:
     """The documents that hold a word."""
     there = np.diff(found.indptr) > 0
     return found if there.all() else found[np.flatnonzero(there)]
+
+
+def fraction(batch: Records, found: csr_array) -> str | None:
+    """A warning that names the first record that holds other than counts; None: all hold counts."""
+    broken = found.data != np.floor(found.data)
+    if not broken.any():
+        return None
+    place = int(np.argmax(broken))
+    row = int(np.searchsorted(found.indptr, place, side="right")) - 1
+    return (
+        f"{batch.where(row)} holds {found.data[place]:g} for word {found.indices[place]}: this algorithm "
+        "models counts; numbers that are none are taken as they are"
+    )
