@@ -76,17 +76,27 @@ def record_class() -> Any:
 
 def parse(payload: bytes, where: str) -> Record:
     """Decode one record. Raises UserError naming `where` ("record 17 of a.pbr (byte 1836)")."""
-    from google.protobuf.message import DecodeError
-
-    record = record_class()()
+    make, failure = _library()
+    record = make()
     try:
         record.ParseFromString(payload)
-        record.uid, record.metadata, list(record.features), list(record.label)  # texts are decoded here
-    except (DecodeError, UnicodeDecodeError):
+    except failure:
         raise UserError(
             f"{where} is not a Record message (protobuf aialgs.data.Record); the file is damaged"
         ) from None
     return record
+
+
+@lru_cache(maxsize=1)
+def _library() -> tuple[Any, type[Exception]]:
+    """What makes a message, and the error of one that cannot be read."""
+    from google.protobuf.message import DecodeError
+
+    return record_class(), DecodeError
+
+
+def damaged(where: str) -> UserError:
+    return UserError(f"{where} is not a Record message (protobuf aialgs.data.Record); the file is damaged")
 
 
 def messages(stream: BinaryIO, *, source: str) -> Iterator[Record]:
@@ -107,5 +117,5 @@ def tensor(value: Value, where: str) -> tuple[np.ndarray, np.ndarray | None, lis
         raise UserError(f"{where} holds {what}; expected float32_tensor, float64_tensor or int32_tensor")
     fields = getattr(value, kind)
     values = np.array(fields.values[:], TENSOR_TYPES[kind])  # of a list: ten times as fast
-    keys = np.array(fields.keys[:], np.uint64).astype(np.int64) if fields.keys else None
-    return values, keys, list(fields.shape)
+    keys = fields.keys[:]
+    return values, np.array(keys, np.uint64).astype(np.int64) if keys else None, fields.shape[:]

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -129,50 +130,64 @@ def _blocks(frames: Frames, layout: Layout, *, inference: bool) -> Iterator[Reco
 
 
 def _compiled(frames: Frames, layout: Layout, *, inference: bool) -> Iterator[Records]:
-    """Whole frames from the current one on, until one is split or damaged, or none is left."""
+    """Whole frames from the current one on, until one is damaged, or none is left."""
     from optml.formats import record_wire as wire
 
     data = np.frombuffer(frames.data, np.uint8)
     table = np.empty((_RUN, wire.COLUMNS), np.int64)
     while True:
         count, end, why = wire.scan(data, frames.at, table)
-        first = frames.record
+        origin = Origin(frames.source, frames.record)
         frames.advance(end - frames.at, count)
-        odd = table[:count, wire.ODD] != 0
-        # Runs of records that are odd, or not; where they alternate, one run for the library.
-        breaks = np.flatnonzero(np.diff(odd)) + 1
-        if len(breaks) > 16 + count // 64:
-            odd[:] = True
-            breaks = breaks[:0]
-        for start, stop in zip([0, *breaks.tolist()], [*breaks.tolist(), count], strict=True):
-            for begin in range(start, stop, _MESSAGES if odd[start:stop].any() else _RUN):
-                rows = table[begin : min(stop, begin + _MESSAGES) if odd[start] else stop]
-                origin = Origin(frames.source, first + begin)
-                if odd[start]:
-                    spans = rows[:, [wire.START, wire.STOP]].tolist()
-                    payloads = [frames.data[a:b] for a, b in spans]
-                    block = _by_library(payloads, layout, origin, inference=inference)
-                else:
-                    block = _by_wire(data, rows, layout, origin)
-                    if not inference and (rows[:, wire.FEATURES] != wire.FLOAT32).any():
-                        _say_converted()
-                layout = replace(layout, width=block.width)
-                yield block
+        for block in _described(frames.data, table[:count], layout, origin, inference=inference):
+            layout = replace(layout, width=block.width)
+            yield block
         if why == wire.DONE:
             return
         if why == wire.STUCK:  # a split record, or a damaged one, of which `take` tells
             origin = Origin(frames.source, frames.record)
-            payloads = []  # more than one: where one is split, others are
+            payloads: list[bytes] = []  # more than one: where one is split, others are
             while len(payloads) < _MESSAGES and (payload := frames.take()) is not None:
                 payloads.append(payload)
             if not payloads:
                 return
-            block = _by_library(payloads, layout, origin, inference=inference)
+            bounds = np.zeros(len(payloads) + 1, np.int64)
+            np.cumsum([len(payload) for payload in payloads], out=bounds[1:])
+            whole = b"".join(payloads)
+            wire.describe(np.frombuffer(whole, np.uint8), bounds, table[: len(payloads)])
+            for block in _described(whole, table[: len(payloads)], layout, origin, inference=inference):
+                layout = replace(layout, width=block.width)
+                yield block
+
+
+def _described(
+    data: bytes, table: np.ndarray, layout: Layout, origin: Origin, *, inference: bool
+) -> Iterator[Records]:
+    """The records that a table of `record_wire` describes."""
+    from optml.formats import record_wire as wire
+
+    odd = table[:, wire.ODD] != 0
+    # Runs of records that are odd, or not; where they alternate, one run for the library.
+    breaks = np.flatnonzero(np.diff(odd)) + 1
+    if len(breaks) > 16 + len(table) // 64:
+        odd[:] = True
+        breaks = breaks[:0]
+    for start, stop in pairwise([0, *breaks.tolist(), len(table)]):
+        for begin in range(start, stop, _MESSAGES if odd[start:stop].any() else _RUN):
+            rows = table[begin : min(stop, begin + _MESSAGES) if odd[start] else stop]
+            run = origin.later(begin)
+            if odd[start]:
+                payloads = [data[a:b] for a, b in rows[:, [wire.START, wire.STOP]].tolist()]
+                block = _by_library(payloads, layout, run, inference=inference)
+            else:
+                block = _by_wire(data, rows, layout, run)
+                if not inference and (rows[:, wire.FEATURES] != wire.FLOAT32).any():
+                    _say_converted()
             layout = replace(layout, width=block.width)
             yield block
 
 
-def _by_wire(data: np.ndarray, table: np.ndarray, layout: Layout, origin: Origin) -> Records:
+def _by_wire(data: bytes, table: np.ndarray, layout: Layout, origin: Origin) -> Records:
     from optml.formats import record_wire as wire
 
     n = len(table)
@@ -191,15 +206,31 @@ def _by_wire(data: np.ndarray, table: np.ndarray, layout: Layout, origin: Origin
         _check_labels(sizes, label_size, origin.name)
     labels = np.empty((n, label_size), np.float64)
     weights = np.empty(n, np.float32)
-    wire.fill(data, np.ascontiguousarray(table), indptr, values, keys, labels, weights)
+    wire.fill(
+        np.frombuffer(data, np.uint8), np.ascontiguousarray(table), indptr, values, keys, labels, weights
+    )
     return Records(
         compressed_rows(values, keys, indptr, width, origin.name)
         if sparse.any()
         else values.reshape(n, width),
         labels=labels if label_size else None,
         weights=weights if table[:, wire.WEIGHT].any() else None,
+        uids=_written(data, table[:, wire.UID : wire.UID + 2]),
+        metadata=_written(data, table[:, wire.METADATA : wire.METADATA + 2]),
         origins=((0, origin),),
     )
+
+
+def _written(data: bytes, spans: np.ndarray) -> tuple[str, ...] | None:
+    """The texts that lie there, "" where there is none; None where no record has one."""
+    if not spans.any():
+        return None
+    return tuple([_text(data[start:stop]) for start, stop in spans.tolist()])
+
+
+def _text(value: str | bytes) -> str:
+    """The library hands out as bytes what is no UTF-8: other writers do not look at what they write."""
+    return value if isinstance(value, str) else value.decode("utf-8", "replace")
 
 
 def _common_width(widths: np.ndarray, layout: Layout, origin: Origin) -> int:
@@ -227,10 +258,14 @@ class _Row(NamedTuple):  # made a million times, as nothing else here
 
 
 def _by_library(payloads: Sequence[bytes], layout: Layout, origin: Origin, *, inference: bool) -> Records:
-    rows = []
-    for index, payload in enumerate(payloads):
-        where = origin.name(index)
-        rows.append(_row(parse(payload, where), where, inference=inference))
+    rows: list[_Row] = []
+    try:
+        for payload in payloads:
+            rows.append(_row(parse(payload, ""), "", inference=inference))  # noqa: PERF401 - see below
+    except UserError:  # once more, with a name: to make one for each takes as long as to read it
+        where = origin.name(len(rows))
+        _row(parse(payloads[len(rows)], where), where, inference=inference)
+        raise
     return _stacked(rows, layout, origin.name, origin)
 
 
@@ -242,7 +277,7 @@ def _row(record: Record, where: str, *, inference: bool) -> _Row:
     elif inference and not features and len(label) == 1:
         value, label = next(iter(label.values())), {}
     else:
-        names = ", ".join(f"'{key}'" for key in sorted(features)) or "no features at all"
+        names = ", ".join(f"'{key}'" for key in sorted(map(_text, features))) or "no features at all"
         raise UserError(f"{where} has no features map entry 'values' (it has {names})")
     read, labels = tensor(value, f"{where}, features entry 'values',"), label.get("values")
     if read[0].dtype != np.float32 and not inference:
@@ -253,8 +288,8 @@ def _row(record: Record, where: str, *, inference: bool) -> _Row:
         vector(*read, where),
         None if labels is None else _numbers(labels, f"{where}, label entry 'values',"),
         None if weight is None else _weight(weight, f"{where}, entry 'weights',"),
-        record.uid if record.HasField("uid") else None,
-        record.metadata if record.HasField("metadata") else None,
+        _text(record.uid) if record.HasField("uid") else None,
+        _text(record.metadata) if record.HasField("metadata") else None,
     )
 
 

@@ -17,7 +17,8 @@ from numba import njit, types
 START, STOP, ODD, VALUES, KEYS, WIDTH = range(6)  # payload; counts; width: -1 where no shape tells it
 FEATURES, LABEL, WEIGHT = 6, 9, 12  # each: kind (field number in Value; 0: none), start, stop of the tensor
 LABELS = 15  # number of label values
-COLUMNS = 16
+UID, METADATA = 16, 18  # each: start, stop of the text; start 0: none
+COLUMNS = 20
 
 DONE, FULL, STUCK = range(3)  # why `scan` stopped: no more whole frames, table full, no plain frame
 
@@ -186,14 +187,19 @@ def _record(data, at, end, row):
     """Describe the record from `at` to `end` in a row of the table; False if it is odd."""
     row[FEATURES] = row[LABEL] = row[WEIGHT] = 0
     row[LABELS] = 0
+    row[UID] = row[UID + 1] = row[METADATA] = row[METADATA + 1] = 0
     while at < end:
         tag, start, stop = _skip(data, at, end)
         if stop < 0:
             return False
         number = tag >> 3
-        if number <= 5:
-            if tag & 7 != 2 or number > 2:
-                return False
+        if number <= 5 and tag & 7 != 2:
+            return False
+        if number == 3 or number == 4:  # the last one counts
+            slot = UID if number == 3 else METADATA
+            row[slot] = start
+            row[slot + 1] = stop
+        elif number <= 2:
             key, kind, start, finish = _entry(data, start, stop)
             if key == 0:
                 return False
@@ -254,6 +260,16 @@ def scan(data, at, table):
         count += 1
         at = following
     return count, at, DONE
+
+
+@njit(types.void(_bytes, _int64s, _table), nogil=True, cache=True)
+def describe(data, bounds, table):
+    """As `scan`, of payloads without frames that lie one behind the other: (n + 1,) bounds."""
+    for i in range(len(table)):
+        row = table[i]
+        row[START] = bounds[i]
+        row[STOP] = bounds[i + 1]
+        row[ODD] = 0 if _record(data, bounds[i], bounds[i + 1], row) else 1
 
 
 @njit(types.void(_bytes, types.int64, types.int64, types.int64, _float64s), nogil=True, cache=True)

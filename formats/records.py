@@ -146,8 +146,15 @@ Columns = Mapping[str, np.ndarray]
 
 
 def gathered(blocks: Iterable[Records]) -> Records:
-    """Join the blocks of a request: where some are sparse all become so, for such are never expanded."""
+    """Join the blocks of a request: where some are sparse all become so, for such are never expanded; where
+    some have uids or metadata the others have empty ones."""
     parts = list(blocks)
+    if any(part.uids is not None for part in parts):
+        parts = [part if part.uids is not None else replace(part, uids=("",) * len(part)) for part in parts]
+    if any(part.metadata is not None for part in parts):
+        parts = [
+            part if part.metadata is not None else replace(part, metadata=("",) * len(part)) for part in parts
+        ]
     if any(isinstance(part.features, csr_array) for part in parts):
         parts = [replace(part, features=csr_array(part.features)) for part in parts]
     return concatenate(parts)

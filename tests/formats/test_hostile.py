@@ -59,6 +59,8 @@ def test_four_times_as_many_bytes_take_no_more_than_four_times_as_long(media: st
         ("application/json", "another key: empty objects"),
         ("application/x-recordio-protobuf", "with uid"),
         ("application/x-recordio-protobuf", "split"),
+        ("application/x-recordio-protobuf", "dense and with uid"),
+        ("application/x-recordio-protobuf", "odd and split"),
     ],
 )
 def test_decoding_takes_at_most_ten_times_the_memory_of_the_body(media: str, name: str) -> None:

@@ -13,7 +13,7 @@ from optml.formats import record_protobuf as protobuf
 from optml.formats.layout import Layout
 from optml.formats.record_layout import RecordLayout
 from optml.formats.record_message import messages, parse, record_class, tensor
-from optml.formats.recordio import frame, payloads
+from optml.formats.recordio import MAGIC_BYTES, cut_frames, frame, payloads
 from optml.formats.records import Records, concatenate
 from tests.shared import SHARED, needs_shared
 
@@ -188,6 +188,25 @@ def test_conversion_to_float32_is_said_once_and_of_training_data_alone(
     assert caplog.text.count("they are converted to float32") == 1
 
 
+@pytest.mark.parametrize("count", [1, 100])
+def test_of_a_uid_that_is_no_utf_8_what_can_be_read_stays(count: int) -> None:
+    good = message(features=[1, 2], uid="ab")
+    found = protobuf.decode(good + good.replace(b"ab", b"\xffb") * count, Layout())
+    assert found.uids == ("ab", *["\ufffdb"] * count)
+
+
+@pytest.mark.parametrize("count", [2, 200])
+def test_uids_and_metadata_stay_with_their_records(count: int) -> None:
+    """Of records that begin to have some, one after the other, framed whole and split."""
+    note = MAGIC_BYTES[:3].decode("latin-1")
+    payload = next(payloads(io.BytesIO(message(features=[3, 4], uid="two", metadata=note * 9)), source="a"))
+    whole, bare = message(features=[1, 2], uid="one"), message(features=[5, 6])
+    found = protobuf.decode(bare * count + (whole + cut_frames(payload) + bare) * count, Layout())
+    assert found.uids == ("",) * count + ("one", "two", "") * count
+    assert found.metadata == ("",) * count + ("", note * 9, "") * count
+    assert found.features[:, 0].tolist() == [5] * count + [1, 3, 5] * count
+
+
 def test_bytes_are_no_tensor() -> None:
     record = record_class()()
     record.features["values"].bytes.value.append(b"png")
@@ -254,8 +273,6 @@ def test_equal_sized_records_stop_where_any_other_byte_differs() -> None:
 
 
 def test_records_split_by_mxnet_are_decoded() -> None:
-    from optml.formats.recordio import MAGIC_BYTES, cut_frames
-
     values = np.frombuffer(MAGIC_BYTES * 6, np.float32)
     payload = next(payloads(io.BytesIO(message(features=values.tolist())), source="a"))
     assert cut_frames(payload) != frame(payload)
@@ -294,7 +311,7 @@ RECORDS = st.builds(
     lambda features, label, uid: message(features={"values": features}, **label, **uid),
     TENSORS,
     st.sampled_from([{}, {"label": [1.5]}, {"label": {"values": {"values": [-3], "kind": "int32_tensor"}}}]),
-    st.sampled_from([{}, {}, {}, {"uid": "a"}]),
+    st.sampled_from([{}, {}, {}, {"uid": "a"}, {"uid": ""}, {"metadata": "\u00e4"}, {"configuration": "c"}]),
 )
 
 
@@ -313,6 +330,11 @@ def test_all_readers_agree(records: list[bytes]) -> None:
     np.testing.assert_array_equal(many.dense()[: len(records)], few.dense())
     single = [protobuf.decode(record, Layout(4)) for record in records]
     np.testing.assert_array_equal(few.dense(), np.concatenate([one.dense() for one in single]))
+    uids = [one.uids[0] if one.uids else "" for one in single]
+    notes = [one.metadata[0] if one.metadata else "" for one in single]
+    request = protobuf.decode(data * 64, Layout(4))
+    assert list(request.uids or [""] * len(request)) == uids * 64
+    assert list(request.metadata or [""] * len(request)) == notes * 64
 
 
 def unpacked(number: int, wire: int, elements: list[bytes]) -> bytes:

@@ -151,12 +151,20 @@ def _records(size: int) -> Iterator[tuple[str, bytes]]:
         "dense": lambda: frame(record(one)),
         "sparse": lambda: frame(record(one, b"\0")),
         "with uid": lambda: frame(record(one, more=field(3, b"a"))),
-        "with metadata": lambda: frame(record(one, more=field(5, b"{}"))),
-        "unpacked": lambda: frame(record(one, more=field(4, b""))),
+        "with metadata": lambda: frame(record(one, more=field(4, b"{}"))),
+        "with a configuration": lambda: frame(record(one, more=field(5, b"{}"))),
         "empty": lambda: frame(b""),
         "split": lambda: _split(record(one)),
         "whole and split": lambda: frame(record(one)) + _split(record(one)),
         "dense and with uid": lambda: frame(record(one)) + frame(record(one, more=field(3, b"a"))),
+        "values twice": lambda: frame(2 * record(one)),
+        "an empty feature": lambda: frame(record(one, more=field(1, b""))),
+        "a label of bytes": lambda: frame(record(one, more=field(2, field(2, field(9, b""))))),
+        "an odd label": lambda: frame(
+            record(one, more=field(2, field(1, b"values") + field(2, field(9, b""))))
+        ),
+        "dense and odd": lambda: frame(record(one)) + frame(record(one, more=field(1, b""))),
+        "odd and split": lambda: _split(record(one, more=field(1, b""))),
     }
     for name, make in kinds.items():
         yield name, make() * (size // len(make()))
