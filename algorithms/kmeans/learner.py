@@ -16,11 +16,11 @@ import numpy as np
 from optml import memory
 from optml.algorithms.base import Setting
 from optml.algorithms.device import Device, host
-from optml.algorithms.kernels.nearest import Absorbed, Array, absorb, move, nearest
+from optml.algorithms.kernels.nearest import Array, Totals, absorb, move, nearest
 from optml.algorithms.kmeans import seeding
 from optml.algorithms.kmeans.hyperparameters import Hyperparameters
 from optml.algorithms.kmeans.model import Model, streaming_state
-from optml.algorithms.kmeans.shrink import Shrunk, shrink
+from optml.algorithms.kmeans.shrink import Clustering, shrink
 from optml.algorithms.metrics import Metric
 from optml.errors import UserError
 from optml.formats.records import Records
@@ -58,7 +58,7 @@ class Learner:
         self.weights: Array = None
         self.rows = 0  # absorbed over all hosts and epochs
         self.loss: Array = None  # sum of squared distances to the centers as moved, in this epoch
-        self.counted = 0  # and over how many rows
+        self.rows_of_epoch = 0  # that the loss is summed over
         self.spread = 0.0  # their quotient, in the last whole epoch
         self._final: np.ndarray | None = None
 
@@ -67,13 +67,13 @@ class Learner:
         rows = np.empty((0, width), np.float32) if batch is None else batch.dense()
         if self.centers is None:
             self._start(rows)
-        absorbed, count = self._agree(absorb(self.device.stage(rows), self.centers), len(rows))
+        totals, count = self._agree(absorb(self.device.stage(rows), self.centers), len(rows))
         half_life = self.hyperparameters.half_life_time_size
         if half_life:
             self.weights *= 2.0 ** (-count / half_life)
-        self.loss += absorbed.loss + move(self.centers, self.weights, absorbed)
+        self.loss += totals.loss + move(self.centers, self.weights, totals)
         self.rows += count
-        self.counted += count
+        self.rows_of_epoch += count
         return ()
 
     def end_round(self) -> Iterable[Metric]:
@@ -84,9 +84,9 @@ class Learner:
                 "the squared distances between the rows of channel 'train' are larger than float32 holds: "
                 "divide features whose values are beyond 1e18 or so by a power of ten, or remove outliers"
             )
-        self.spread = max(loss, 0.0) / max(self.counted, 1)  # rounding must not make it negative
+        self.spread = max(loss, 0.0) / max(self.rows_of_epoch, 1)  # rounding must not make it negative
         self.loss *= 0
-        self.counted = 0
+        self.rows_of_epoch = 0
         return ()
 
     def evaluate(self, channel: str, batches: Iterable[Records]) -> Iterable[Metric]:
@@ -96,8 +96,8 @@ class Learner:
         centers = self.device.put(self._final)
         totals = np.zeros(2)
         for batch in batches:
-            _, squared = nearest(self.device.stage(batch.dense()), centers)
-            totals += float(host(squared).sum(dtype=np.float64)), len(batch)
+            _, square_distances = nearest(self.device.stage(batch.dense()), centers)
+            totals += float(host(square_distances).sum(dtype=np.float64)), len(batch)
         self.cluster.all_sum(totals)
         scores = {"msd": totals[0] / max(totals[1], 1), "ssd": totals[0]}
         return [
@@ -114,7 +114,7 @@ class Learner:
                 "centers": host(self.centers),
                 "weights": host(self.weights),
                 "loss": host(self.loss),
-                "progress": np.array([self.rows, self.counted, self.spread]),
+                "progress": np.array([self.rows, self.rows_of_epoch, self.spread]),
             }
         return {name: array.copy() for name, array in state.items()}
 
@@ -124,8 +124,8 @@ class Learner:
             self.centers, self.weights, self.loss = (
                 self.device.put(np.array(state[name])) for name in ("centers", "weights", "loss")
             )
-            rows, counted, spread = state["progress"].tolist()
-            self.rows, self.counted, self.spread = int(rows), int(counted), spread
+            rows, rows_of_epoch, spread = state["progress"].tolist()
+            self.rows, self.rows_of_epoch, self.spread = int(rows), int(rows_of_epoch), spread
 
     def model(self) -> Model | None:
         return None if self.centers is None else self._model(self._shrink())
@@ -133,81 +133,83 @@ class Learner:
     def finish(self) -> tuple[Model, Iterable[Metric]]:
         self._require_rows(self.rows)
         log.info("shrinking %d centers into %d", len(self.centers), self.hyperparameters.k)
-        shrunk = self._shrink()
-        for attempt, loss in enumerate(shrunk.losses):
+        clustering = self._shrink()
+        for attempt, loss in enumerate(clustering.losses):
             log.info("local kmeans attempt #%d. Current mean square distance %.6f", attempt, loss)
-        loss = float(shrunk.losses.min())
+        loss = float(clustering.losses.min())
         log.info("finished shrinking process. Mean Square Distance = %.6f", loss)
-        model = self._model(shrunk)
+        model = self._model(clustering)
         self._final = model.centers
         # Rows lie about their streaming center as the last epoch saw it, and that about its final center.
         return model, [Metric("train:msd", loss), Metric("train:row_msd", self.spread + loss)]
 
     def _start(self, rows: np.ndarray) -> None:
         """Draw the first centers from the hosts' first mini-batches, the same on every host."""
-        parameters = self.hyperparameters
-        seen = np.array([len(rows), len(rows) >= parameters.mini_batch_size], np.int64)
-        self.cluster.all_sum(seen)
-        if not seen[1]:  # the last batches too: no host has more rows
-            self._require_rows(int(seen[0]))
-        share = -(-parameters.mini_batch_size // self.cluster.size)
+        hyperparameters = self.hyperparameters
+        tally = np.array([len(rows), len(rows) >= hyperparameters.mini_batch_size], np.int64)
+        self.cluster.all_sum(tally)
+        if not tally[1]:  # the last batches too: no host has more rows
+            self._require_rows(int(tally[0]))
+        share = -(-hyperparameters.mini_batch_size // self.cluster.size)
         union = np.concatenate(self.cluster.gather(np.ascontiguousarray(rows[:share])))
-        if parameters.extra_center_factor == "auto":
-            factor = max(1, min(AUTO_FACTOR, len(union) // parameters.k))
+        if hyperparameters.extra_center_factor == "auto":
+            factor = max(1, min(AUTO_FACTOR, len(union) // hyperparameters.k))
             log.info("'extra_center_factor' was set to 'auto', evaluated to %d.", factor)
         else:
-            factor = parameters.extra_center_factor
+            factor = hyperparameters.extra_center_factor
         log.info("number of center slices 1")
-        if len(union) < parameters.mini_batch_size:
+        if len(union) < hyperparameters.mini_batch_size:
             log.warning(
                 "Batch size %d is bigger than the first batch data. "
                 "Effective batch size used to initialize is %d",
-                parameters.mini_batch_size,
+                hyperparameters.mini_batch_size,
                 len(union),
             )
-        centers, weights = self.warm or (np.empty((0, parameters.feature_dim)), np.empty(0))
-        self._require_memory(parameters.k * factor)
-        missing = parameters.k * factor - len(centers)
+        centers, weights = self.warm or (np.empty((0, hyperparameters.feature_dim)), np.empty(0))
+        self._require_memory(hyperparameters.k * factor)
+        missing = hyperparameters.k * factor - len(centers)
         if missing > 0:
             generator = np.random.default_rng((self.seed, START))
             with np.errstate(over="ignore", invalid="ignore"):  # `end_round` tells of squares that overflow
-                drawn = seeding.draw(union, missing, parameters.init_method, generator).astype(np.float64)
-            centers = np.concatenate([centers, self.cluster.broadcast(drawn)])
+                extra = seeding.draw(union, missing, hyperparameters.init_method, generator)
+            centers = np.concatenate([centers, self.cluster.broadcast(extra.astype(np.float64))])
             weights = np.concatenate([weights, np.zeros(missing)])
         self.centers = self.device.put(centers)
         self.weights = self.device.put(weights)
         self.loss = self.device.put(np.zeros(1))
 
-    def _agree(self, absorbed: Absorbed, count: int) -> tuple[Absorbed, int]:
+    def _agree(self, totals: Totals, count: int) -> tuple[Totals, int]:
         """What all hosts absorbed together, and how many rows that is."""
         if self.cluster.size == 1:
-            return absorbed, count
-        counts, sums, loss = (host(array) for array in (absorbed.counts, absorbed.sums, absorbed.loss))
+            return totals, count
+        counts, sums, loss = (host(array) for array in (totals.counts, totals.sums, totals.loss))
         self.cluster.all_sum(counts, sums, loss)
         total = round(counts.sum())
-        return Absorbed(self.device.put(counts), self.device.put(sums), self.device.put(loss)), total
+        return Totals(self.device.put(counts), self.device.put(sums), self.device.put(loss)), total
 
     @property
     def _trials(self) -> int:
         trials = self.hyperparameters.local_lloyd_num_trials
         return AUTO_TRIALS if trials == "auto" else trials
 
-    def _shrink(self) -> Shrunk:
-        parameters = self.hyperparameters
+    def _shrink(self) -> Clustering:
+        hyperparameters = self.hyperparameters
         return shrink(
             host(self.centers),
             host(self.weights),
-            parameters.k,
-            method=parameters.local_lloyd_init_method,
+            hyperparameters.k,
+            method=hyperparameters.local_lloyd_init_method,
             trials=self._trials,
-            max_iter=parameters.local_lloyd_max_iter,
-            tol=parameters.local_lloyd_tol,
+            max_iter=hyperparameters.local_lloyd_max_iter,
+            tol=hyperparameters.local_lloyd_tol,
             rng=np.random.default_rng((self.seed, SHRINK)),
         )
 
-    def _model(self, shrunk: Shrunk) -> Model:
-        settings = self.hyperparameters.model_dump(mode="json")
-        return Model(shrunk.centers.astype(np.float32), shrunk.weights, settings, self.device.name)
+    def _model(self, clustering: Clustering) -> Model:
+        hyperparameters = self.hyperparameters.model_dump(mode="json")
+        return Model(
+            clustering.centers.astype(np.float32), clustering.weights, hyperparameters, self.device.name
+        )
 
     def _warm(self, folder: Path) -> tuple[np.ndarray, np.ndarray]:
         try:
@@ -232,13 +234,13 @@ class Learner:
     def _require_memory(self, count: int) -> None:
         """Better said now than killed without a word, or after hours. `count` centers, their sums and two
         copies; for each Lloyd run its k centers, and distances, weights and labels of all `count`."""
-        parameters = self.hyperparameters
+        hyperparameters = self.hyperparameters
         trials = self._trials
-        needed = 8 * (4 * count * parameters.feature_dim)
-        needed += 8 * trials * (2 * parameters.k * parameters.feature_dim + 4 * count)
+        size = 8 * (4 * count * hyperparameters.feature_dim)
+        size += 8 * trials * (2 * hyperparameters.k * hyperparameters.feature_dim + 4 * count)
         memory.require(
-            needed,
-            f"{count} streaming centers (k * extra_center_factor) of {parameters.feature_dim} features and "
-            f"{trials} Lloyd runs of {parameters.k} centers",
+            size,
+            f"{count} streaming centers (k * extra_center_factor) of {hyperparameters.feature_dim} features "
+            f"and {trials} Lloyd runs of {hyperparameters.k} centers",
             "lower k, extra_center_factor or local_lloyd_num_trials",
         )

@@ -66,12 +66,12 @@ class Model:
         from optml.algorithms.kernels.nearest import nearest
 
         if self.device == "cpu":
-            labels, squared = nearest(rows, self.centers)
-            return labels, np.sqrt(squared)
+            labels, squares = nearest(rows, self.centers)
+            return labels, np.sqrt(squares)
         import torch
 
-        labels, squared = nearest(torch.tensor(rows, device=self.device), self._centers_on_device)
-        return labels.cpu().numpy(), squared.sqrt().cpu().numpy()
+        labels, squares = nearest(torch.tensor(rows, device=self.device), self._centers_on_device)
+        return labels.cpu().numpy(), squares.sqrt().cpu().numpy()
 
     @cached_property
     def _centers_on_device(self) -> Any:
@@ -90,7 +90,7 @@ def load(folder: Path, device: str) -> Model:
     """Load an artifact of ours, or else one of AWS's. Raises UserError that says what is wrong with it."""
     if artifact.exists(folder):
         ours = artifact.read(folder, "kmeans", ("centers", "cluster_weights"))
-        centers = _checked(ours.arrays["centers"], folder / artifact.ARRAYS)
+        centers = _require_centers(ours.arrays["centers"], folder / artifact.ARRAYS)
         weights = ours.arrays["cluster_weights"]
         if weights.shape != centers.shape[:1]:
             raise UserError(
@@ -119,9 +119,9 @@ def recognises(folder: Path) -> bool:
 def _of_aws(path: Path) -> np.ndarray:
     arrays, names = _decode(path)
     if len(arrays) != 1 or not isinstance(arrays[0], np.ndarray):
-        held = ", ".join(names) or f"{len(arrays)} arrays"
-        raise UserError(f"{path} is no K-Means model: expected one matrix of centers, found {held}")
-    return _checked(arrays[0], path)
+        content = ", ".join(names) or f"{len(arrays)} arrays"
+        raise UserError(f"{path} is no K-Means model: expected one matrix of centers, found {content}")
+    return _require_centers(arrays[0], path)
 
 
 def _decode(path: Path) -> tuple[list[np.ndarray | ndarray.RowSparse], list[str]]:
@@ -136,7 +136,7 @@ def _decode(path: Path) -> tuple[list[np.ndarray | ndarray.RowSparse], list[str]
     return ndarray.decode(data, str(path))
 
 
-def _checked(centers: np.ndarray, path: Path) -> np.ndarray:
+def _require_centers(centers: np.ndarray, path: Path) -> np.ndarray:
     if centers.ndim != 2 or 0 in centers.shape or centers.dtype.kind != "f":
         raise UserError(
             f"{path}: the centers must be a matrix of floats (k, feature_dim), "
@@ -163,9 +163,9 @@ def streaming_state(folder: Path) -> tuple[np.ndarray, np.ndarray]:
             and isinstance(weights, np.ndarray)
             and len(weights) == len(centers)
         ):
-            return _checked(centers, states[0]).astype(np.float64), weights.reshape(len(centers)).astype(
-                np.float64
-            )
+            return _require_centers(centers, states[0]).astype(np.float64), weights.reshape(
+                len(centers)
+            ).astype(np.float64)
         raise UserError(f"{states[0]}: expected centers '0' (K, d) and weights '1' (K, 1)")
     model = load(folder, "cpu")
     return model.centers.astype(np.float64), np.array(model.cluster_weights, dtype=np.float64)

@@ -41,23 +41,23 @@ def draw(model: Model, batch: Records, path: Path) -> str:
 
 
 def _clusters(axis: Any, model: Model, rows: np.ndarray, labels: np.ndarray, distances: np.ndarray) -> None:
-    shown = charts.sample(len(rows))
+    sample = charts.sample(len(rows))
     if rows.shape[1] > 1:
-        mean = rows[shown].mean(axis=0)
+        mean = rows[sample].mean(axis=0)
         plane = np.linalg.svd(rows[charts.sample(len(rows), PLANE)] - mean, full_matrices=False)[2][:2]
         if len(plane) < 2:
             plane = np.eye(2, rows.shape[1], dtype=np.float32)
-        points, centers = (rows[shown] - mean) @ plane.T, (model.centers - mean) @ plane.T
+        points, centers = (rows[sample] - mean) @ plane.T, (model.centers - mean) @ plane.T
         axis.set_xlabel("direction of most variance")
         axis.set_ylabel("second direction")
         axis.set_title("Rows and centroids in the plane of most variance")
     else:
-        points = np.stack([rows[shown, 0], distances[shown]], axis=1)
+        points = np.stack([rows[sample, 0], distances[sample]], axis=1)
         centers = np.stack([model.centers[:, 0], np.zeros(len(model.centers))], axis=1)
         axis.set_xlabel("value")
         axis.set_ylabel("distance to the centroid")
         axis.set_title("Rows and centroids")
-    colors = np.array(charts.CYCLE)[labels[shown] % len(charts.CYCLE)]
+    colors = np.array(charts.CYCLE)[labels[sample] % len(charts.CYCLE)]
     axis.scatter(*points.T, c=colors, s=9, alpha=0.55, linewidths=0)
     few = len(centers) <= CENTROIDS
     axis.plot(*centers.T, "o", color="white", markeredgecolor="black", markersize=13 if few else 5)
@@ -72,10 +72,10 @@ def _centroids(axis: Any, model: Model, rows: np.ndarray, which: np.ndarray) -> 
     width = centers.shape[1]
     title, label = "Centroids by feature", "feature"
     if width > FEATURES:
-        apart = np.sort(np.argsort(-centers.std(axis=0), kind="stable")[:FEATURES])
-        centers = centers[:, apart]
+        columns = np.sort(np.argsort(-centers.std(axis=0), kind="stable")[:FEATURES])
+        centers = centers[:, columns]
         title = f"Centroids by the {FEATURES} features that tell them apart best"
-        label = f"place among these; the first is feature {apart[0]}, the last {apart[-1]}"
+        label = f"place among these; the first is feature {columns[0]}, the last {columns[-1]}"
     charts.heat(axis, centers, title, "standard deviations from the mean")
     axis.set_xlabel(label)
     axis.set_yticks(np.arange(len(which)), which, fontsize=9 if len(which) <= 15 else 7)

@@ -21,11 +21,11 @@ def draw(rows: np.ndarray, count: int, method: str, rng: np.random.Generator) ->
         extra = rng.integers(len(rows), size=count - len(rows))
         return np.concatenate([rows, rows[extra]])
     if method == "random":
-        chosen = rng.choice(len(rows), size=count, replace=False)
-        return np.asarray(rows[chosen])
+        places = rng.choice(len(rows), size=count, replace=False)
+        return np.asarray(rows[places])
     centered = rows - rows.mean(axis=0, dtype=np.float64).astype(rows.dtype)
-    (chosen,) = plus_plus(centered, np.ones(len(rows)), count, 1, 2 + int(math.log(count)), rng)
-    return np.asarray(rows[chosen])
+    (places,) = plus_plus(centered, np.ones(len(rows)), count, 1, 2 + int(math.log(count)), rng)
+    return np.asarray(rows[places])
 
 
 def by_weight(weights: np.ndarray, count: int, trials: int, rng: np.random.Generator) -> np.ndarray:
@@ -50,7 +50,7 @@ def plus_plus(
     lengths = np.square(points).sum(axis=1)  # (n,)
     nearest = np.full((trials, len(points)), np.inf, points.dtype)  # squared distance to the centers so far
     chances = np.broadcast_to(weights, nearest.shape)
-    chosen = np.empty((trials, count), np.int64)
+    centers = np.empty((trials, count), np.int64)
     every = np.arange(trials)
     for step in range(count):
         picks = _pick(chances, 1 if step == 0 else candidates, rng)  # (t, l)
@@ -61,10 +61,10 @@ def plus_plus(
         np.put_along_axis(squared, picks[..., None], 0, axis=2)  # rounding must not draw a center twice
         np.clip(squared, 0, nearest[:, None], out=squared)
         best = (squared @ weights.astype(points.dtype)).argmin(axis=1)  # (t,)
-        chosen[:, step] = picks[every, best]
+        centers[:, step] = picks[every, best]
         nearest = squared[every, best]
         chances = nearest * weights
-    return chosen
+    return centers
 
 
 def _pick(chances: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -16,7 +16,7 @@ SCORES = 1 << 21  # scores held at once: 16 MiB of float64
 
 
 @dataclass(frozen=True, slots=True)
-class Shrunk:
+class Clustering:
     """centers: (k, d) float64.   weights: (k,) float64, what each took of the points' weight.
     losses: (trials,) weighted mean squared distances; the centers are those of the smallest."""
 
@@ -35,7 +35,7 @@ def shrink(
     max_iter: int,
     tol: float,
     rng: np.random.Generator,
-) -> Shrunk:
+) -> Clustering:
     """Cluster (K, d) points of (K,) weights into k of their own, K >= k.
 
     Points of weight 0 take no part, unless fewer than k others are left.
@@ -53,7 +53,7 @@ def shrink(
         starts = seeding.plus_plus(points, weights, k, trials, 1, rng)
     centers, labels, losses = _lloyd(points, weights, points[starts], max_iter, tol)
     best = int(losses.argmin())
-    return Shrunk(centers[best] + mean, np.bincount(labels[best], weights=weights, minlength=k), losses)
+    return Clustering(centers[best] + mean, np.bincount(labels[best], weights=weights, minlength=k), losses)
 
 
 def _lloyd(

@@ -30,8 +30,8 @@ class Components:
     @property
     def explained(self) -> float:
         """The share of the total variance that the components hold; of none at all, they hold all."""
-        kept = float(np.square(self.singular_values).sum())
-        return min(kept / self.total_variance, 1.0) if self.total_variance > 0 else 1.0
+        variance = float(np.square(self.singular_values).sum())
+        return min(variance / self.total_variance, 1.0) if self.total_variance > 0 else 1.0
 
 
 def require_finite(matrix: np.ndarray) -> None:

@@ -51,25 +51,27 @@ class Learner:
         self._final: Model | None = None
 
     def _empty(self, device: Device) -> Covariance | Sketch:
-        parameters = self.hyperparameters
-        width, rows = parameters.feature_dim, parameters.sketch_rows
-        if parameters.algorithm_mode == "randomized":
+        hyperparameters = self.hyperparameters
+        width, rows = hyperparameters.feature_dim, hyperparameters.sketch_rows
+        if hyperparameters.algorithm_mode == "randomized":
             if width > rows + piece_rows(rows):
                 self._require_memory(4 * 3 * (rows + piece_rows(rows)) * width)
-                return Sketch(width, rows, device, centered=parameters.subtract_mean)
+                return Sketch(width, rows, device, centered=hyperparameters.subtract_mean)
             log.info("%d features are few: randomized mode finds the exact components", width)
-        elif parameters.extra_components >= 0:
+        elif hyperparameters.extra_components >= 0:
             log.warning("extra_components has no effect in algorithm_mode regular, whose result is exact")
         self._require_memory(8 * MATRICES * width**2)
-        return Covariance(width, device, centered=parameters.subtract_mean)
+        return Covariance(width, device, centered=hyperparameters.subtract_mean)
 
     def update(self, batch: Records) -> Iterable[Metric]:
         if not self.state.rows:
-            parameters = self.hyperparameters
+            hyperparameters = self.hyperparameters
             executor = f"<PCAExecutor on {'cpu(0)' if self.device == 'cpu' else self.device}>"
             log.info("The default executor is %s.", executor)
-            log.info("%d feature(s) found in 'data'.", parameters.feature_dim)
-            log.info("%s is assigned to batch slice from 0 to %d.", executor, parameters.mini_batch_size - 1)
+            log.info("%d feature(s) found in 'data'.", hyperparameters.feature_dim)
+            log.info(
+                "%s is assigned to batch slice from 0 to %d.", executor, hyperparameters.mini_batch_size - 1
+            )
         self.state.absorb(batch.features)
         return ()
 
@@ -109,23 +111,23 @@ class Learner:
         return self._model(self.state.components(self.hyperparameters.num_components))
 
     def finish(self) -> tuple[Model, Iterable[Metric]]:
-        parameters = self.hyperparameters
+        hyperparameters = self.hyperparameters
         state = self.state.merged(self.cluster)
         if not state.rows:
             raise UserError("channel 'train' is empty: there are no records in its data")
-        needed = rank(state.rows, parameters.feature_dim, centered=parameters.subtract_mean)
-        if needed < parameters.num_components:
+        state_rank = rank(state.rows, hyperparameters.feature_dim, centered=hyperparameters.subtract_mean)
+        if state_rank < hyperparameters.num_components:
             log.warning(
                 "channel 'train' holds only %d rows%s: of the %d components, those beyond the %d largest "
                 "have a singular value of 0 and no meaning; give more rows or lower num_components",
                 state.rows,
-                ", of which the mean was subtracted" if parameters.subtract_mean else "",
-                parameters.num_components,
-                needed,
+                ", of which the mean was subtracted" if hyperparameters.subtract_mean else "",
+                hyperparameters.num_components,
+                state_rank,
             )
-        components = state.components(parameters.num_components)
-        values = state.rows * parameters.feature_dim
-        if needed and components.total_variance < values * np.finfo(np.float32).tiny:
+        components = state.components(hyperparameters.num_components)
+        values = state.rows * hyperparameters.feature_dim
+        if state_rank and components.total_variance < values * np.finfo(np.float32).tiny:
             log.warning(
                 "the rows of channel 'train' do not vary, or by so little (1e-19) that float32 does not hold "
                 "its square: the components have no meaning; multiply small features by a power of ten"
@@ -136,15 +138,15 @@ class Learner:
     def _model(self, components: Components) -> Model:
         return Model.of(components, self.hyperparameters.model_dump(mode="json"), self.device)
 
-    def _require_memory(self, needed: int) -> None:
+    def _require_memory(self, size: int) -> None:
         """Better said now than killed without a word, or after hours."""
-        parameters = self.hyperparameters
-        width = parameters.feature_dim
-        if parameters.algorithm_mode == "regular":
+        hyperparameters = self.hyperparameters
+        width = hyperparameters.feature_dim
+        if hyperparameters.algorithm_mode == "regular":
             what = f"matrices of feature_dim x feature_dim = {width} x {width} in algorithm_mode regular"
             mend = "set algorithm_mode to randomized, or lower feature_dim"
         else:
-            rows = parameters.sketch_rows
+            rows = hyperparameters.sketch_rows
             what = f"a sketch of {rows} rows (num_components + extra_components) of {width} features"
             mend = "lower num_components or extra_components"
-        memory.require(needed, what, mend)
+        memory.require(size, what, mend)

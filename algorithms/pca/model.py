@@ -113,8 +113,8 @@ class Model:
         import torch
 
         weights, mean = self._on_device
-        moved = torch.tensor(rows, device=self.device)
-        return np.asarray(((moved if mean is None else moved - mean) @ weights).cpu())
+        batch = torch.tensor(rows, device=self.device)
+        return np.asarray(((batch if mean is None else batch - mean) @ weights).cpu())
 
     @cached_property
     def _on_device(self) -> tuple[Any, Any]:
@@ -126,9 +126,9 @@ class Model:
     def save(self, folder: Path) -> None:
         """Write model.safetensors, model.json, and the arrays as AWS's image writes them."""
         arrays = {"s": self.s, "v": self.v} | ({} if self.mean is None else {"mean": self.mean})
-        known = {} if self.total_variance is None else {"total_variance": np.array(self.total_variance)}
-        known |= {} if self.rows is None else {"n": np.array(self.rows)}
-        artifact.write(folder, "pca", arrays | known, self.hyperparameters, {"order": ORDER})
+        facts = {} if self.total_variance is None else {"total_variance": np.array(self.total_variance)}
+        facts |= {} if self.rows is None else {"n": np.array(self.rows)}
+        artifact.write(folder, "pca", arrays | facts, self.hyperparameters, {"order": ORDER})
         (folder / "model_algo-1").write_bytes(ndarray.encode(list(arrays.values()), list(arrays)))
 
 
@@ -183,8 +183,8 @@ def _of_aws(path: Path) -> dict[str, np.ndarray]:
         if isinstance(array, np.ndarray)
     }
     if not {"s", "v"} <= set(arrays) <= {"s", "v", "mean"} or len(arrays) != len(values):
-        held = ", ".join(names) or f"{len(values)} arrays without names"
-        raise UserError(f"{path} is no PCA model: expected arrays s, v and, mostly, mean; found {held}")
+        content = ", ".join(names) or f"{len(values)} arrays without names"
+        raise UserError(f"{path} is no PCA model: expected arrays s, v and, mostly, mean; found {content}")
     _check(arrays, path)
     return arrays
 

@@ -36,7 +36,7 @@ class Sketch:
         B <- diag(sqrt(max(w_j - w_(l+1), 0))) V_j^T,  j = 1..l,     lost <- lost + w_(l+1)
 
     so that 0 <= M - B^T B <= lost * I, and lost <= |X - X_r|^2 / (l - r) for every r < l, X_r the best rows
-    of rank r. Leading directions lose nearly all of `lost`, so singular values of the rows are taken to be
+    of rank r. Leading directions lose nearly all of `loss`, so singular values of the rows are taken to be
     sqrt(w + lost): within 0.9 % of the exact ones on digits, MNIST and random data of slow and of fast decay,
     where the middle of the bound, sqrt(w + lost / 2), is up to 23 % short.
     """
@@ -48,7 +48,7 @@ class Sketch:
         self.centered = centered
         self.rows = 0
         self.mean = np.zeros(width)
-        self.lost = 0.0
+        self.loss = 0.0
         self.total = 0.0  # sum of squares of the centered rows
         self.sketch: Any = device.put(np.empty((0, width), np.float32))
 
@@ -86,12 +86,12 @@ class Sketch:
                 square = host(stack @ stack.T).astype(np.float64)
             require_finite(square)
             values, vectors = (array[..., ::-1] for array in np.linalg.eigh(square))  # descending
-            lost = max(float(values[self.most]), 0.0)
-            kept = values[: self.most]
-            scale = np.sqrt((kept - lost).clip(min=0) / np.where(kept > 0, kept, 1))
+            loss = max(float(values[self.most]), 0.0)
+            largest = values[: self.most]
+            scale = np.sqrt((largest - loss).clip(min=0) / np.where(largest > 0, largest, 1))
             mix = (vectors[:, : self.most] * scale).T.astype(np.float32)
             stack = self.device.put(mix) @ stack
-            self.lost += lost
+            self.loss += loss
         self.sketch = stack
 
     def merged(self, cluster: Cluster) -> Sketch:
@@ -99,10 +99,10 @@ class Sketch:
         if cluster.size == 1:
             return self
         everyone = Sketch(self.width, self.most, Device("cpu"), centered=self.centered)
-        scalars = cluster.gather(np.array([self.rows, self.lost, self.total]))
+        scalars = cluster.gather(np.array([self.rows, self.loss, self.total]))
         means = cluster.gather(self.mean)
         sketches = cluster.gather(np.ascontiguousarray(host(self.sketch)))
-        for (rows, lost, total), mean, sketch in zip(scalars, means, sketches, strict=True):
+        for (rows, loss, total), mean, sketch in zip(scalars, means, sketches, strict=True):
             if not rows:
                 continue
             if self.centered:
@@ -111,7 +111,7 @@ class Sketch:
                 sketch = np.concatenate([sketch, step])
             else:
                 everyone.rows += int(rows)
-            everyone.lost += lost
+            everyone.loss += loss
             everyone.total += total
             everyone._stack(sketch)
         return everyone
@@ -135,7 +135,7 @@ class Sketch:
         if missing:
             directions = np.concatenate([self._completion(directions, missing), directions], axis=1)
             values = np.concatenate([np.zeros(missing), values])
-        squared = values + self.lost
+        squared = values + self.loss
         squared[: max(count - rank(self.rows, self.width, centered=self.centered), 0)] = 0
         mean = self.mean if self.centered else None
         return Components(np.sqrt(squared), directions, mean, self.total, self.rows)
@@ -150,12 +150,12 @@ class Sketch:
         return {
             "rows": np.array(self.rows),
             "mean": self.mean.copy(),
-            "lost": np.array([self.lost, self.total]),
+            "lost": np.array([self.loss, self.total]),
             "sketch": np.ascontiguousarray(host(self.sketch)).copy(),
         }
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         self.rows = int(state["rows"])
         self.mean = np.array(state["mean"])
-        self.lost, self.total = state["lost"].tolist()
+        self.loss, self.total = state["lost"].tolist()
         self.sketch = self.device.put(np.array(state["sketch"]))

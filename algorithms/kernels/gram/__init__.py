@@ -33,9 +33,9 @@ def accumulate(rows: Array, shift: Array | None, gram: Array, sums: Array) -> No
     """
     if not isinstance(rows, np.ndarray):
         for block in rows.split(BLOCK):
-            moved = block if shift is None else block - shift
-            gram += moved.T @ moved
-            sums += moved.sum(0)
+            centred = block if shift is None else block - shift
+            gram += centred.T @ centred
+            sums += centred.sum(0)
         return
     width = rows.shape[1]
 

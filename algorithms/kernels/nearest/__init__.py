@@ -8,7 +8,7 @@ no more than float32 lost already. An assignment may differ from the exact one o
 equally near to within rounding: their squared distances differ by less than
 2^-22 * d * |x| * (|c - m| + |c' - m|). Sums and counts are float64.
 
-NumPy arrays take the CPU path (`nearest_cpu.py`), CUDA tensors the Triton kernels (`nearest_triton.py`).
+NumPy arrays take the CPU path (`cpu.py`), CUDA tensors the Triton kernels (`triton.py`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Array: TypeAlias = Any  # np.ndarray, or a torch tensor on a CUDA device
 
 
 @dataclass(frozen=True, slots=True)
-class Absorbed:
+class Totals:
     """What the rows of one batch add up to, by their nearest center; arrays of the kind the rows came in.
 
     counts: (K,) float64.   sums: (K, d) float64.   loss: (1,) float64, the sum of squared distances.
@@ -33,18 +33,18 @@ class Absorbed:
     loss: Array
 
 
-def absorb(rows: Array, centers: Array) -> Absorbed:
+def absorb(rows: Array, centers: Array) -> Totals:
     """Assign (n, d) float32 rows to (K, d) float64 centers and add them up; both in C order, n may be 0."""
     if isinstance(rows, np.ndarray):
         from optml.algorithms.kernels.nearest import cpu as nearest_cpu
 
-        return Absorbed(*nearest_cpu.absorb(rows, centers))
+        return Totals(*nearest_cpu.absorb(rows, centers))
     from optml.algorithms.kernels.nearest import triton as nearest_triton
 
-    return Absorbed(*nearest_triton.absorb(rows, centers))
+    return Totals(*nearest_triton.absorb(rows, centers))
 
 
-def move(centers: Array, weights: Array, absorbed: Absorbed) -> Array:
+def move(centers: Array, weights: Array, totals: Totals) -> Array:
     """Let centers (K, d) and weights (K,), float64, take in what was absorbed with them; in place.
 
         w_j <- w_j + n_j,  C_j <- C_j + (S_j - n_j C_j) / w_j
@@ -55,12 +55,12 @@ def move(centers: Array, weights: Array, absorbed: Absorbed) -> Array:
     if isinstance(centers, np.ndarray):
         from optml.algorithms.kernels.nearest import cpu as nearest_cpu
 
-        return nearest_cpu.move(centers, weights, absorbed.counts, absorbed.sums)
-    weights += absorbed.counts
-    step = absorbed.sums - absorbed.counts[:, None] * centers  # 0 where no row came
+        return nearest_cpu.move(centers, weights, totals.counts, totals.sums)
+    weights += totals.counts
+    step = totals.sums - totals.counts[:, None] * centers  # 0 where no row came
     step /= weights.clip(min=np.finfo(np.float64).tiny)[:, None]
     centers += step
-    return ((absorbed.counts - 2 * weights) * (step * step).sum(1)).sum()
+    return ((totals.counts - 2 * weights) * (step * step).sum(1)).sum()
 
 
 def nearest(rows: Array, centers: Array) -> tuple[Array, Array]:
@@ -78,12 +78,12 @@ def nearest(rows: Array, centers: Array) -> tuple[Array, Array]:
     return nearest_triton.nearest(rows, centers)
 
 
-def reference(rows: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, Absorbed]:
+def reference(rows: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, Totals]:
     """Labels, squared distances and sums in plain float64, for tests: n * K * d numbers at once."""
     exact = rows.astype(np.float64)
     squared = np.square(exact[:, None, :] - centers[None].astype(np.float64)).sum(axis=2)  # (n, K)
     labels = squared.argmin(axis=1)
     smallest = squared[np.arange(len(rows)), labels]
-    chosen = labels[:, None] == np.arange(len(centers))  # (n, K)
+    membership = labels[:, None] == np.arange(len(centers))  # (n, K)
     loss = smallest.sum(keepdims=True)
-    return labels, smallest, Absorbed(chosen.sum(axis=0).astype(np.float64), chosen.T @ exact, loss)
+    return labels, smallest, Totals(membership.sum(axis=0).astype(np.float64), membership.T @ exact, loss)

@@ -89,9 +89,9 @@ def _center(centers: np.ndarray, mean: np.ndarray, around: np.ndarray, bias: np.
     for j in range(centers.shape[0]):
         total = 0.0
         for f in range(centers.shape[1]):
-            moved = np.float64(centers[j, f]) - mean[f]
-            around[j, f] = moved
-            total += moved * (0.5 * moved + mean[f])
+            centred_value = np.float64(centers[j, f]) - mean[f]
+            around[j, f] = centred_value
+            total += centred_value * (0.5 * centred_value + mean[f])
         bias[j] = -total
 
 
@@ -179,8 +179,8 @@ def _absorb(
             length = np.float32(0)
             for f in range(block.shape[1]):
                 sums[j, f] += block[i, f]
-                moved = block[i, f] - mean[f]
-                length += moved * moved
+                centred_value = block[i, f] - mean[f]
+                length += centred_value * centred_value
             loss += max(0.0, np.float64(length) - 2 * np.float64(best[i]))
     return loss
 

@@ -9,7 +9,7 @@
 
 Products are taken in float32 as three TF32 products ("tf32x3"), which keeps about 21 bits of the mantissa at
 roughly a third of the tensor cores' speed; plain TF32 keeps 10, and swaps the labels of near-ties. Scores are
-x.c' + bias, where c' lies around the mean of the centers, as in `nearest_cpu`.
+x.c' + bias, where c' lies around the mean of the centers, as in `cpu.py`.
 """
 
 # Triton's decorator has no types, and its constants are written in capitals.
@@ -71,16 +71,16 @@ def assign(rows: Tensor, around: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
 def add_up(rows: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """How many of the (n, d) rows carry each of `count` labels (K,), and their sums (K, d); float64."""
     n, d = rows.shape
-    ordered, order = torch.sort(labels, stable=True)
+    sorted_labels, order = torch.sort(labels, stable=True)
     every = torch.arange(count + 1, dtype=torch.int32, device=rows.device)
-    bounds = torch.searchsorted(ordered, every)  # unlike bincount, it doesn't wait for the GPU
+    bounds = torch.searchsorted(sorted_labels, every)  # unlike bincount, it doesn't wait for the GPU
     sums = torch.zeros(count, d, dtype=torch.float64, device=rows.device)
     if n:
         length = max(32, triton.next_power_of_2(math.isqrt(n) // 4))  # as many edges as rows in a run, about
         runs, tiles = triton.cdiv(n, length), triton.cdiv(d, FEATURES)
         edges = torch.empty(2 * runs, d, dtype=torch.float64, device=rows.device)
         _add_runs[(runs, tiles)](
-            rows, ordered, order, sums, edges, n, d, LENGTH=length, FEATURES=FEATURES, num_warps=2
+            rows, sorted_labels, order, sums, edges, n, d, LENGTH=length, FEATURES=FEATURES, num_warps=2
         )
         _add_edges[(count, tiles)](bounds, edges, sums, n, d, LENGTH=length, FEATURES=FEATURES, num_warps=2)
     return bounds.diff().double(), sums
@@ -120,24 +120,24 @@ def _assign(
 
 
 @triton.jit
-def _add_runs(rows, ordered, order, sums, edges, n, d, LENGTH: tl.constexpr, FEATURES: tl.constexpr):
+def _add_runs(rows, sorted_labels, order, sums, edges, n, d, LENGTH: tl.constexpr, FEATURES: tl.constexpr):
     feature = tl.program_id(1) * FEATURES + tl.arange(0, FEATURES)
     inside = feature < d
     run = tl.program_id(0).to(tl.int64)
     start = run * LENGTH
     stop = tl.minimum(start + LENGTH, n)
-    first = tl.load(ordered + start)
+    first = tl.load(sorted_labels + start)
     label = first
     total = tl.zeros((FEATURES,), tl.float64)
     for place in range(start, stop):
-        found = tl.load(ordered + place)
-        if found != label:
+        next_label = tl.load(sorted_labels + place)
+        if next_label != label:
             if label == first:
                 tl.store(edges + 2 * run * d + feature, total, mask=inside)
             else:
                 tl.store(sums + label.to(tl.int64) * d + feature, total, mask=inside)
             total = tl.zeros((FEATURES,), tl.float64)
-            label = found
+            label = next_label
         row = tl.load(order + place)
         total += tl.load(rows + row * d + feature, mask=inside, other=0.0).to(tl.float64)
     edge = tl.where(label == first, 2 * run, 2 * run + 1)

@@ -7,12 +7,12 @@ from typing import TypeAlias
 
 import numpy as np
 
-from optml.algorithms.kernels.nearest import Absorbed, reference
+from optml.algorithms.kernels.nearest import Totals, reference
 
 SHAPES = [(1, 1, 1), (0, 3, 2), (130, 3, 5), (257, 65, 130), (300, 32, 1030), (40, 129, 7)]
 
 # (rows, centers) -> labels, squared distances, and what the rows add up to.
-Way: TypeAlias = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, Absorbed]]
+Way: TypeAlias = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, Totals]]
 
 
 def normal(n: int, d: int, k: int, seed: int = 0, offset: float = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -26,9 +26,9 @@ def agree(way: Way, rows: np.ndarray, centers: np.ndarray) -> None:
     _, smallest, _ = reference(rows, centers)
     away = np.linalg.norm(centers - centers.mean(axis=0), axis=1).max(initial=0)
     slack = 2.0**-21 * rows.shape[1] * (np.linalg.norm(rows, axis=1) * away + away**2) + 1e-12
-    chosen = np.square(rows - centers[labels]).sum(axis=1)
-    assert (chosen - smallest <= slack).all()
-    np.testing.assert_allclose(squared, chosen, rtol=1e-4, atol=1e-6)
+    exact = np.square(rows - centers[labels]).sum(axis=1)
+    assert (exact - smallest <= slack).all()
+    np.testing.assert_allclose(squared, exact, rtol=1e-4, atol=1e-6)
     # What is added up belongs to the labels of the same products.
     np.testing.assert_array_equal(absorbed.counts, np.bincount(labels, minlength=len(centers)))
     sums = np.zeros(centers.shape)

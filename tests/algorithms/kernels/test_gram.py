@@ -36,14 +36,14 @@ def test_what_was_there_stays() -> None:
 
 def test_the_order_of_threads_changes_nothing() -> None:
     rows = np.random.default_rng(1).normal(size=(4 * BLOCK, 16)).astype(np.float32)
-    found = []
+    results = []
     for _ in range(3):
         gram, sums = totals(16)
         accumulate(rows, None, gram, sums)
-        found.append((gram, sums))
-    for gram, sums in found[1:]:
-        np.testing.assert_array_equal(gram, found[0][0])
-        np.testing.assert_array_equal(sums, found[0][1])
+        results.append((gram, sums))
+    for gram, sums in results[1:]:
+        np.testing.assert_array_equal(gram, results[0][0])
+        np.testing.assert_array_equal(sums, results[0][1])
 
 
 def test_sparse_rows_add_up_to_what_the_reference_says() -> None:

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optml.algorithms.kernels.nearest import Absorbed, absorb, move, nearest, reference
+from optml.algorithms.kernels.nearest import Totals, absorb, move, nearest, reference
 from tests.algorithms.kernels import agreement
 from tests.algorithms.kernels.agreement import SHAPES, agree, normal
 
 
-def on_cpu(rows: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, Absorbed]:
+def on_cpu(rows: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, Totals]:
     labels, squared = nearest(rows, centers.astype(np.float32))
     return labels, squared, absorb(rows, centers)
 
@@ -56,13 +56,13 @@ def test_moved_centers_are_weighted_means_and_the_loss_is_that_of_the_rows(kind:
         rng.normal(size=(7, 4)),
         np.arange(7.0),
     )
-    labels, smallest, absorbed = reference(rows, centers)
-    absorbed = Absorbed(absorbed.counts, np.ascontiguousarray(absorbed.sums), absorbed.loss)
+    labels, smallest, totals = reference(rows, centers)
+    totals = Totals(totals.counts, np.ascontiguousarray(totals.sums), totals.loss)
     before = centers.copy()
-    parts = (centers, weights, absorbed.counts, absorbed.sums)
+    parts = (centers, weights, totals.counts, totals.sums)
     if kind == "torch":  # which shares the memory of the arrays
         parts = tuple(map(pytest.importorskip("torch").from_numpy, parts))
-    change = float(move(parts[0], parts[1], Absorbed(parts[2], parts[3], absorbed.loss)))
+    change = float(move(parts[0], parts[1], Totals(parts[2], parts[3], totals.loss)))
     for j in range(7):
         mine = rows[labels == j].astype(np.float64)
         expected = (j * before[j] + mine.sum(axis=0)) / (j + len(mine)) if len(mine) else before[j]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from optml.algorithms.kernels.nearest import Absorbed
+from optml.algorithms.kernels.nearest import Totals
 from tests.algorithms.kernels import agreement
 from tests.algorithms.kernels.agreement import SHAPES, agree, normal
 
@@ -14,14 +14,14 @@ pytest.importorskip("triton")
 pytestmark = pytest.mark.gpu
 
 
-def by_triton(rows: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, Absorbed]:
+def by_triton(rows: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, Totals]:
     from optml.algorithms.kernels.nearest import triton as nearest_triton
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     x, c = (torch.from_numpy(array).to(device) for array in (rows, centers))
     labels, squared = nearest_triton.nearest(x, c.float())
     counts, sums, loss = (part.cpu().numpy() for part in nearest_triton.absorb(x, c))
-    return labels.cpu().numpy(), squared.cpu().numpy(), Absorbed(counts, sums, loss)
+    return labels.cpu().numpy(), squared.cpu().numpy(), Totals(counts, sums, loss)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

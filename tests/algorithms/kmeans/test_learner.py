@@ -38,19 +38,21 @@ def test_county_data_cluster_as_well_as_at_aws() -> None:
 @needs_shared(COUNTIES)
 def test_the_log_of_the_county_job_reads_as_at_aws(lines: pytest.LogCaptureFixture) -> None:
     _, metrics = fit(counties(), k=8)
-    said = [record.message for record in lines.records]
-    assert said[:3] == [
+    messages = [record.message for record in lines.records]
+    assert messages[:3] == [
         "'extra_center_factor' was set to 'auto', evaluated to 10.",
         "number of center slices 1",
         "Batch size 5000 is bigger than the first batch data. "
         "Effective batch size used to initialize is 3218",
     ]
-    assert said[3] == "shrinking 80 centers into 8"
-    attempts = [float(line.rpartition(" ")[2]) for line in said if line.startswith("local kmeans attempt #")]
+    assert messages[3] == "shrinking 80 centers into 8"
+    attempts = [
+        float(line.rpartition(" ")[2]) for line in messages if line.startswith("local kmeans attempt #")
+    ]
     assert len(attempts) == 10
     assert metrics["train:msd"] == pytest.approx(min(attempts), abs=1e-6)
     assert 0.055 <= metrics["train:msd"] <= 0.072
-    assert said[-1].startswith("finished shrinking process. Mean Square Distance = 0.0")
+    assert messages[-1].startswith("finished shrinking process. Mean Square Distance = 0.0")
 
 
 def test_digits_cluster_nearly_as_well_as_with_full_lloyd() -> None:
@@ -142,13 +144,13 @@ def share(rows: np.ndarray, cluster: _Thread) -> np.ndarray:
 
 def test_two_hosts_find_the_centers_of_one() -> None:
     rows = blobs(4000)
-    given = {"k": 5, "extra_center_factor": 1, "half_life_time_size": 3000}
-    start = learner(4, **given)
+    hyperparameters = {"k": 5, "extra_center_factor": 1, "half_life_time_size": 3000}
+    start = learner(4, **hyperparameters)
     start.update(Records(rows[:1000]))
     state = start.state_dict()
 
     def work(cluster: _Thread) -> np.ndarray:
-        mine = learner(4, cluster=cluster, mini_batch_size=1000 // cluster.size, **given)
+        mine = learner(4, cluster=cluster, mini_batch_size=1000 // cluster.size, **hyperparameters)
         mine.load_state_dict(state)
         absorb(mine, share(rows, cluster))
         return mine.finish()[0].centers

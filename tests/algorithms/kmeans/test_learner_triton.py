@@ -18,10 +18,9 @@ pytest.importorskip("triton")
 pytestmark = pytest.mark.gpu
 
 
-def in_tensors(**given: object) -> Learner:
-    hyperparameters = ALGORITHM.hyperparameters(feature_dim=5, k=3, **given)
+def in_tensors(**hyperparameters: object) -> Learner:
     device = "cuda:0" if torch.cuda.is_available() else "cpu:0"  # "cpu" alone would mean NumPy
-    return Learner(Setting(hyperparameters, Alone(), device))
+    return Learner(Setting(ALGORITHM.hyperparameters(feature_dim=5, k=3, **hyperparameters), Alone(), device))
 
 
 def test_tensors_absorb_batches_by_the_rule() -> None:
@@ -33,16 +32,16 @@ def test_tensors_absorb_batches_by_the_rule() -> None:
     centers, weights = state["centers"], state["weights"]
     for part in parts[1:]:
         learner.update(Records(part))
-        _, _, absorbed = reference(part, centers)
+        _, _, totals = reference(part, centers)
         weights *= 2.0 ** (-len(part) / 100)
-        grown = np.maximum(weights + absorbed.counts, 1e-300)[:, None]
-        moved = (weights[:, None] * centers + absorbed.sums) / grown
-        centers = np.where(absorbed.counts[:, None] > 0, moved, centers)
-        weights = weights + absorbed.counts
+        sums_of_weights = np.maximum(weights + totals.counts, 1e-300)[:, None]
+        means = (weights[:, None] * centers + totals.sums) / sums_of_weights
+        centers = np.where(totals.counts[:, None] > 0, means, centers)
+        weights = weights + totals.counts
     learner.update(None)
-    found = learner.state_dict()
-    np.testing.assert_allclose(found["weights"], weights)
-    np.testing.assert_allclose(found["centers"], centers, rtol=1e-6, atol=1e-9)
+    arrays = learner.state_dict()
+    np.testing.assert_allclose(arrays["weights"], weights)
+    np.testing.assert_allclose(arrays["centers"], centers, rtol=1e-6, atol=1e-9)
 
 
 def test_a_model_is_trained_saved_as_state_and_scored() -> None:

@@ -61,15 +61,15 @@ def test_many_rows_are_answered_as_few_are() -> None:
 
 
 def test_what_is_saved_is_loaded_and_aws_could_load_it_too(tmp_path: Path) -> None:
-    saved = Model(np.arange(6, dtype=np.float32).reshape(2, 3), np.array([5.0, 7.0]), {"k": 2})
-    saved.save(tmp_path)
+    model = Model(np.arange(6, dtype=np.float32).reshape(2, 3), np.array([5.0, 7.0]), {"k": 2})
+    model.save(tmp_path)
     ours = load(tmp_path, "cpu")
-    np.testing.assert_array_equal(ours.centers, saved.centers)
+    np.testing.assert_array_equal(ours.centers, model.centers)
     assert ours.cluster_weights.tolist() == [5, 7]
     assert ours.hyperparameters == {"k": 2}
     (theirs,), names = ndarray.decode((tmp_path / "model_algo-1").read_bytes(), "model_algo-1")
     assert isinstance(theirs, np.ndarray)
-    np.testing.assert_array_equal(theirs, saved.centers)
+    np.testing.assert_array_equal(theirs, model.centers)
     assert theirs.dtype == np.float32
     assert names == []
     assert recognises(tmp_path)
@@ -91,7 +91,7 @@ def test_no_rows_give_empty_columns() -> None:
     assert [len(column) for column in answer.values()] == [0, 0]
 
 
-def zipped() -> bytes:
+def zip_bytes() -> bytes:
     return b"PK\x03\x04" + bytes(40)
 
 
@@ -99,7 +99,7 @@ def zipped() -> bytes:
     ("content", "sentence"),
     [
         (b"", "is damaged or of another kind: at byte 0"),
-        (zipped(), "is a ZIP archive"),
+        (zip_bytes(), "is a ZIP archive"),
         (ndarray.encode([np.ones(3, np.float32)]), "must be a matrix of floats"),
         (ndarray.encode([np.ones((3, 2), np.int32)]), "must be a matrix of floats"),
         (ndarray.encode([np.ones((0, 2), np.float32)]), "must be a matrix of floats"),
@@ -110,9 +110,9 @@ def zipped() -> bytes:
 )
 def test_a_broken_artifact_says_what_is_wrong(tmp_path: Path, content: bytes, sentence: str) -> None:
     (tmp_path / "model_algo-1").write_bytes(content)
-    with pytest.raises(UserError, match=r"model_algo-1") as caught:
+    with pytest.raises(UserError, match=r"model_algo-1") as error:
         load(tmp_path, "cpu")
-    assert sentence in str(caught.value)
+    assert sentence in str(error.value)
     assert not recognises(tmp_path)
 
 

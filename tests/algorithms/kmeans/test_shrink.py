@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optml.algorithms.kmeans.shrink import Shrunk, shrink
+from optml.algorithms.kmeans.shrink import Clustering, shrink
 
 
-def run(points: np.ndarray, weights: np.ndarray, k: int, **given: Any) -> Shrunk:
+def run(points: np.ndarray, weights: np.ndarray, k: int, **options: Any) -> Clustering:
     settings = {
         "method": "kmeans++",
         "trials": 10,
@@ -16,7 +16,7 @@ def run(points: np.ndarray, weights: np.ndarray, k: int, **given: Any) -> Shrunk
         "tol": 0.0,
         "rng": np.random.default_rng(0),
     }
-    return shrink(points, weights, k, **(settings | given))
+    return shrink(points, weights, k, **(settings | options))
 
 
 def loss(points: np.ndarray, weights: np.ndarray, centers: np.ndarray) -> float:
@@ -32,29 +32,29 @@ def some(count: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("method", ["random", "kmeans++"])
 def test_the_loss_is_that_of_the_centers(method: str) -> None:
     points, weights = some(200)
-    shrunk = run(points, weights, 6, method=method)
-    assert shrunk.losses.shape == (10,)
-    assert shrunk.losses.min() == pytest.approx(loss(points, weights, shrunk.centers))
-    assert shrunk.weights.sum() == pytest.approx(weights.sum())
+    clustering = run(points, weights, 6, method=method)
+    assert clustering.losses.shape == (10,)
+    assert clustering.losses.min() == pytest.approx(loss(points, weights, clustering.centers))
+    assert clustering.weights.sum() == pytest.approx(weights.sum())
 
 
 def test_centers_are_weighted_means_of_their_points() -> None:
     points, weights = some(150)
-    shrunk = run(points, weights, 4)
-    labels = np.square(points[:, None] - shrunk.centers[None]).sum(axis=2).argmin(axis=1)
+    clustering = run(points, weights, 4)
+    labels = np.square(points[:, None] - clustering.centers[None]).sum(axis=2).argmin(axis=1)
     for cluster in range(4):
         mine = labels == cluster
         np.testing.assert_allclose(
-            shrunk.centers[cluster], np.average(points[mine], axis=0, weights=weights[mine])
+            clustering.centers[cluster], np.average(points[mine], axis=0, weights=weights[mine])
         )
-        assert shrunk.weights[cluster] == pytest.approx(weights[mine].sum())
+        assert clustering.weights[cluster] == pytest.approx(weights[mine].sum())
 
 
 def test_as_many_points_as_clusters_stay_where_they_are() -> None:
     points, weights = some(7)
-    shrunk = run(points, weights, 7)
-    assert shrunk.losses.min() == pytest.approx(0, abs=1e-12)
-    np.testing.assert_allclose(np.sort(shrunk.centers, axis=0), np.sort(points, axis=0))
+    clustering = run(points, weights, 7)
+    assert clustering.losses.min() == pytest.approx(0, abs=1e-12)
+    np.testing.assert_allclose(np.sort(clustering.centers, axis=0), np.sort(points, axis=0))
 
 
 def test_more_iterations_lower_the_loss() -> None:
@@ -67,23 +67,25 @@ def test_more_iterations_lower_the_loss() -> None:
 def test_points_without_weight_take_no_part() -> None:
     points, weights = some(100)
     stray = np.concatenate([points, points + 1e6])
-    shrunk = run(stray, np.concatenate([weights, np.zeros(100)]), 5)
-    assert shrunk.centers.max() < 100
+    clustering = run(stray, np.concatenate([weights, np.zeros(100)]), 5)
+    assert clustering.centers.max() < 100
 
 
 def test_points_without_weight_fill_up_what_is_missing() -> None:
     points, _ = some(5)
     weights = np.array([3.0, 2.0, 0.0, 0.0, 0.0])
-    shrunk = run(points, weights, 4)
-    assert shrunk.centers.shape == (4, 3)
-    assert np.isfinite(shrunk.centers).all()
-    assert shrunk.losses.min() < 1e-6
+    clustering = run(points, weights, 4)
+    assert clustering.centers.shape == (4, 3)
+    assert np.isfinite(clustering.centers).all()
+    assert clustering.losses.min() < 1e-6
 
 
 def test_an_emptied_cluster_moves_to_the_farthest_weight() -> None:
     points = np.array([[0.0], [0.0], [0.0], [10.0], [11.0]])
-    shrunk = run(points, np.ones(5), 3, method="random", trials=50)
-    assert shrunk.losses.max() <= 0.1 + 1e-9  # every trial, however it began, ends with three used clusters
+    clustering = run(points, np.ones(5), 3, method="random", trials=50)
+    assert (
+        clustering.losses.max() <= 0.1 + 1e-9
+    )  # every trial, however it began, ends with three used clusters
 
 
 def test_a_loose_tolerance_ends_early_but_never_before_the_first_move() -> None:

@@ -24,10 +24,22 @@ COUNTIES = "data/us_census_county/acs2015_county_data.csv.gz"
 
 
 def learner(
-    width: int, *, seed: int = 0, cluster: Cluster | None = None, warm_start: Path | None = None, **given: Any
+    width: int,
+    *,
+    seed: int = 0,
+    cluster: Cluster | None = None,
+    warm_start: Path | None = None,
+    **hyperparameters: Any,
 ) -> Learner:
-    hyperparameters = ALGORITHM.hyperparameters(feature_dim=width, **given)
-    return Learner(Setting(hyperparameters, cluster or Alone(), "cpu", seed, warm_start))
+    return Learner(
+        Setting(
+            ALGORITHM.hyperparameters(feature_dim=width, **hyperparameters),
+            cluster or Alone(),
+            "cpu",
+            seed,
+            warm_start,
+        )
+    )
 
 
 def batches(rows: np.ndarray, size: int) -> Iterator[Records]:
@@ -42,9 +54,9 @@ def absorb(state: Learner, rows: np.ndarray) -> None:
         state.end_round()
 
 
-def fit(rows: np.ndarray, *, seed: int = 0, **given: Any) -> tuple[Model, dict[str, float]]:
+def fit(rows: np.ndarray, *, seed: int = 0, **hyperparameters: Any) -> tuple[Model, dict[str, float]]:
     """The model of these rows, and its metrics, those of the rows as test channel among them."""
-    state = learner(rows.shape[1], seed=seed, **given)
+    state = learner(rows.shape[1], seed=seed, **hyperparameters)
     absorb(state, rows)
     model, metrics = state.finish()
     return model, values([*metrics, *state.evaluate("test", batches(rows, 5000))])

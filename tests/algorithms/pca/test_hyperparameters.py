@@ -42,5 +42,5 @@ def test_more_components_than_features_are_refused() -> None:
 
 @pytest.mark.parametrize(("components", "extra", "rows"), [(3, -1, 13), (18, -1, 36), (3, 0, 3), (3, 5, 8)])
 def test_a_sketch_has_so_many_rows_more(components: int, extra: int, rows: int) -> None:
-    given = GIVEN | {"num_components": components, "extra_components": extra}
-    assert Hyperparameters(**given).sketch_rows == rows
+    hyperparameters = GIVEN | {"num_components": components, "extra_components": extra}
+    assert Hyperparameters(**hyperparameters).sketch_rows == rows

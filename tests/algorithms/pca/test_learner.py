@@ -17,10 +17,10 @@ from tests.algorithms.pca.training import (
     COUNTIES,
     absorb,
     batches,
-    captured,
     counties,
     fit,
     learner,
+    share_of_variance,
     singular_values,
     spread,
 )
@@ -46,9 +46,9 @@ def test_the_county_job_gives_what_aws_gave_signs_included() -> None:
     assert model.mean is not None
     mean = [0.00988273, 0.00986636, 0.00989863, 0.11017046, 0.7560245]
     np.testing.assert_allclose(model.mean[0, :5], mean, atol=1e-7)
-    projected = model.predict(Records(rows[:1]), {})["projection"][0, -7:]
+    projection = model.predict(Records(rows[:1]), {})["projection"][0, -7:]
     answer = [0.02589477, 0.04045159, -0.01082392, 0.12047978, -0.08835588, 0.16052711, -0.06027412]
-    np.testing.assert_allclose(projected, answer, atol=2e-5)
+    np.testing.assert_allclose(projection, answer, atol=2e-5)
     assert metrics["train:explained_variance_ratio"] == pytest.approx(1, abs=1e-6)
 
 
@@ -72,7 +72,7 @@ def test_digits_have_the_components_that_scikit_learn_finds() -> None:
 def test_randomized_digits_are_captured_nearly_as_well() -> None:
     digits = pytest.importorskip("sklearn.datasets").load_digits().data.astype(np.float32)
     model, _ = fit(digits, num_components=10, algorithm_mode="randomized")
-    assert captured(model, digits) >= 0.73
+    assert share_of_variance(model, digits) >= 0.73
 
 
 def test_a_large_mean_costs_no_digits() -> None:
@@ -102,25 +102,30 @@ def test_the_reader_is_asked_for_batches_of_one_size_whatever_the_user_asked_for
 @pytest.mark.parametrize("width", [12, 200])
 def test_hosts_find_the_components_of_one(mode: str, centered: bool, width: int) -> None:
     rows = spread(1500, width)
-    given = {"num_components": 4, "algorithm_mode": mode, "subtract_mean": centered, "extra_components": 30}
-    alone, _ = fit(rows, **given)
+    hyperparameters = {
+        "num_components": 4,
+        "algorithm_mode": mode,
+        "subtract_mean": centered,
+        "extra_components": 30,
+    }
+    alone, _ = fit(rows, **hyperparameters)
 
     def work(cluster: _Thread) -> tuple[np.ndarray, np.ndarray, float]:
-        state = learner(width, cluster=cluster, **given)
+        state = learner(width, cluster=cluster, **hyperparameters)
         absorb(state, rows[: 500 if cluster.rank else 0] if cluster.rank < 2 else rows[500:])
         model, _ = state.finish()
         (metric,) = state.evaluate("test", batches(rows[cluster.rank :: cluster.size]))
         return model.s, model.v, metric.value
 
     exact = mode == "regular" or width == 12
-    found = on_hosts(3, work)  # the first has no rows at all
-    for s, v, mse in found:
-        np.testing.assert_array_equal(v, found[0][1])
-        assert mse == found[0][2]
+    results = on_hosts(3, work)  # the first has no rows at all
+    for s, v, mse in results:
+        np.testing.assert_array_equal(v, results[0][1])
+        assert mse == results[0][2]
         np.testing.assert_allclose(s, alone.s, rtol=1e-6 if exact else 1e-3)
         if exact:
             np.testing.assert_allclose(v, alone.v, atol=1e-5)
-    assert captured(alone, rows) > 0.3
+    assert share_of_variance(alone, rows) > 0.3
 
 
 @pytest.mark.parametrize("density", [0.03, 0.5])
@@ -157,7 +162,7 @@ def test_without_subtract_mean_rows_are_taken_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "kind"),
+    ("hyperparameters", "kind"),
     [
         ({"width": 512}, Covariance),
         ({"width": 100, "algorithm_mode": "randomized"}, Covariance),  # no larger than a sketch at work
@@ -165,20 +170,20 @@ def test_without_subtract_mean_rows_are_taken_as_they_are() -> None:
         ({"width": 512, "algorithm_mode": "randomized", "extra_components": 200}, Covariance),
     ],
 )
-def test_randomized_sketches_only_where_it_saves_memory(given: dict[str, Any], kind: type) -> None:
-    assert isinstance(learner(num_components=10, **given).state, kind)
+def test_randomized_sketches_only_where_it_saves_memory(hyperparameters: dict[str, Any], kind: type) -> None:
+    assert isinstance(learner(num_components=10, **hyperparameters).state, kind)
 
 
 @pytest.mark.parametrize("mode", ["regular", "randomized"])
 def test_a_resumed_job_ends_as_an_undisturbed_one(mode: str) -> None:
-    given = {"num_components": 4, "algorithm_mode": mode}
+    hyperparameters = {"num_components": 4, "algorithm_mode": mode}
     parts = list(batches(spread(2000, 200), 300))
-    whole, first = (learner(200, **given) for _ in range(2))
+    whole, first = (learner(200, **hyperparameters) for _ in range(2))
     for part in parts:
         whole.update(part)
     for part in parts[:3]:
         first.update(part)
-    second = learner(200, **given)
+    second = learner(200, **hyperparameters)
     second.load_state_dict(first.state_dict())
     first.update(parts[0])  # what was saved is a copy
     for part in parts[3:]:

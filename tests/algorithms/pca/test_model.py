@@ -45,8 +45,8 @@ def test_a_model_trained_at_aws_answers_as_there(tmp_path: Path) -> None:
     assert answer.dtype == np.float32
     expected = json.loads((folder / "expected.json").read_text())["projection"]
     np.testing.assert_allclose(answer[0], expected, atol=1e-6)
-    known = list(csv.DictReader((folder / "pca_test.csv").read_text().splitlines()))
-    leading = [[float(row[f"component_{n}"]) for n in range(6, 0, -1)] for row in known]
+    lines = list(csv.DictReader((folder / "pca_test.csv").read_text().splitlines()))
+    leading = [[float(row[f"component_{n}"]) for n in range(6, 0, -1)] for row in lines]
     assert len(leading) == 870
     np.testing.assert_allclose(answer[:, -6:], leading, atol=1e-6)  # AWS's own are within 4.6e-7 of float64
 
@@ -82,12 +82,12 @@ def test_the_squared_error_is_what_projections_do_not_tell() -> None:
 
 
 def test_what_is_saved_is_loaded_and_aws_could_load_it_too(tmp_path: Path) -> None:
-    saved, _ = fit(spread(300, 5), num_components=3)
-    saved.save(tmp_path)
+    model, _ = fit(spread(300, 5), num_components=3)
+    model.save(tmp_path)
     ours = load(tmp_path, "cpu")
     for name in ("s", "v", "mean"):
-        np.testing.assert_array_equal(getattr(ours, name), getattr(saved, name))
-    assert (ours.total_variance, ours.rows) == (saved.total_variance, 300)
+        np.testing.assert_array_equal(getattr(ours, name), getattr(model, name))
+    assert (ours.total_variance, ours.rows) == (model.total_variance, 300)
     assert ours.hyperparameters["num_components"] == 3
     arrays, names = ndarray.decode((tmp_path / "model_algo-1").read_bytes(), "model_algo-1")
     assert names == ["s", "v", "mean"]
@@ -95,7 +95,7 @@ def test_what_is_saved_is_loaded_and_aws_could_load_it_too(tmp_path: Path) -> No
     description = json.loads((tmp_path / "model.json").read_text())
     assert description["facts"]["order"] == "ascending, last column leads"
     (tmp_path / "model.json").unlink()
-    np.testing.assert_array_equal(load(tmp_path, "cpu").v, saved.v)
+    np.testing.assert_array_equal(load(tmp_path, "cpu").v, model.v)
 
 
 def test_a_model_without_mean_has_none_on_the_disk_either(tmp_path: Path) -> None:
@@ -135,9 +135,9 @@ def test_a_row_whose_projection_is_beyond_float32_is_named() -> None:
 )
 def test_a_broken_artifact_says_what_is_wrong(tmp_path: Path, content: bytes, sentence: str) -> None:
     (tmp_path / "model_algo-1").write_bytes(content)
-    with pytest.raises(UserError, match=r"model_algo-1") as caught:
+    with pytest.raises(UserError, match=r"model_algo-1") as error:
         load(tmp_path, "cpu")
-    assert sentence in str(caught.value)
+    assert sentence in str(error.value)
     assert not recognises(tmp_path)
 
 

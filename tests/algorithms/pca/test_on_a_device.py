@@ -21,14 +21,14 @@ def device() -> Device:
 
 def state(kind: type, device: Device, rows: np.ndarray) -> Covariance | Sketch:
     width = rows.shape[1]
-    made: Covariance | Sketch = (
+    state_on_device: Covariance | Sketch = (
         Covariance(width, device, centered=True)
         if kind is Covariance
         else Sketch(width, 20, device, centered=True)
     )
     for start in range(0, len(rows), 300):
-        made.absorb(rows[start : start + 300].copy())
-    return made
+        state_on_device.absorb(rows[start : start + 300].copy())
+    return state_on_device
 
 
 @pytest.mark.parametrize("kind", [Covariance, Sketch])
@@ -55,9 +55,10 @@ def test_a_checkpoint_moves_between_devices(kind: type, device: Device) -> None:
 @pytest.mark.parametrize("centered", [True, False])
 def test_a_device_projects_as_the_cpu(device: Device, centered: bool) -> None:
     rows = spread(5000, 20)
-    found = state(Covariance, Device("cpu"), rows).components(3)
-    mean = found.mean if centered else None
+    components = state(Covariance, Device("cpu"), rows).components(3)
+    mean = components.mean if centered else None
     here, there = (
-        Model(found.singular_values, found.directions, mean, device=name) for name in ("cpu", device.name)
+        Model(components.singular_values, components.directions, mean, device=name)
+        for name in ("cpu", device.name)
     )
     np.testing.assert_allclose(there.project(rows), here.project(rows), atol=1e-5)

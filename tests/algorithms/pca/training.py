@@ -22,9 +22,13 @@ from tests.shared import SHARED
 COUNTIES = "data/us_census_county/acs2015_county_data.csv.gz"
 
 
-def learner(width: int, *, cluster: Cluster | None = None, **given: Any) -> Learner:
-    hyperparameters = ALGORITHM.hyperparameters(feature_dim=width, **({"mini_batch_size": 500} | given))
-    return Learner(Setting(hyperparameters, cluster or Alone()))
+def learner(width: int, *, cluster: Cluster | None = None, **hyperparameters: Any) -> Learner:
+    return Learner(
+        Setting(
+            ALGORITHM.hyperparameters(feature_dim=width, **({"mini_batch_size": 500} | hyperparameters)),
+            cluster or Alone(),
+        )
+    )
 
 
 def batches(rows: Any, size: int = 1000) -> Iterator[Records]:
@@ -38,9 +42,9 @@ def absorb(state: Learner, rows: Any, size: int = 1000) -> None:
     state.end_round()
 
 
-def fit(rows: Any, *, size: int = 1000, **given: Any) -> tuple[Model, dict[str, float]]:
+def fit(rows: Any, *, size: int = 1000, **hyperparameters: Any) -> tuple[Model, dict[str, float]]:
     """The model of these rows, and its metrics, those of the rows as test channel among them."""
-    state = learner(rows.shape[1], **given)
+    state = learner(rows.shape[1], **hyperparameters)
     absorb(state, rows, size)
     model, metrics = state.finish()
     return model, values([*metrics, *state.evaluate("test", batches(rows))])
@@ -59,7 +63,7 @@ def singular_values(rows: np.ndarray, count: int, *, centered: bool = True) -> n
     return np.sqrt(np.linalg.eigvalsh(short @ short.T)[-count:].clip(min=0))
 
 
-def captured(model: Model, rows: np.ndarray) -> float:
+def share_of_variance(model: Model, rows: np.ndarray) -> float:
     """The share of the rows' variance along the model's directions."""
     centered = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
     return float(np.square(centered @ model.v).sum() / np.square(centered).sum())
