@@ -40,13 +40,13 @@ class Flat:
         *,
         inner: bool,
         device: str = "cpu",
-        folded: Mapping[str, np.ndarray] | None = None,
+        terms: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.inner = inner
         self.width = points.shape[1]
         self._device = device
-        if folded:
-            self._points = Points(points, folded["mean"], folded["bias"])
+        if terms:
+            self._points = Points(points, terms["mean"], terms["bias"])
         else:
             self._points = fold(points)
 
@@ -94,7 +94,7 @@ class Flat:
             points.astype("<f4", copy=False).tofile(file)
 
 
-def load(path: Path, device: str, folded: Mapping[str, np.ndarray]) -> Flat:
+def load(path: Path, device: str, terms: Mapping[str, np.ndarray]) -> Flat:
     """Map a file of FAISS. Raises UserError for one that is truncated or lies about its size."""
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -117,5 +117,5 @@ def load(path: Path, device: str, folded: Mapping[str, np.ndarray]) -> Flat:
     blocks = (points[start : start + height] for start in range(0, count, height))
     if not all(np.isfinite(block).all() for block in blocks):  # reads what the first query would
         raise UserError(f"{path} is damaged: it holds numbers that are not finite")
-    sound = {"mean": (width,), "bias": (count,)} == {name: array.shape for name, array in folded.items()}
-    return Flat(points, inner=code == INNER, device=device, folded=folded if sound else None)
+    sound = {"mean": (width,), "bias": (count,)} == {name: array.shape for name, array in terms.items()}
+    return Flat(points, inner=code == INNER, device=device, terms=terms if sound else None)

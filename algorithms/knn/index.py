@@ -16,14 +16,14 @@ from optml.errors import UserError
 Index: TypeAlias = Flat | Inverted
 
 
-def load(path: Path, *, nprobe: int | None, device: str, folded: Mapping[str, np.ndarray]) -> Index:
+def load(path: Path, *, nprobe: int | None, device: str, terms: Mapping[str, np.ndarray]) -> Index:
     """Open a file of FAISS's: IxF2, IxFI, IwFl or IwPQ. Raises UserError that says what is wrong with it.
 
     nprobe: lists that a query looks into, None: as the file says.   folded: `Flat.arrays`, or nothing.
     """
     code = code_of(path)
     if code in (flat.L2, flat.INNER):
-        return flat.load(path, device, folded)
+        return flat.load(path, device, terms)
     if code in inverted.KINDS:
         return inverted.load(path, inverted.KINDS[code], nprobe)
     raise UserError(

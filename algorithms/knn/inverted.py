@@ -54,9 +54,9 @@ class Inverted:
         k = min(k, len(self))
         values, places = self._search(queries, k, self.nprobe)
         probes = self.nprobe
-        while probes < self._index.nlist and (lost := np.flatnonzero(places[:, 0] == ABSENT)).size:
+        while probes < self._index.nlist and (unanswered := np.flatnonzero(places[:, 0] == ABSENT)).size:
             probes = min(4 * probes, self._index.nlist)
-            values[lost], places[lost] = self._search(queries[lost], k, probes)
+            values[unanswered], places[unanswered] = self._search(queries[unanswered], k, probes)
         order = np.lexsort((places, -values if self.inner else values, places == ABSENT))
         return np.take_along_axis(values, order, axis=1), np.take_along_axis(places, order, axis=1)
 
@@ -131,28 +131,28 @@ def fill(inverted: Inverted, points: np.ndarray) -> None:
         )
 
 
-def list_count(asked: int | str, points: int) -> int:
+def list_count(lists: int | str, points: int) -> int:
     """Inverted lists for so many points: what was asked for, the square root for auto; fewer where lists
     would hold less than PER_LIST points."""
     most = max(1, points // PER_LIST)
-    if asked == "auto":
+    if lists == "auto":
         return min(max(1, math.isqrt(points)), most)
-    if int(asked) > most:
+    if int(lists) > most:
         log.warning(
             "faiss_index_ivf_nlists is %s, but a list needs %d of the %d points: taking %d lists",
-            asked,
+            lists,
             PER_LIST,
             points,
             most,
         )
-    return min(int(asked), most)
+    return min(int(lists), most)
 
 
-def part_count(asked: int | None, width: int) -> int:
+def part_count(parts: int | None, width: int) -> int:
     """Bytes of a compressed vector of `width` numbers: what was asked for, else at most 16 and at most half
     the width; one that divides the width where one of 4 or more does."""
-    if asked is not None:
-        return asked
+    if parts is not None:
+        return parts
     fitting = [m for m in PQ_M if m <= min(MOST_PQ_M, max(1, width // 2))]
     dividing = [m for m in fitting if width % m == 0]
     return dividing[-1] if dividing[-1] >= 4 else fitting[-1]
@@ -164,8 +164,8 @@ def load(path: Path, kind: str, nprobe: int | None) -> Inverted:
     try:
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
     except (RuntimeError, MemoryError) as error:
-        said = str(error).rpartition("Error: ")[2].strip() or "unknown"
-        raise UserError(f"{path} cannot be read by FAISS ({said}): truncated, or no index") from None
+        reason = str(error).rpartition("Error: ")[2].strip() or "unknown"
+        raise UserError(f"{path} cannot be read by FAISS ({reason}): truncated, or no index") from None
     if not index.ntotal:
         raise UserError(f"{path} holds no vectors")
     _require_places(index, path)

@@ -19,7 +19,7 @@ from optml.algorithms.knn.model import Model
 from optml.algorithms.knn.reduction import Reduction
 from optml.algorithms.knn.sample import Reservoir, Sample
 from optml.algorithms.knn.scores import Scores
-from optml.algorithms.knn.settings import Settings
+from optml.algorithms.knn.settings import ModelSettings
 from optml.algorithms.knn.space import Space, require_moderate
 from optml.algorithms.metrics import Metric
 from optml.errors import UserError
@@ -145,8 +145,10 @@ class Learner:
         mine = -1 if self._space is None else self._space.feature_dim
         widths = {int(host[0]) for host in self.cluster.gather(np.array([mine]))} - {-1}
         if len(widths) > 1:
-            found = " and ".join(map(str, sorted(widths)))
-            raise UserError(f"the hosts of the job have rows of {found} features: all rows must have as many")
+            counts = " and ".join(map(str, sorted(widths)))
+            raise UserError(
+                f"the hosts of the job have rows of {counts} features: all rows must have as many"
+            )
         return widths.pop() if widths else 0
 
     def _rows(self, batch: Records) -> Rows:
@@ -178,9 +180,9 @@ class Learner:
 
     def _make_space(self, width: int) -> Space:
         """Raises UserError for a reduction that does not fit so many features."""
-        parameters = self.hyperparameters
-        target, kind = parameters.dimension_reduction_target, parameters.dimension_reduction_type
-        compressed = parameters.index_type == "faiss.IVFPQ"
+        hyperparameters = self.hyperparameters
+        target, kind = hyperparameters.dimension_reduction_target, hyperparameters.dimension_reduction_type
+        quantizes = hyperparameters.index_type == "faiss.IVFPQ"
         reduction, dimension = None, width
         if target is not None and kind is not None:
             try:
@@ -188,33 +190,33 @@ class Learner:
             except ValueError as error:
                 raise UserError(str(error)) from None
             dimension = target
-        if compressed:  # whole parts: by a higher target, or by zeros
-            parts = inverted.part_count(parameters.faiss_index_pq_m, dimension)
+        if quantizes:  # whole parts: by a higher target, or by zeros
+            parts = inverted.part_count(hyperparameters.faiss_index_pq_m, dimension)
             dimension = -(-dimension // parts) * parts
         if kind is not None:
             reduction = Reduction(kind, self.seed, dimension, width)
-        return Space(width, dimension, reduction, parameters.index_metric == "COSINE")
+        return Space(width, dimension, reduction, hyperparameters.index_metric == "COSINE")
 
     def _index(self, sample: Sample) -> Model:
         assert self._space is not None
-        parameters, space = self.hyperparameters, self._space
+        hyperparameters, space = self.hyperparameters, self._space
         self._warn(sample)
         log.info("Training index...")
         began = time.monotonic()
-        inner = parameters.index_metric != "L2"
+        inner = hyperparameters.index_metric != "L2"
         index: Index
-        if parameters.index_type == "faiss.Flat":
+        if hyperparameters.index_type == "faiss.Flat":
             index = Flat(sample.rows, inner=inner, device=self.device)
         else:
-            lists = inverted.list_count(parameters.faiss_index_ivf_nlists, len(sample.rows))
+            lists = inverted.list_count(hyperparameters.faiss_index_ivf_nlists, len(sample.rows))
             index = inverted.build(
                 sample.rows,
-                parameters.index_type,
+                hyperparameters.index_type,
                 inner=inner,
                 spherical=space.normalize,
                 lists=lists,
-                parts=inverted.part_count(parameters.faiss_index_pq_m, space.width),
-                nprobe=parameters.faiss_index_nprobe,
+                parts=inverted.part_count(hyperparameters.faiss_index_pq_m, space.width),
+                nprobe=hyperparameters.faiss_index_nprobe,
                 seed=self.seed,
             )
         log.info("...Finished training index in %d second(s)", time.monotonic() - began)
@@ -223,18 +225,18 @@ class Learner:
         if isinstance(index, inverted.Inverted):
             inverted.fill(index, sample.rows)
         log.info("...Finished adding data to index in %d second(s)", time.monotonic() - began)
-        settings = Settings(
-            k=parameters.k,
-            predictor_type=parameters.predictor_type,
+        settings = ModelSettings(
+            k=hyperparameters.k,
+            predictor_type=hyperparameters.predictor_type,
             reduction=space.reduction,
             normalize=space.normalize,
-            index_type=parameters.index_type,
-            index_metric=parameters.index_metric,
+            index_type=hyperparameters.index_type,
+            index_metric=hyperparameters.index_metric,
             nprobe=index.nprobe,
             feature_dim=space.feature_dim,
             pad_dim=space.width,
         )
-        return Model(index, sample.labels, settings, parameters.model_dump(mode="json", by_alias=True))
+        return Model(index, sample.labels, settings, hyperparameters.model_dump(mode="json", by_alias=True))
 
     def _announce(self) -> None:
         free = 0
@@ -257,17 +259,17 @@ class Learner:
             log.warning("%s", text)
 
 
-def _doubts(sample: Sample, parameters: Hyperparameters) -> Iterator[str]:
+def _doubts(sample: Sample, hyperparameters: Hyperparameters) -> Iterator[str]:
     """What looks like a mistake and is none for certain."""
     count, labels = len(sample.labels), sample.labels
-    if parameters.k > count:
-        yield f"k is {parameters.k}, but the index holds only {count} points: all of them are asked"
+    if hyperparameters.k > count:
+        yield f"k is {hyperparameters.k}, but the index holds only {count} points: all of them are asked"
     if (np.abs(labels) > EXACT).any():
         yield (
             f"labels go up to {np.abs(labels).max():.0f}, but they are kept as float32, which tells whole "
             f"numbers apart only up to {EXACT}: number them anew if they are ids"
         )
-    if parameters.predictor_type == "classifier" and (labels % 1 != 0).any():
+    if hyperparameters.predictor_type == "classifier" and (labels % 1 != 0).any():
         distinct = len(np.unique(labels))
         if distinct > CLASSES:
             yield (

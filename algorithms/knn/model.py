@@ -17,7 +17,7 @@ import numpy as np
 from optml.algorithms import artifact
 from optml.algorithms.knn import flat, index, inverted, vote
 from optml.algorithms.knn.index import Index
-from optml.algorithms.knn.settings import Settings, read
+from optml.algorithms.knn.settings import ModelSettings, read
 from optml.algorithms.knn.space import Space, require_moderate
 from optml.errors import UserError
 from optml.formats.records import Columns, Records
@@ -43,20 +43,20 @@ class Model:
 
     def __init__(
         self,
-        found: Index,
+        index: Index,
         labels: np.ndarray,
-        settings: Settings,
+        settings: ModelSettings,
         hyperparameters: Mapping[str, Any] | None = None,
     ) -> None:
-        self.index = found
+        self.index = index
         self.labels = labels
         self.settings = settings
         self.hyperparameters = dict(hyperparameters or {})
         reduction = settings.reduction
-        self.width = settings.feature_dim or (reduction.input_dim if reduction else found.width)
+        self.width = settings.feature_dim or (reduction.input_dim if reduction else index.width)
         # Products of unit vectors are cosines; AWS's files do not name the metric.
-        self._metric = ("COSINE" if settings.normalize else "INNER_PRODUCT") if found.inner else "L2"
-        self._space = Space(self.width, found.width, reduction, settings.normalize)
+        self._metric = ("COSINE" if settings.normalize else "INNER_PRODUCT") if index.inner else "L2"
+        self._space = Space(self.width, index.width, reduction, settings.normalize)
 
     def predict(self, batch: Records, options: Mapping[str, str]) -> Columns:
         """predicted_label (q,) float32; with the option `verbose` also distances and labels (q, m) of the
@@ -110,26 +110,26 @@ class Model:
 def load(folder: Path, device: str) -> Model:
     """Map an artifact of ours, or one of AWS's. Raises UserError that says what is wrong with it."""
     hyperparameters: Mapping[str, Any] = {}
-    folded: Mapping[str, np.ndarray] = {}
+    terms: Mapping[str, np.ndarray] = {}
     if artifact.exists(folder):
         ours = artifact.read(folder, "knn")
-        hyperparameters, folded = ours.hyperparameters, ours.arrays
+        hyperparameters, terms = ours.hyperparameters, ours.arrays
     for name in (INDEX, LABELS, SETTINGS):
         if not (folder / name).is_file():
             raise UserError(
                 f"{folder / name} is missing: a model of knn is the files {INDEX}, {LABELS} and {SETTINGS}"
             )
     settings = read(folder / SETTINGS)
-    found = index.load(folder / INDEX, nprobe=settings.nprobe, device=device, folded=folded)
+    points = index.load(folder / INDEX, nprobe=settings.nprobe, device=device, terms=terms)
     labels = np.fromfile(folder / LABELS, "<f4")
-    if len(labels) != len(found):
-        raise UserError(f"{folder / LABELS} holds {len(labels)} labels, but the index {len(found)} points")
+    if len(labels) != len(points):
+        raise UserError(f"{folder / LABELS} holds {len(labels)} labels, but the index {len(points)} points")
     if not np.isfinite(labels).all():
         raise UserError(
             f"{folder / LABELS} is damaged: label {int(np.isfinite(labels).argmin())} is no number"
         )
-    _check(settings, found, folder / SETTINGS)
-    return Model(found, labels, settings, hyperparameters)
+    _check(settings, points, folder / SETTINGS)
+    return Model(points, labels, settings, hyperparameters)
 
 
 def recognises(folder: Path) -> bool:
@@ -139,22 +139,22 @@ def recognises(folder: Path) -> bool:
     return index.code_of(folder / INDEX) in (flat.L2, flat.INNER, *inverted.KINDS)
 
 
-def _check(settings: Settings, found: Index, path: Path) -> None:
+def _check(settings: ModelSettings, points: Index, path: Path) -> None:
     """Do the settings fit the index?"""
     reduction = settings.reduction
-    width = reduction.target_dim if reduction else settings.feature_dim or found.width
-    if width > found.width or (settings.pad_dim or found.width) != found.width:
-        raise UserError(f"{path}: {width} dimensions, but the points of {INDEX} have {found.width}")
+    width = reduction.target_dim if reduction else settings.feature_dim or points.width
+    if width > points.width or (settings.pad_dim or points.width) != points.width:
+        raise UserError(f"{path}: {width} dimensions, but the points of {INDEX} have {points.width}")
     if reduction and settings.feature_dim not in (None, reduction.input_dim):
         raise UserError(
             f"{path}: key 'feature_dim' is {settings.feature_dim}, but 'dimension_reduction.input_dim' "
             f"{reduction.input_dim}"
         )
     metric = settings.index_metric
-    if metric is not None and (metric != "L2") != found.inner:
+    if metric is not None and (metric != "L2") != points.inner:
         raise UserError(
             f"{path}: key 'index_metric' is \"{metric}\", but {INDEX} is an index of "
-            f"{'inner products' if found.inner else 'L2 distances'}"
+            f"{'inner products' if points.inner else 'L2 distances'}"
         )
     if metric is not None and (metric == "COSINE") != settings.normalize:
         raise UserError(

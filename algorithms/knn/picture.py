@@ -32,15 +32,15 @@ def draw(model: Model, batch: Records, path: Path) -> str:
                 charts.frequencies(left[0], answers, "Answers")
             else:
                 charts.histogram(left[0], answers, "Answers", "answer")
-            said = f"answers to {len(batch):,} records"
+            summary = f"answers to {len(batch):,} records"
         elif classifies:
-            said = charts.confusion(left[0], truth, answers)
+            summary = charts.confusion(left[0], truth, answers)
             votes = np.asarray(vote.shares(near.labels, near.there)[1])[:, 0]
             charts.calibration(left[1], votes, truth == answers, "share of votes for the answer")
         else:
-            said = charts.regression(left, truth, answers)
+            summary = charts.regression(left, truth, answers)
         _distances(right, near.distances, near.there)
-    return said
+    return summary
 
 
 def _distances(axis: Any, distances: np.ndarray, there: np.ndarray) -> None:

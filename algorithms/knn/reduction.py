@@ -36,9 +36,9 @@ class Reduction:
     input_dim: int
 
     def __post_init__(self) -> None:
-        if self.kind == "fjlt" and self.target_dim > self._padded:
+        if self.kind == "fjlt" and self.target_dim > self._padded_width:
             raise UserError(
-                f"fjlt turns {self.input_dim} features into at most {self._padded}, but "
+                f"fjlt turns {self.input_dim} features into at most {self._padded_width}, but "
                 f"{self.target_dim} are asked for (dimension_reduction_target, raised to a multiple of "
                 "faiss_index_pq_m): lower faiss_index_pq_m, or take dimension_reduction_type=sign"
             )
@@ -48,18 +48,18 @@ class Reduction:
         if self.kind == "sign":
             product: np.ndarray = rows @ self._matrix
             return product
-        reduced = np.empty((len(rows), self.target_dim), np.float32)
-        height = max(1, VALUES // self._padded)
+        outputs = np.empty((len(rows), self.target_dim), np.float32)
+        height = max(1, VALUES // self._padded_width)
         for start in range(0, len(rows), height):
             block = rows[start : start + height]
-            padded = np.zeros((len(block), self._padded), np.float32)
-            np.multiply(block, self._signs, out=padded[:, : self.input_dim])
-            reduced[start : start + height] = hadamard(padded)[:, self._coordinates]
-        reduced *= np.float32(self.target_dim**-0.5)
-        return reduced
+            inputs = np.zeros((len(block), self._padded_width), np.float32)
+            np.multiply(block, self._signs, out=inputs[:, : self.input_dim])
+            outputs[start : start + height] = hadamard(inputs)[:, self._coordinates]
+        outputs *= np.float32(self.target_dim**-0.5)
+        return outputs
 
     @property
-    def _padded(self) -> int:
+    def _padded_width(self) -> int:
         return 1 << (self.input_dim - 1).bit_length()
 
     @cached_property
@@ -72,25 +72,25 @@ class Reduction:
 
     @cached_property
     def _signs(self) -> np.ndarray:
-        return _signs(Philox(key=self.seed), self._padded)[: self.input_dim]
+        return _signs(Philox(key=self.seed), self._padded_width)[: self.input_dim]
 
     @cached_property
     def _coordinates(self) -> np.ndarray:
         """The places of the t smallest of p raw numbers, drawn after the signs."""
         generator = Philox(key=self.seed)
-        _signs(generator, self._padded)
-        return np.sort(np.argsort(generator.random_raw(self._padded), kind="stable")[: self.target_dim])
+        _signs(generator, self._padded_width)
+        return np.sort(np.argsort(generator.random_raw(self._padded_width), kind="stable")[: self.target_dim])
 
 
 def hadamard(rows: np.ndarray) -> np.ndarray:
     """The Walsh-Hadamard transform, not normalised, of rows (n, p), p a power of two."""
     count, width = rows.shape
-    done = 1
-    while done < width:
-        radix = min(RADIX, width // done)
-        blocks = rows.reshape(count * width // (radix * done), radix, done)
-        rows = np.matmul(_sylvester(radix), blocks) if done > 1 else blocks[:, :, 0] @ _sylvester(radix)
-        done *= radix
+    stride = 1
+    while stride < width:
+        radix = min(RADIX, width // stride)
+        blocks = rows.reshape(count * width // (radix * stride), radix, stride)
+        rows = np.matmul(_sylvester(radix), blocks) if stride > 1 else blocks[:, :, 0] @ _sylvester(radix)
+        stride *= radix
     return rows.reshape(count, width)
 
 

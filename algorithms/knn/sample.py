@@ -28,7 +28,7 @@ class Sample:
 
     rows: np.ndarray
     labels: np.ndarray
-    seen: int
+    rows_seen: int
 
 
 class Reservoir:
@@ -38,7 +38,7 @@ class Reservoir:
         self.capacity = capacity
         self.seed = seed
         self.rank = rank
-        self.seen = 0
+        self.rows_seen = 0
         self._size = 0
         self._rows = np.empty((0, 0), np.float32)
         self._labels = np.empty(0, np.float32)
@@ -54,20 +54,20 @@ class Reservoir:
         """Take in rows (n, d) float32 with labels (n,) at increasing positions (n,) int64 of the training
         data. What is kept is `prepare(rows)` (., w): a reduction is applied to no more rows than need be.
         Raises UserError where the sample outgrows the machine's memory."""
-        times = np.arange(self.seen, self.seen + len(rows))
-        generator = np.random.default_rng((self.seed, ABSORB, self.rank, self.seen))
-        drawn = generator.integers(0, times + 1)
-        places = np.where(times < self.capacity, times, drawn)
-        taken = np.flatnonzero(places < self.capacity)
-        self.seen += len(rows)
-        if not len(taken):
+        times = np.arange(self.rows_seen, self.rows_seen + len(rows))
+        generator = np.random.default_rng((self.seed, ABSORB, self.rank, self.rows_seen))
+        draws = generator.integers(0, times + 1)
+        places = np.where(times < self.capacity, times, draws)
+        entrants = np.flatnonzero(places < self.capacity)
+        self.rows_seen += len(rows)
+        if not len(entrants):
             return
-        kept = prepare(rows[taken])
-        self._grow(min(self.seen, self.capacity), kept.shape[1])
-        places = places[taken]  # of rows that take the same place the last one keeps it
-        self._rows[places] = kept
-        self._labels[places] = labels[taken]
-        self._positions[places] = positions[taken]
+        entries = prepare(rows[entrants])
+        self._grow(min(self.rows_seen, self.capacity), entries.shape[1])
+        places = places[entrants]  # of rows that take the same place the last one keeps it
+        self._rows[places] = entries
+        self._labels[places] = labels[entrants]
+        self._positions[places] = positions[entrants]
 
     def sample(self) -> Sample | None:
         """This host's sample; None before the first row. Its arrays are those of the reservoir where all rows
@@ -75,10 +75,10 @@ class Reservoir:
         if not self._size:
             return None
         rows, labels = self._rows[: self._size], self._labels[: self._size]
-        if self.seen > self.capacity:  # no longer in the order of the stream
+        if self.rows_seen > self.capacity:  # no longer in the order of the stream
             order = np.argsort(self._positions[: self._size])
             rows, labels = rows[order], labels[order]
-        return Sample(rows, labels, self.seen)
+        return Sample(rows, labels, self.rows_seen)
 
     def gather(self, cluster: Cluster) -> Sample | None:
         """The sample of the rows of all hosts, the same on each; None without rows.
@@ -88,31 +88,31 @@ class Reservoir:
         """
         if cluster.size == 1:
             return self.sample()
-        seen = np.array([int(host[0]) for host in cluster.gather(np.array([self.seen]))])
+        counts = np.array([int(host[0]) for host in cluster.gather(np.array([self.rows_seen]))])
         urn = np.random.default_rng((self.seed, SHARE))
-        total = int(seen.sum())
-        shares = _shares(urn, seen, min(self.capacity, total))
+        total = int(counts.sum())
+        shares = _shares(urn, counts, min(self.capacity, total))
         mine = np.random.default_rng((self.seed, CHOOSE, self.rank))
-        chosen = np.sort(mine.choice(self._size, int(shares[self.rank]), replace=False))
-        found = [
-            np.concatenate([part for part in cluster.gather(array[chosen]) if len(part)] or [array[:0]])
+        choice = np.sort(mine.choice(self._size, int(shares[self.rank]), replace=False))
+        columns = [
+            np.concatenate([part for part in cluster.gather(array[choice]) if len(part)] or [array[:0]])
             for array in (self._rows, self._labels, self._positions)
         ]
-        rows, labels, positions = found
+        rows, labels, positions = columns
         order = np.argsort(positions)
         return Sample(rows[order], labels[order], total) if total else None
 
     def state_dict(self) -> dict[str, np.ndarray]:
         return {
             "seed": np.array(self.seed),
-            "seen": np.array(self.seen),
+            "seen": np.array(self.rows_seen),
             "rows": self._rows[: self._size].copy(),
             "labels": self._labels[: self._size].copy(),
             "positions": self._positions[: self._size].copy(),
         }
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        self.seed, self.seen = int(state["seed"]), int(state["seen"])
+        self.seed, self.rows_seen = int(state["seed"]), int(state["seen"])
         self._rows, self._labels, self._positions = (
             np.array(state[name]) for name in ("rows", "labels", "positions")
         )
@@ -125,20 +125,20 @@ class Reservoir:
             return
         _require_memory(size, width, self.capacity)
         room = min(max(2 * len(self._rows), size), self.capacity)
-        self._rows = _enlarged(self._rows.reshape(-1, width), room)
-        self._labels = _enlarged(self._labels, room)
-        self._positions = _enlarged(self._positions, room)
+        self._rows = _enlarge(self._rows.reshape(-1, width), room)
+        self._labels = _enlarge(self._labels, room)
+        self._positions = _enlarge(self._positions, room)
 
 
-def _shares(urn: np.random.Generator, seen: np.ndarray, count: int) -> np.ndarray:
+def _shares(urn: np.random.Generator, counts: np.ndarray, count: int) -> np.ndarray:
     """How many of `count` rows, drawn from all without replacement, come from each host."""
-    if seen.sum() < MOST:
-        return urn.multivariate_hypergeometric(seen, count, method="marginals")
-    drawn = urn.choice(seen.sum(), count, replace=False, shuffle=False)
-    return np.bincount(np.searchsorted(np.cumsum(seen), drawn, side="right"), minlength=len(seen))
+    if counts.sum() < MOST:
+        return urn.multivariate_hypergeometric(counts, count, method="marginals")
+    draws = urn.choice(counts.sum(), count, replace=False, shuffle=False)
+    return np.bincount(np.searchsorted(np.cumsum(counts), draws, side="right"), minlength=len(counts))
 
 
-def _enlarged(array: np.ndarray, rows: int) -> np.ndarray:
+def _enlarge(array: np.ndarray, rows: int) -> np.ndarray:
     larger = np.empty((rows, *array.shape[1:]), array.dtype)
     larger[: len(array)] = array
     return larger
@@ -146,9 +146,9 @@ def _enlarged(array: np.ndarray, rows: int) -> np.ndarray:
 
 def _require_memory(rows: int, width: int, capacity: int) -> None:
     """Better said than killed without a word."""
-    needed = rows * (4 * width + 4 + 8)
+    size = rows * (4 * width + 4 + 8)
     memory.require(
-        needed,
+        size,
         f"hyperparameter sample_size is {capacity}: its first {rows} rows of {width} numbers",
         "lower sample_size, reduce the dimension (dimension_reduction_type, dimension_reduction_target)",
     )

@@ -39,7 +39,7 @@ class Scores:
                 self._sums[place] += np.square(answers - labels, dtype=np.float64).sum()
         self._count += len(labels)
         if self._classifier:
-            self._table = _added([self._table, _table(answers, labels)])
+            self._table = _add([self._table, _table(answers, labels)])
 
     def metrics(self, channel: str, cluster: Cluster) -> Iterable[Metric]:
         """Over the rows of all hosts; a line of the log has them for fewer neighbours. Raises UserError where
@@ -50,13 +50,13 @@ class Scores:
             raise UserError(f"channel '{channel}' holds no row to score: each has a NaN (or nothing) in it")
         means = sums[:-1] / sums[-1]
         name = "accuracy" if self._classifier else "mse"
-        told = ", ".join(f"k={k}: {value:.6g}" for k, value in zip(self._fewer, means, strict=True))
+        values = ", ".join(f"k={k}: {value:.6g}" for k, value in zip(self._fewer, means, strict=True))
         if cluster.rank == 0:
-            log.info("%s %s by the number of neighbours: %s", channel, name, told)
+            log.info("%s %s by the number of neighbours: %s", channel, name, values)
         value = float(means[-1])
         if not self._classifier:
             return [Metric(f"{channel}:mse", value)]
-        _, right, answered, real = _added(cluster.gather(self._table)).T
+        _, right, answered, real = _add(cluster.gather(self._table)).T
         f1 = 2 * right / (answered + real)
         macro = Metric(f"{channel}:macro_f_beta", float(f1.mean()), token=BETA)
         return [Metric(f"{channel}:accuracy", value), macro]
@@ -69,7 +69,7 @@ def _ladder(k: int) -> list[int]:
 
 def _table(answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
     right = answers == labels
-    return _added(
+    return _add(
         [
             np.stack([answers, right, np.ones(len(labels)), np.zeros(len(labels))], axis=1),
             np.stack([labels, *np.zeros((2, len(labels))), np.ones(len(labels))], axis=1),
@@ -77,7 +77,7 @@ def _table(answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
     )
 
 
-def _added(tables: list[np.ndarray]) -> np.ndarray:
+def _add(tables: list[np.ndarray]) -> np.ndarray:
     """Tables (., 4) as one with each label once."""
     table = np.concatenate(tables)
     labels, places = np.unique(table[:, 0], return_inverse=True)

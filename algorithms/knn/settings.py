@@ -17,7 +17,7 @@ METRICS = ("L2", "INNER_PRODUCT", "COSINE")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ModelSettings:
     """index_metric, feature_dim, nprobe: None where the file does not tell, as AWS's.
     distance_sqrt: L2 distances are answered as they are, not squared."""
 
@@ -55,11 +55,11 @@ class Settings:
             "distance_sqrt": self.distance_sqrt,
         }
         ours = ("nprobe", "rng")  # left out where they mean nothing
-        kept = {key: value for key, value in content.items() if value is not None or key not in ours}
-        path.write_text(json.dumps(kept) + "\n")
+        entries = {key: value for key, value in content.items() if value is not None or key not in ours}
+        path.write_text(json.dumps(entries) + "\n")
 
 
-def read(path: Path) -> Settings:
+def read(path: Path) -> ModelSettings:
     """Read the file. Raises UserError naming the key that is wrong."""
     try:
         content = json.loads(path.read_text())
@@ -70,7 +70,7 @@ def read(path: Path) -> Settings:
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no JSON object; expected keys such as k and predictor_type")
     keys = _Keys(path, content)
-    return Settings(
+    return ModelSettings(
         k=keys.count("k", required=True) or 0,
         predictor_type=keys.word("predictor_type", PREDICTORS, required=True) or "",
         reduction=_reduction(keys),
@@ -113,8 +113,8 @@ class _Keys:
         return bool(value)
 
     def wrong(self, key: str, expected: str) -> UserError:
-        found = json.dumps(self.content[key])[:100] if key in self.content else "missing"
-        return UserError(f"{self.path}: key '{self.within}{key}' is {found}; expected {expected}")
+        value = json.dumps(self.content[key])[:100] if key in self.content else "missing"
+        return UserError(f"{self.path}: key '{self.within}{key}' is {value}; expected {expected}")
 
 
 def _reduction(keys: _Keys) -> Reduction | None:

@@ -19,19 +19,23 @@ def measure(scores: np.ndarray, anomalous: np.ndarray) -> dict[str, float]:
     scores higher than another row, ties counting half (Mann and Whitney); it depends on no threshold and is
     missing where there is but one class.
     """
-    found = scores > threshold(scores)
-    measured = {"accuracy": float((found == anomalous).mean())}
-    for prefix, claimed, true in (("", found, anomalous), ("negative_", ~found, ~anomalous)):
-        hits = int((claimed & true).sum())
-        measured |= {
-            f"{prefix}precision": hits / max(int(claimed.sum()), 1),
+    flags = scores > threshold(scores)
+    metrics = {"accuracy": float((flags == anomalous).mean())}
+    for prefix, claims, true in (("", flags, anomalous), ("negative_", ~flags, ~anomalous)):
+        hits = int((claims & true).sum())
+        metrics |= {
+            f"{prefix}precision": hits / max(int(claims.sum()), 1),
             f"{prefix}recall": hits / max(int(true.sum()), 1),
-            f"{prefix}f1": 2 * hits / max(int(claimed.sum() + true.sum()), 1),
+            f"{prefix}f1": 2 * hits / max(int(claims.sum() + true.sum()), 1),
         }
     positive, negative = int(anomalous.sum()), int((~anomalous).sum())
     if positive and negative:
-        ordered = np.sort(scores)
-        ranks = np.searchsorted(ordered, scores, "left") + np.searchsorted(ordered, scores, "right") + 1
+        sorted_scores = np.sort(scores)
+        ranks = (
+            np.searchsorted(sorted_scores, scores, "left")
+            + np.searchsorted(sorted_scores, scores, "right")
+            + 1
+        )
         wins = ranks[anomalous].sum() / 2 - positive * (positive + 1) / 2
-        measured["roc_auc"] = float(wins / (positive * negative))
-    return measured
+        metrics["roc_auc"] = float(wins / (positive * negative))
+    return metrics

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from optml.algorithms.kernels.forest.terms import Forest
-from optml.algorithms.random_cut_forest.sample import Drawn
+from optml.algorithms.random_cut_forest.sample import KeyedRows
 
 STREAM = 1  # of random numbers, beside the sample's
 LISTED = 100  # trees whose sizes are told one by one
 
 
 @dataclass(frozen=True, slots=True)
-class Grown:
+class Growth:
     """A forest, and the depth of each tree's deepest leaf (T,)."""
 
     forest: Forest
@@ -43,7 +43,7 @@ class Grown:
         return f"ForestInfo{{{', '.join(f'{name}: {value}' for name, value in facts.items())}}}"
 
 
-def grow(drawn: Drawn, trees: int, size: int, seed: int, *, shuffled: bool) -> Grown:
+def grow(sample: KeyedRows, trees: int, size: int, seed: int, *, shuffled: bool) -> Growth:
     """Grow `trees` trees of at most `size` rows each, as many as there are; at least one row a tree.
 
     Tree i gets the i-th run of rows, in order of arrival as at AWS, where no row had to be left out of the
@@ -53,9 +53,9 @@ def grow(drawn: Drawn, trees: int, size: int, seed: int, *, shuffled: bool) -> G
     from optml.algorithms.kernels.forest.growth import grow as grow_tree
     from optml.algorithms.kernels.machine.threads import in_parts
 
-    rows = drawn.rows
-    if shuffled or drawn.seen > len(rows):
-        rows = rows[np.argsort(drawn.keys)]
+    rows = sample.rows
+    if shuffled or sample.rows_seen > len(rows):
+        rows = rows[np.argsort(sample.keys)]
     size = min(size, len(rows) // trees)
 
     def part(start: int, stop: int) -> list[Tree]:
@@ -65,8 +65,8 @@ def grow(drawn: Drawn, trees: int, size: int, seed: int, *, shuffled: bool) -> G
             some.append(grow_tree(rows[tree * size : (tree + 1) * size], uniforms))
         return some
 
-    grown = [tree for some in in_parts(part, trees, 32 * rows[:size].size) for tree in some]
-    return Grown(join(grown, size), np.array([tree.depth for tree in grown]))
+    all_trees = [tree for some in in_parts(part, trees, 32 * rows[:size].size) for tree in some]
+    return Growth(join(all_trees, size), np.array([tree.depth for tree in all_trees]))
 
 
 def _list(numbers: np.ndarray) -> str:

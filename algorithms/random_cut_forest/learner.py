@@ -16,10 +16,10 @@ from optml import memory
 from optml.algorithms.base import Setting
 from optml.algorithms.metrics import Metric
 from optml.algorithms.random_cut_forest import evaluation
-from optml.algorithms.random_cut_forest.forest import Grown, grow
+from optml.algorithms.random_cut_forest.forest import Growth, grow
 from optml.algorithms.random_cut_forest.hyperparameters import Hyperparameters
 from optml.algorithms.random_cut_forest.model import Model
-from optml.algorithms.random_cut_forest.sample import Drawn, Sample
+from optml.algorithms.random_cut_forest.sample import KeyedRows, Sample
 from optml.errors import UserError
 from optml.formats.records import Records
 
@@ -69,7 +69,7 @@ class Learner:
         for batch in batches:
             anomalous.append(_anomalous(batch, channel))
             scores.append(self._final.scores(batch.dense()))
-        return self._measured(
+        return self._metrics(
             channel,
             np.concatenate(self.cluster.gather(np.concatenate(scores))),
             np.concatenate(self.cluster.gather(np.concatenate(anomalous).astype(np.uint8))).astype(np.bool_),
@@ -86,47 +86,50 @@ class Learner:
         self.sample.load_state_dict(state)
 
     def model(self) -> Model | None:
-        drawn = self.sample.held()
-        return None if drawn.seen < self.hyperparameters.num_trees else self._model(drawn, self._grow(drawn))
+        sample = self.sample.local()
+        if sample.rows_seen < self.hyperparameters.num_trees:
+            return None
+        return self._model(sample, self._grow(sample))
 
     def finish(self) -> tuple[Model, Iterable[Metric]]:
         log.info("Master node: building Random Cut Forest...")
         log.info("Gathering samples...")
-        drawn = self.sample.gather(self.cluster)
-        log.info("%d samples gathered", len(drawn.rows))
-        if drawn.seen < self.hyperparameters.num_trees:
+        sample = self.sample.gather(self.cluster)
+        log.info("%d samples gathered", len(sample.rows))
+        trees = self.hyperparameters.num_trees
+        if sample.rows_seen < trees:
             raise UserError(
-                f"{drawn.seen} rows of channel 'train' cannot fill {self.hyperparameters.num_trees} trees: "
+                f"{sample.rows_seen} rows of channel 'train' cannot fill {trees} trees: "
                 "add data, or lower num_trees (not below 50)"
             )
-        self._warn(drawn)
+        self._warn(sample)
         log.info("Building Random Cut Forest...")
-        grown = self._grow(drawn)
-        log.info("Random Cut Forest built:\n\n%s", grown.info())
-        self._final = self._model(drawn, grown)
+        growth = self._grow(sample)
+        log.info("Random Cut Forest built:\n\n%s", growth.info())
+        self._final = self._model(sample, growth)
         return self._final, ()
 
-    def _grow(self, drawn: Drawn) -> Grown:
-        parameters = self.hyperparameters
+    def _grow(self, sample: KeyedRows) -> Growth:
+        hyperparameters = self.hyperparameters
         return grow(
-            drawn,
-            parameters.num_trees,
-            parameters.num_samples_per_tree,
+            sample,
+            hyperparameters.num_trees,
+            hyperparameters.num_samples_per_tree,
             self.seed,
             shuffled=self.shuffled,
         )
 
-    def _model(self, drawn: Drawn, grown: Grown) -> Model:
-        parameters = self.hyperparameters.model_dump(mode="json")
-        model = Model(grown.forest, parameters, device=self.device)
-        some = drawn.rows
-        if len(some) > SCORED:
-            some = some[np.argpartition(drawn.keys, SCORED)[:SCORED]]
-        scores = model.scores(some)
+    def _model(self, sample: KeyedRows, growth: Growth) -> Model:
+        hyperparameters = self.hyperparameters.model_dump(mode="json")
+        model = Model(growth.forest, hyperparameters, device=self.device)
+        rows = sample.rows
+        if len(rows) > SCORED:
+            rows = rows[np.argpartition(sample.keys, SCORED)[:SCORED]]
+        scores = model.scores(rows)
         model.facts = {
-            "rows_seen": drawn.seen,
+            "rows_seen": sample.rows_seen,
             "training_score": {
-                "rows": len(some),
+                "rows": len(rows),
                 "mean": float(scores.mean()),
                 "standard_deviation": float(scores.std()),
                 "mean_plus_3_standard_deviations": evaluation.threshold(scores),
@@ -134,28 +137,28 @@ class Learner:
         }
         return model
 
-    def _measured(self, channel: str, scores: np.ndarray, anomalous: np.ndarray) -> list[Metric]:
-        measured = evaluation.measure(scores, anomalous)
-        if "roc_auc" not in measured:
+    def _metrics(self, channel: str, scores: np.ndarray, anomalous: np.ndarray) -> list[Metric]:
+        metrics = evaluation.measure(scores, anomalous)
+        if "roc_auc" not in metrics:
             kind = "1 (anomaly)" if anomalous.all() else "0 (normal)"
             log.warning("every label of channel '%s' is %s: its metrics say little", channel, kind)
-        wanted = set(ALWAYS)
+        names = set(ALWAYS)
         if "accuracy" in self.hyperparameters.eval_metrics:
-            wanted.add("accuracy")
+            names.add("accuracy")
         if "precision_recall_fscore" in self.hyperparameters.eval_metrics:
-            wanted |= measured.keys() - {"accuracy"}
+            names |= metrics.keys() - {"accuracy"}
         return [
             Metric(f"{channel}:{name}", value)
-            for name, value in measured.items()
-            if name in wanted or f"{channel}:{name}" == self.tuned
+            for name, value in metrics.items()
+            if name in names or f"{channel}:{name}" == self.tuned
         ]
 
-    def _warn(self, drawn: Drawn) -> None:
+    def _warn(self, sample: KeyedRows) -> None:
         """Of what the forest cannot know and the user may not."""
-        rows = drawn.rows
+        rows = sample.rows
         steps = np.diff(rows[:, 0].astype(np.float64))
-        ordered = steps.any() and ((steps >= 0).all() or (steps <= 0).all())
-        if ordered and drawn.seen == len(rows) and not self.shuffled:
+        monotonic = steps.any() and ((steps >= 0).all() or (steps <= 0).all())
+        if monotonic and sample.rows_seen == len(rows) and not self.shuffled:
             log.warning(
                 "the rows of channel 'train' are sorted by their first feature, and each tree takes a "
                 "stretch of them: set the environment variable %s=1 to shuffle them first",
@@ -177,16 +180,16 @@ class Learner:
         log.info("Validating memory limits...")
         row = 4 * self.hyperparameters.feature_dim
         sample = 3 * self.capacity * (row + 8)
-        needed = self.capacity * (6 * row + 64)
+        size = self.capacity * (6 * row + 64)
         log.info("Available memory in bytes: %d", memory.available())
         log.info("Estimated sample size in bytes: %d", sample)
-        log.info("Estimated memory needed to build the forest in bytes: %d", needed)
-        parameters = self.hyperparameters
+        log.info("Estimated memory needed to build the forest in bytes: %d", size)
+        hyperparameters = self.hyperparameters
         memory.require(
-            needed,
-            f"a sample of num_trees * num_samples_per_tree = {parameters.num_trees} * "
-            f"{parameters.num_samples_per_tree} = {self.capacity} rows of {parameters.feature_dim} features "
-            "and the forest of them",
+            size,
+            f"a sample of num_trees * num_samples_per_tree = {hyperparameters.num_trees} * "
+            f"{hyperparameters.num_samples_per_tree} = {self.capacity} rows of "
+            f"{hyperparameters.feature_dim} features and the forest of them",
             "lower num_samples_per_tree, or num_trees (not below 50)",
         )
         log.info("Memory limits validated.")
@@ -196,10 +199,10 @@ def _anomalous(batch: Records, channel: str) -> np.ndarray:
     """The labels of a batch as true or false (n,)."""
     labels = batch.labels
     if labels is None or labels.shape[1] != 1:
-        found = "none" if labels is None else f"{labels.shape[1]} of them"
+        count = "none" if labels is None else f"{labels.shape[1]} of them"
         raise UserError(
             f"channel '{channel}' needs one label for every row, 1 for an anomaly and 0 for any other, but "
-            f"{batch.where(0)} has {found}: put it into the first column of a CSV (text/csv;label_size=1)"
+            f"{batch.where(0)} has {count}: put it into the first column of a CSV (text/csv;label_size=1)"
         )
     values = labels[:, 0]
     wrong = ~np.isin(values, (0, 1))

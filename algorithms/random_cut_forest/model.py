@@ -70,7 +70,7 @@ class Model:
 
     def save(self, folder: Path) -> None:
         """Write model.safetensors and model.json."""
-        arrays = {name: getattr(self.forest, held) for name, held in ARRAYS.items()}
+        arrays = {name: getattr(self.forest, field) for name, field in ARRAYS.items()}
         facts = {"samples_per_tree": self.forest.rows, "score_formula": FORMULA, **self.facts}
         artifact.write(folder, "randomcutforest", arrays, self.hyperparameters, facts=facts)
 
@@ -89,7 +89,7 @@ def load(folder: Path, device: str) -> Model:
         raise UserError(
             f"{folder / artifact.DESCRIPTION}: samples_per_tree is {rows!r}; expected a number >= 1"
         )
-    arrays = {held: ours.arrays[name] for name, held in ARRAYS.items()}
+    arrays = {field: ours.arrays[name] for name, field in ARRAYS.items()}
     wrong = _wrong(**arrays, rows=rows)
     if wrong:
         raise UserError(f"{folder / artifact.ARRAYS} holds no forest: {wrong}")
@@ -113,11 +113,11 @@ def _wrong(
     rows: int,
 ) -> str:
     """What keeps these arrays from being a forest, for compiled code trusts them; "" where nothing does."""
-    found = [array.dtype for array in (first, points, masses, children, dimensions, cuts)]
+    dtypes = [array.dtype for array in (first, points, masses, children, dimensions, cuts)]
     kinds = [np.int64, np.float32, np.int32, np.int32, np.int32, np.float32]
-    if found != kinds:
+    if dtypes != kinds:
         return (
-            f"arrays of {', '.join(map(str, found))}; expected {', '.join(np.dtype(k).name for k in kinds)}"
+            f"arrays of {', '.join(map(str, dtypes))}; expected {', '.join(np.dtype(k).name for k in kinds)}"
         )
     leaves, trees = len(points), len(first) - 1
     nodes = leaves - trees

@@ -19,7 +19,7 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class KeyedRows:
     """The rows of a sample in order of arrival, host after host.
 
     keys: (n,) uint64, in whose order the rows are shuffled.   rows: (n, d) float32.
@@ -28,7 +28,7 @@ class Drawn:
 
     keys: np.ndarray
     rows: np.ndarray
-    seen: int
+    rows_seen: int
 
 
 class Sample:
@@ -37,52 +37,54 @@ class Sample:
     def __init__(self, capacity: int, width: int, seed: int, host: int) -> None:
         self.capacity = capacity
         self.width = width
-        self.seen = 0
+        self.rows_seen = 0
         self._start = _start(seed, host)
         self._parts: list[tuple[np.ndarray, np.ndarray]] = []  # keys and rows, in order of arrival
-        self._held = 0
+        self._size = 0
         self._highest: np.uint64 | None = None  # key of a full sample; rows with higher ones stay out
 
     def absorb(self, rows: np.ndarray) -> None:
         """Take in (n, d) float32 rows; they are copied."""
-        keys = _keys(self._start, self.seen, len(rows))
-        self.seen += len(rows)
+        keys = _keys(self._start, self.rows_seen, len(rows))
+        self.rows_seen += len(rows)
         if self._highest is None:
             self._parts.append((keys, rows.copy()))
         else:
-            kept = np.flatnonzero(keys < self._highest)
-            if not len(kept):
+            places = np.flatnonzero(keys < self._highest)
+            if not len(places):
                 return
-            self._parts.append((keys[kept], rows[kept]))
-        self._held += len(self._parts[-1][0])
-        if self._held >= 2 * self.capacity:
+            self._parts.append((keys[places], rows[places]))
+        self._size += len(self._parts[-1][0])
+        if self._size >= 2 * self.capacity:
             self._compact()
 
-    def gather(self, cluster: Cluster) -> Drawn:
+    def gather(self, cluster: Cluster) -> KeyedRows:
         """The sample of all hosts, on every host. A collective."""
         keys, rows = self._compact()
-        seen = np.array([self.seen], np.int64)
+        rows_seen = np.array([self.rows_seen], np.int64)
         if cluster.size == 1:
-            return Drawn(keys, rows, self.seen)
-        cluster.all_sum(seen)
+            return KeyedRows(keys, rows, self.rows_seen)
+        cluster.all_sum(rows_seen)
         everyone = np.concatenate(cluster.gather(keys))
         if len(everyone) > self.capacity:  # send no rows that another host's keys rule out
             highest = np.partition(everyone, self.capacity - 1)[self.capacity - 1]
             keys, rows = keys[keys <= highest], rows[keys <= highest]
-        return Drawn(np.concatenate(cluster.gather(keys)), np.concatenate(cluster.gather(rows)), int(seen[0]))
+        return KeyedRows(
+            np.concatenate(cluster.gather(keys)), np.concatenate(cluster.gather(rows)), int(rows_seen[0])
+        )
 
-    def held(self) -> Drawn:
+    def local(self) -> KeyedRows:
         """What this host has by itself."""
-        return Drawn(*self._compact(), self.seen)
+        return KeyedRows(*self._compact(), self.rows_seen)
 
     def state_dict(self) -> dict[str, np.ndarray]:
         keys, rows = self._compact()
-        return {"keys": keys, "rows": rows, "seen": np.array(self.seen), "start": np.array(self._start)}
+        return {"keys": keys, "rows": rows, "seen": np.array(self.rows_seen), "start": np.array(self._start)}
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         self._parts = [(np.array(state["keys"]), np.array(state["rows"]))]
-        self._held = len(state["keys"])
-        self.seen = int(state["seen"])
+        self._size = len(state["keys"])
+        self.rows_seen = int(state["seen"])
         self._start = np.uint64(state["start"])
         self._highest = None
         self._compact()  # a full one knows its highest key again
@@ -96,7 +98,7 @@ class Sample:
             self._highest = highest
             keys = keys[keys <= highest]
         rows = np.concatenate([np.empty((0, self.width), np.float32), *(part[1] for part in self._parts)])
-        self._parts, self._held = [(keys, rows)], len(keys)
+        self._parts, self._size = [(keys, rows)], len(keys)
         return keys, rows
 
 

@@ -14,7 +14,7 @@ and with D the depth of the leaf that x reaches (root: 0), q_i = (1 - p_0) ... (
 The score is log2(m + 1) times the mean of E over the trees. Differences are taken in float32 and everything
 else in float64 on a CPU, in float32 on a GPU: scores are right to about 1e-6 of themselves.
 
-NumPy arrays take the CPU path (`forest_cpu.py`), CUDA tensors the Triton kernel (`forest_triton.py`).
+NumPy arrays take the CPU path (`cpu.py`), CUDA tensors the Triton kernel (`triton.py`).
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def reference(rows: np.ndarray, forest: Forest) -> np.ndarray:
                 members = forest.points[_leaves(forest, path[depth])].astype(np.float64)
                 low, high = members.min(axis=0), members.max(axis=0)
                 gap = (np.maximum(low - x, 0) + np.maximum(x - high, 0)).sum()
-                parted = gap / ((high - low).sum() + gap)
-                inverse = parted / (depth + 1) + (1 - parted) * inverse
+                separation = gap / ((high - low).sum() + gap)
+                inverse = separation / (depth + 1) + (1 - separation) * inverse
             totals[row] += inverse
     return totals * forest.factor
 

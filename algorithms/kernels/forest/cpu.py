@@ -102,16 +102,16 @@ def _gap(typing: Any, rows: Any, row: Any, boxes: Any, box: Any, d: Any) -> Any:
         with builder.if_then(builder.icmp_unsigned(">", rest, number(0))):
             first = builder.insert_element(ir.Constant(numbers, ir.Undefined), rest, number(0))
             count = builder.shuffle_vector(first, first, ir.Constant(numbers, [0] * LANES))
-            held = builder.icmp_unsigned("<", ir.Constant(numbers, list(range(LANES))), count)
+            lane_mask = builder.icmp_unsigned("<", ir.Constant(numbers, list(range(LANES))), count)
             kind = ir.FunctionType(vector, [vector.as_pointer(), number, mask, vector])
             name = f"llvm.masked.load.v{LANES}f32.p0"
             load = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
-            add(whole, lambda pointer: builder.call(load, [pointer, number(4), held, zero]))
+            add(whole, lambda pointer: builder.call(load, [pointer, number(4), lane_mask, zero]))
         lanes = builder.load(total)
         half = LANES // 2
         while half:  # halves onto each other
-            turned = ir.Constant(numbers, [(k + half) % LANES for k in range(LANES)])
-            lanes = builder.fadd(lanes, builder.shuffle_vector(lanes, unknown, turned))
+            rotation = ir.Constant(numbers, [(k + half) % LANES for k in range(LANES)])
+            lanes = builder.fadd(lanes, builder.shuffle_vector(lanes, unknown, rotation))
             half //= 2
         return builder.extract_element(lanes, number(0))
 
@@ -152,7 +152,7 @@ def _score(
     inverses = np.empty(n)  # E
     # A node or leaf, its depth, and where its rows start and stop in `order`
     waiting = np.empty((largest + 1, 4), np.int64)
-    found = np.empty((2 * largest, 4), np.int64)  # in preorder; none below a node without rows
+    visits = np.empty((2 * largest, 4), np.int64)  # in preorder; none below a node without rows
     under_way = np.empty((largest + 1, 2), np.int64)  # start, stop: what of a child's rows goes on up
     for tree in range(len(first) - 1):
         for k in range(n):
@@ -163,18 +163,18 @@ def _score(
         waiting[0, 2] = 0
         waiting[0, 3] = n
         left = np.uint64(1)  # entries of `waiting`, then of `under_way`
-        seen = np.uint64(0)
+        count = np.uint64(0)
         while left > np.uint64(0):
             left -= np.uint64(1)
-            if seen == len(found):  # a file may say anything
+            if count == len(visits):  # a file may say anything
                 raise ValueError("a node of the forest has two parents")
             number, depth = waiting[left, 0], waiting[left, 1]
             start, stop = np.uint64(waiting[left, 2]), np.uint64(waiting[left, 3])
-            found[seen, 0] = number
-            found[seen, 1] = depth
-            found[seen, 2] = start
-            found[seen, 3] = stop
-            seen += np.uint64(1)
+            visits[count, 0] = number
+            visits[count, 1] = depth
+            visits[count, 2] = start
+            visits[count, 3] = stop
+            count += np.uint64(1)
             if start == stop:
                 continue
             if number < 0:
@@ -204,13 +204,13 @@ def _score(
                 waiting[left, 2] = start if side else middle
                 waiting[left, 3] = middle if side else stop
                 left += np.uint64(1)
-        for _ in range(seen):
-            seen -= np.uint64(1)
-            number, start = found[seen, 0], np.uint64(found[seen, 2])
-            end = np.uint64(found[seen, 3])
+        for _ in range(count):
+            count -= np.uint64(1)
+            number, start = visits[count, 0], np.uint64(visits[count, 2])
+            end = np.uint64(visits[count, 3])
             if number >= 0 and start < end:
                 node = np.uint64(number)
-                share = 1 / (found[seen, 1] + 1)
+                share = 1 / (visits[count, 1] + 1)
                 size = ranges[node]
                 end = start
                 for _side in range(2):

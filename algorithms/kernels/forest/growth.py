@@ -166,16 +166,16 @@ def _grow(
 
 
 @njit(void(_matrix, _numbers, float32[:, :, ::1], float64[::1]), nogil=True, cache=True)
-def _boxes(points: np.ndarray, children: np.ndarray, found: np.ndarray, ranges: np.ndarray) -> None:
+def _boxes(points: np.ndarray, children: np.ndarray, boxes: np.ndarray, ranges: np.ndarray) -> None:
     for node in range(len(children) - 1, -1, -1):  # children come after their parents
         for side in range(2):
             child = children[node, side]
             for j in range(points.shape[1]):
-                low = points[~child, j] if child < 0 else found[child, 0, j]
-                high = points[~child, j] if child < 0 else found[child, 1, j]
-                found[node, 0, j] = low if side == 0 or low < found[node, 0, j] else found[node, 0, j]
-                found[node, 1, j] = high if side == 0 or high > found[node, 1, j] else found[node, 1, j]
+                low = points[~child, j] if child < 0 else boxes[child, 0, j]
+                high = points[~child, j] if child < 0 else boxes[child, 1, j]
+                boxes[node, 0, j] = low if side == 0 or low < boxes[node, 0, j] else boxes[node, 0, j]
+                boxes[node, 1, j] = high if side == 0 or high > boxes[node, 1, j] else boxes[node, 1, j]
         total = 0.0
         for j in range(points.shape[1]):
-            total += np.float64(found[node, 1, j]) - np.float64(found[node, 0, j])
+            total += np.float64(boxes[node, 1, j]) - np.float64(boxes[node, 0, j])
         ranges[node] = total

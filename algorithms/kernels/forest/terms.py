@@ -54,15 +54,15 @@ class Forest:
         """A copy in torch tensors."""
         import torch
 
-        held = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
         tensors: dict[str, Any] = {
             name: torch.tensor(value, device=device)
-            for name, value in held.items()
+            for name, value in arrays.items()
             if isinstance(value, np.ndarray)
         }
         return replace(self, **tensors)
 
     def nearer(self) -> Forest:
         """The same forest in the larger unit."""
-        scaled = {name: getattr(self, name) * NEARER for name in ("points", "cuts", "boxes", "ranges")}
-        return replace(self, far=False, **scaled)
+        arrays = {name: getattr(self, name) * NEARER for name in ("points", "cuts", "boxes", "ranges")}
+        return replace(self, far=False, **arrays)

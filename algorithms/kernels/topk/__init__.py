@@ -10,7 +10,7 @@ single feature) are lost in the rounding of such scores: `in_doubt` tells, and t
 every point by differences, as a few queries are at once. So distances are right to their own last digits, and
 an answer does not depend on the other queries of its batch. Products are right to the digits of |x| |y|.
 
-NumPy arrays take the CPU path (`topk_cpu.py`), CUDA tensors the Triton kernels (`topk_triton.py`).
+NumPy arrays take the CPU path (`cpu.py`), CUDA tensors the Triton kernels (`triton.py`).
 """
 
 from __future__ import annotations
@@ -48,5 +48,5 @@ def reference(queries: np.ndarray, values: np.ndarray, k: int, inner: bool) -> t
     else:
         distances = np.square(exact - values[None].astype(np.float64)).sum(axis=2)
     places = np.argsort(distances, axis=1, kind="stable")[:, :k]
-    found = np.take_along_axis(distances, places, axis=1)
-    return -found if inner else found, places
+    nearest = np.take_along_axis(distances, places, axis=1)
+    return -nearest if inner else nearest, places

@@ -60,8 +60,8 @@ def search(
         _search(queries[start : start + height], points, mean, bias, k, inner)
         for start in range(0, max(len(queries), 1), height)
     ]
-    exact, found = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return (-exact if inner else exact).astype(np.float32), found
+    exact, places = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return (-exact if inner else exact).astype(np.float32), places
 
 
 def _search(
@@ -70,26 +70,26 @@ def _search(
     """Distances (q, m) float64, of products with the sign changed, and places (q, m)."""
     count = min(k + SPARE, len(points))
 
-    def differences(start: int, stop: int, best: np.ndarray, found: np.ndarray) -> None:
-        _pass(asked, points[start:stop], start, inner, best, found)
+    def differences(start: int, stop: int, best: np.ndarray, places: np.ndarray) -> None:
+        _pass(batch, points[start:stop], start, inner, best, places)
 
-    def products(start: int, stop: int, best: np.ndarray, found: np.ndarray) -> None:
-        _multiply(moved, points[start:stop], shift[start:stop], start, best, found)
+    def products(start: int, stop: int, best: np.ndarray, places: np.ndarray) -> None:
+        _multiply(centred, points[start:stop], shift[start:stop], start, best, places)
 
-    asked = queries
+    batch = queries
     if len(queries) < FEW:
         return _nearest(queries, points, _candidates(differences, queries, points, count)[1], k, inner)
-    moved = queries if inner else (queries - mean).astype(np.float32)
+    centred = queries if inner else (queries - mean).astype(np.float32)
     shift = np.zeros_like(bias) if inner else bias
-    scores, found = _candidates(products, queries, points, count)
-    exact, found = _nearest(queries, points, found, k, inner)
+    scores, places = _candidates(products, queries, points, count)
+    exact, places = _nearest(queries, points, places, k, inner)
     if not inner and count < len(points):
         doubt = in_doubt(queries.astype(np.float64), mean, exact[:, -1], scores.min(axis=1), ROUNDING)
         if doubt.any():
-            asked = queries[doubt]
-            again = _candidates(differences, asked, points, count)[1]
-            exact[doubt], found[doubt] = _nearest(asked, points, again, k, inner)
-    return exact, found
+            batch = queries[doubt]
+            again = _candidates(differences, batch, points, count)[1]
+            exact[doubt], places[doubt] = _nearest(batch, points, again, k, inner)
+    return exact, places
 
 
 def _candidates(
@@ -99,32 +99,35 @@ def _candidates(
 
     def part(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         best = np.full((len(queries), count), LOWEST)
-        found = np.full((len(queries), count), np.iinfo(np.int64).max)
-        compare(start, stop, best, found)
-        return best, found
+        shortlist = np.full((len(queries), count), np.iinfo(np.int64).max)
+        compare(start, stop, best, shortlist)
+        return best, shortlist
 
     parts = in_parts(part, len(points), queries.size)
-    best, found = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))
+    best, shortlist = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))
     if len(parts) > 1:
-        order = np.lexsort((found, -best))[:, :count]
-        best, found = np.take_along_axis(best, order, axis=1), np.take_along_axis(found, order, axis=1)
-    return best, np.minimum(found, len(points) - 1)  # scores beyond float32 were not kept
+        order = np.lexsort((shortlist, -best))[:, :count]
+        best, shortlist = (
+            np.take_along_axis(best, order, axis=1),
+            np.take_along_axis(shortlist, order, axis=1),
+        )
+    return best, np.minimum(shortlist, len(points) - 1)  # scores beyond float32 were not kept
 
 
 def _nearest(
-    queries: np.ndarray, points: np.ndarray, found: np.ndarray, k: int, inner: bool
+    queries: np.ndarray, points: np.ndarray, shortlist: np.ndarray, k: int, inner: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of candidates (q, c) the k nearest, nearest first, by distances in float64."""
-    exact = np.empty(found.shape)
+    exact = np.empty(shortlist.shape)
     in_parts(
         lambda start, stop: _measure(
-            queries[start:stop], points, found[start:stop], inner, exact[start:stop]
+            queries[start:stop], points, shortlist[start:stop], inner, exact[start:stop]
         ),
         len(queries),
-        found.shape[1] * points.shape[1],
+        shortlist.shape[1] * points.shape[1],
     )
-    order = np.lexsort((found, exact))[:, :k]
-    return np.take_along_axis(exact, order, axis=1), np.take_along_axis(found, order, axis=1)
+    order = np.lexsort((shortlist, exact))[:, :k]
+    return np.take_along_axis(exact, order, axis=1), np.take_along_axis(shortlist, order, axis=1)
 
 
 @njit(float64[::1](_points), nogil=True, cache=True, fastmath=FAST)
@@ -141,13 +144,13 @@ def _lengths(points: np.ndarray, mean: np.ndarray, bias: np.ndarray) -> None:
     for j in range(points.shape[0]):
         total = 0.0
         for f in range(points.shape[1]):
-            moved = points[j, f] - mean[f]
-            total += moved * moved
+            centred = points[j, f] - mean[f]
+            total += centred * centred
         bias[j] = -0.5 * total
 
 
 @njit(inline="always")
-def _keep(best: np.ndarray, found: np.ndarray, score: np.float32, place: int) -> None:
+def _keep(best: np.ndarray, shortlist: np.ndarray, score: np.float32, place: int) -> None:
     """Put a score in the place of the worst, the root of the heap, and let it sink."""
     at = 0
     count = len(best)
@@ -157,16 +160,16 @@ def _keep(best: np.ndarray, found: np.ndarray, score: np.float32, place: int) ->
             break
         other = child + 1
         if other < count and (
-            best[other] < best[child] or (best[other] == best[child] and found[other] > found[child])
+            best[other] < best[child] or (best[other] == best[child] and shortlist[other] > shortlist[child])
         ):
             child = other
-        if best[child] > score or (best[child] == score and found[child] < place):
+        if best[child] > score or (best[child] == score and shortlist[child] < place):
             break
         best[at] = best[child]
-        found[at] = found[child]
+        shortlist[at] = shortlist[child]
         at = child
     best[at] = score
-    found[at] = place
+    shortlist[at] = place
 
 
 @njit(inline="always")
@@ -178,13 +181,13 @@ def _sift(
     stop: int,
     first: int,
     best: np.ndarray,
-    found: np.ndarray,
+    shortlist: np.ndarray,
 ) -> None:
     """Keep what is worth it of the scores from `run` to `stop` of a block that begins at `start`."""
     for j in range(run, stop):
         score = scores[j] + bias[start + j]
         if score > best[0]:
-            _keep(best, found, score, first + start + j)
+            _keep(best, shortlist, score, first + start + j)
 
 
 @njit(
@@ -194,7 +197,7 @@ def _sift(
     fastmath=FAST,
 )
 def _pass(
-    queries: np.ndarray, points: np.ndarray, first: int, inner: bool, best: np.ndarray, found: np.ndarray
+    queries: np.ndarray, points: np.ndarray, first: int, inner: bool, best: np.ndarray, shortlist: np.ndarray
 ) -> None:
     """Compare every query with every point; `first` is the place of the first of them among all."""
     height = max(1, TILE // points.shape[1])
@@ -210,7 +213,7 @@ def _pass(
                         difference = queries[i, f] - points[j, f]
                         score -= difference * difference
                 if score > best[i, 0]:
-                    _keep(best[i], found[i], score, first + j)
+                    _keep(best[i], shortlist[i], score, first + j)
 
 
 @njit(
@@ -220,7 +223,12 @@ def _pass(
     fastmath=FAST,
 )
 def _multiply(
-    queries: np.ndarray, points: np.ndarray, bias: np.ndarray, first: int, best: np.ndarray, found: np.ndarray
+    queries: np.ndarray,
+    points: np.ndarray,
+    bias: np.ndarray,
+    first: int,
+    best: np.ndarray,
+    shortlist: np.ndarray,
 ) -> None:
     """Scores x.y + bias of every query and point, a block at a time; `first` as above."""
     long = points.shape[1] >= LONG
@@ -235,7 +243,7 @@ def _multiply(
             scores = room[: rows.shape[0] * width].reshape(rows.shape[0], width)
             np.dot(rows, block.T, scores)
             for i in range(rows.shape[0]):
-                mine, places = best[top + i], found[top + i]
+                mine, places = best[top + i], shortlist[top + i]
                 for run in range(0, width - width % RUN, RUN):
                     highest = LOWEST
                     for j in range(run, run + RUN):
@@ -248,13 +256,13 @@ def _multiply(
 
 @njit(void(_points, _points, int64[:, ::1], boolean, float64[:, ::1]), nogil=True, cache=True, fastmath=FAST)
 def _measure(
-    queries: np.ndarray, points: np.ndarray, found: np.ndarray, inner: bool, exact: np.ndarray
+    queries: np.ndarray, points: np.ndarray, shortlist: np.ndarray, inner: bool, exact: np.ndarray
 ) -> None:
     """Squared distances to the points found, or inner products with the sign changed, in float64."""
-    for i in range(found.shape[0]):
-        for c in range(found.shape[1]):
+    for i in range(shortlist.shape[0]):
+        for c in range(shortlist.shape[1]):
             total = 0.0
-            j = found[i, c]
+            j = shortlist[i, c]
             if inner:
                 for f in range(points.shape[1]):
                     total -= np.float64(queries[i, f]) * np.float64(points[j, f])

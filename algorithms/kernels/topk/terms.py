@@ -30,9 +30,9 @@ def in_doubt(queries: Array, mean: Array, distances: Array, worst: Array, roundi
     (d + 3) u |x'| |y| + u |y - m|^2 (N. Higham, "Accuracy and Stability of Numerical Algorithms", 2002,
     section 3.1), where |y| <= |x| + sqrt(D) and |y - m| <= |x'| + sqrt(D).
     """
-    moved = queries - mean
-    length, reach = (moved * moved).sum(1) ** 0.5, distances**0.5
-    least = (length**2 - distances) / 2 + moved @ mean
+    centred = queries - mean
+    length, reach = (centred * centred).sum(1) ** 0.5, distances**0.5
+    least = (length**2 - distances) / 2 + centred @ mean
     far = (queries * queries).sum(1) ** 0.5 + reach
     error = (queries.shape[1] + 3) * length * far + (length + reach) ** 2
     return least - rounding * error <= worst

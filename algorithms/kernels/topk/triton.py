@@ -41,17 +41,17 @@ def search(
 ) -> tuple[Tensor, Tensor]:
     """See `topk.search`; all on one device."""
     count = min(k + SPARE, len(points))
-    moved = queries if inner else (queries.double() - mean).float()
+    centred = queries if inner else (queries.double() - mean).float()
     shift = torch.zeros_like(bias) if inner else bias
     if count <= MOST:
-        found, worst = candidates(moved.contiguous(), points, shift, count)
+        shortlist, worst = candidates(centred.contiguous(), points, shift, count)
     else:
 
         def scores(part: Tensor, start: int, stop: int) -> Tensor:
             return torch.addmm(shift[start:stop], part, points[start:stop].T)
 
-        found, worst = _by_torch(scores, moved, len(points), count)
-    exact, places = _nearest(queries, points, found, k, inner)
+        shortlist, worst = _by_torch(scores, centred, len(points), count)
+    exact, places = _nearest(queries, points, shortlist, k, inner)
     if not inner and count < len(points) and len(queries):
         doubt = in_doubt(queries.double(), mean, exact[:, -1], worst, ROUNDING)
         again = torch.nonzero(doubt)[:, 0]
@@ -65,17 +65,22 @@ def search(
     return (-exact if inner else exact).float(), places
 
 
-def _nearest(queries: Tensor, points: Tensor, found: Tensor, k: int, inner: bool) -> tuple[Tensor, Tensor]:
+def _nearest(
+    queries: Tensor, points: Tensor, shortlist: Tensor, k: int, inner: bool
+) -> tuple[Tensor, Tensor]:
     """Of candidates (q, c) the k nearest: distances (float64; products with the sign changed) and places."""
-    distances, places = [queries.new_empty((0, min(k, found.shape[1])), dtype=torch.float64)], [found[:0, :k]]
-    height = max(1, VALUES // found.shape[1] // points.shape[1])
-    for part, near in zip(queries.split(height), found.split(height), strict=True):
-        chosen = points[near].double()
+    distances, places = (
+        [queries.new_empty((0, min(k, shortlist.shape[1])), dtype=torch.float64)],
+        [shortlist[:0, :k]],
+    )
+    height = max(1, VALUES // shortlist.shape[1] // points.shape[1])
+    for part, near in zip(queries.split(height), shortlist.split(height), strict=True):
+        neighbours = points[near].double()
         exact = part.double()[:, None]
-        measured = -(exact * chosen).sum(dim=2) if inner else torch.square(exact - chosen).sum(dim=2)
+        lengths = -(exact * neighbours).sum(dim=2) if inner else torch.square(exact - neighbours).sum(dim=2)
         near, order = torch.sort(near, dim=1)
-        measured, nearest = torch.sort(measured.gather(1, order), dim=1, stable=True)
-        distances.append(measured[:, :k])
+        lengths, nearest = torch.sort(lengths.gather(1, order), dim=1, stable=True)
+        distances.append(lengths[:, :k])
         places.append(near.gather(1, nearest)[:, :k])
     return torch.cat(distances), torch.cat(places)
 
@@ -105,7 +110,7 @@ def candidates(queries: Tensor, points: Tensor, bias: Tensor, count: int) -> tup
 
 def _by_torch(score: Score, queries: Tensor, n: int, count: int) -> tuple[Tensor, Tensor]:
     """As `candidates`, for any count: blocks of scores, and the best of each with the best so far."""
-    found, worst = [], []
+    shortlist, worst = [], []
     width = max(count, VALUES // 1024)
     for part in queries.split(1024):
         scores: Tensor = None
@@ -119,9 +124,9 @@ def _by_torch(score: Score, queries: Tensor, n: int, count: int) -> tuple[Tensor
                 high, order = torch.topk(high, count, dim=1)
                 at = at.gather(1, order)
             scores, places = high, at
-        found.append(places)
+        shortlist.append(places)
         worst.append(scores[:, -1])
-    return torch.cat(found), torch.cat(worst)
+    return torch.cat(shortlist), torch.cat(worst)
 
 
 @triton.jit

@@ -37,16 +37,16 @@ def sample(n: int, d: int, trees: int, m: int) -> tuple[np.ndarray, Forest]:
 
 
 def agree(way: Way, shape: tuple[int, int, int, int], rtol: float) -> None:
-    rows, grown = sample(*shape)
-    np.testing.assert_allclose(way(rows, grown), reference(rows, grown), rtol=rtol)
+    rows, case = sample(*shape)
+    np.testing.assert_allclose(way(rows, case), reference(rows, case), rtol=rtol)
 
 
 def small_cases(way: Way) -> None:
     """Section (i) 4 of the specification, worked out by hand."""
 
     def score(points: list[float], x: float) -> float:
-        grown = forest(np.array(points)[:, None], 1)
-        return float(way(np.array([[x]], np.float32), grown)[0])
+        tree = forest(np.array(points)[:, None], 1)
+        return float(way(np.array([[x]], np.float32), tree)[0])
 
     assert score([0, 1], 3) == pytest.approx(5 / 6 * np.log2(3), rel=1e-6)
     assert score([0, 1], 0) == pytest.approx(np.log2(3), rel=1e-6)

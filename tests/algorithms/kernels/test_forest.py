@@ -30,33 +30,33 @@ def test_scores_do_not_depend_on_the_unit() -> None:
 
 
 def test_blocks_and_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, grown = sample(300, 6, 20, 50)
-    alone = np.concatenate([score(rows[i : i + 1], grown) for i in range(len(rows))])
+    rows, trees = sample(300, 6, 20, 50)
+    alone = np.concatenate([score(rows[i : i + 1], trees) for i in range(len(rows))])
     monkeypatch.setattr(forest_cpu, "ALONE", 0)
     monkeypatch.setattr(threads, "ALONE", 0)
     monkeypatch.setattr(forest_cpu, "ROWS", 7)
-    np.testing.assert_array_equal(score(rows, grown), alone)
+    np.testing.assert_array_equal(score(rows, trees), alone)
 
 
 def test_a_large_mean_costs_no_digit() -> None:
     rng = np.random.default_rng(0)
     rows = (1e4 + rng.normal(size=(200, 100))).astype(np.float32)
-    grown = forest(rows[:120], 3)
-    np.testing.assert_allclose(score(rows, grown), reference(rows, grown), rtol=1e-6)
+    trees = forest(rows[:120], 3)
+    np.testing.assert_allclose(score(rows, trees), reference(rows, trees), rtol=1e-6)
 
 
 def test_a_node_with_two_parents_is_no_tree() -> None:
-    rows, grown = sample(400, 3, 1, 20)
-    below = np.arange(1, len(grown.children), dtype=np.int32)
-    children = grown.children.copy()
+    rows, trees = sample(400, 3, 1, 20)
+    below = np.arange(1, len(trees.children), dtype=np.int32)
+    children = trees.children.copy()
     children[:-1] = below[:, None]
     with pytest.raises(ValueError, match="two parents"):
-        score(rows, replace(grown, children=children))
+        score(rows, replace(trees, children=children))
 
 
 def test_no_rows_have_no_scores() -> None:
-    _, grown = sample(1, 2, 3, 4)
-    assert score(np.empty((0, 2), np.float32), grown).shape == (0,)
+    _, trees = sample(1, 2, 3, 4)
+    assert score(np.empty((0, 2), np.float32), trees).shape == (0,)
 
 
 finite = st.floats(-(2.0**100), 2.0**100, width=32)
@@ -72,7 +72,7 @@ def test_a_tree_holds_every_row_behind_its_cuts(rows: np.ndarray, uniform: float
     assert len(tree.points) == len(np.unique(rows, axis=0))
     assert tree.masses.sum() == len(rows)
     assert len(tree.children) == len(tree.points) - 1
-    reached = {}
+    counts = {}
     for row in rows:
         node = 0 if len(tree.children) else -1
         while node >= 0:
@@ -80,17 +80,17 @@ def test_a_tree_holds_every_row_behind_its_cuts(rows: np.ndarray, uniform: float
             assert tree.children[node, side] > node or tree.children[node, side] < 0
             node = int(tree.children[node, side])
         np.testing.assert_array_equal(tree.points[~node], row)
-        reached[~node] = reached.get(~node, 0) + 1
-    assert reached == dict(enumerate(tree.masses.tolist()))
+        counts[~node] = counts.get(~node, 0) + 1
+    assert counts == dict(enumerate(tree.masses.tolist()))
 
 
 def test_boxes_enclose_the_points_below() -> None:
-    grown = forest(np.random.default_rng(3).normal(size=(80, 3)), 2)
-    roots = [0, int(grown.first[1]) - 1]
+    trees = forest(np.random.default_rng(3).normal(size=(80, 3)), 2)
+    roots = [0, int(trees.first[1]) - 1]
     for tree, root in enumerate(roots):
-        points = grown.points[grown.first[tree] : grown.first[tree + 1]]
-        np.testing.assert_array_equal(grown.boxes[root], [points.min(axis=0), points.max(axis=0)])
-        assert grown.ranges[root] == pytest.approx(np.ptp(points, axis=0).sum(), rel=1e-6)
+        points = trees.points[trees.first[tree] : trees.first[tree + 1]]
+        np.testing.assert_array_equal(trees.boxes[root], [points.min(axis=0), points.max(axis=0)])
+        assert trees.ranges[root] == pytest.approx(np.ptp(points, axis=0).sum(), rel=1e-6)
 
 
 def test_cuts_fall_in_proportion_to_the_ranges() -> None:

@@ -37,8 +37,8 @@ def test_scores_do_not_depend_on_the_unit() -> None:
 def test_trees_dealt_out_to_several_programs_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     from optml.algorithms.kernels.forest import triton as forest_triton
 
-    rows, grown = forest_agreement.sample(40, 2, 7, 6)
+    rows, trees = forest_agreement.sample(40, 2, 7, 6)
     monkeypatch.setattr(forest_triton, "LANES", 16)
-    np.testing.assert_allclose(by_triton(rows, grown), score(rows, grown), rtol=2e-6)
+    np.testing.assert_allclose(by_triton(rows, trees), score(rows, trees), rtol=2e-6)
     monkeypatch.setattr(forest_triton, "PROGRAMS", 1)
-    np.testing.assert_allclose(by_triton(rows, grown), score(rows, grown), rtol=2e-6)
+    np.testing.assert_allclose(by_triton(rows, trees), score(rows, trees), rtol=2e-6)

@@ -18,9 +18,9 @@ def by_triton(queries: np.ndarray, points: np.ndarray, k: int, inner: bool) -> t
     from optml.algorithms.kernels.topk import triton as topk_triton
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    folded = fold(points)
+    terms = fold(points)
     x, y, mean, bias = (
-        torch.from_numpy(array).to(device) for array in (queries, points, folded.mean, folded.bias)
+        torch.from_numpy(array).to(device) for array in (queries, points, terms.mean, terms.bias)
     )
     distances, places = topk_triton.search(x, y, mean, bias, k, inner)
     return distances.cpu().numpy(), places.cpu().numpy()

@@ -9,8 +9,8 @@ from optml.errors import UserError
 GIVEN = {"k": "5", "predictor_type": "classifier", "sample_size": "1000"}
 
 
-def read(**given: str) -> Hyperparameters:
-    return parse(GIVEN | given, Hyperparameters, [])[0]
+def read(**hyperparameters: str) -> Hyperparameters:
+    return parse(GIVEN | hyperparameters, Hyperparameters, [])[0]
 
 
 def test_defaults_are_those_of_aws() -> None:
@@ -26,7 +26,7 @@ def test_the_engines_knobs_of_aws_are_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("hyperparameters", "message"),
     [
         ({"k": "0"}, r"k='0' is not an integer >= 1"),
         ({"epochs": "2"}, r"epochs='2' is not an integer >= 1 and <= 1"),
@@ -41,9 +41,9 @@ def test_the_engines_knobs_of_aws_are_taken() -> None:
         ({"_faiss_index_nprobe": "0"}, r"_faiss_index_nprobe='0' is not an integer >= 1"),
     ],
 )
-def test_what_cannot_be_is_refused(given: dict[str, str], said: str) -> None:
-    with pytest.raises(UserError, match=said):
-        read(**given)
+def test_what_cannot_be_is_refused(hyperparameters: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read(**hyperparameters)
 
 
 @pytest.mark.parametrize("name", ["k", "predictor_type", "sample_size"])

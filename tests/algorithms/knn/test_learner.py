@@ -10,7 +10,7 @@ from optml.algorithms.knn.model import Model
 from optml.errors import UserError
 from optml.formats.records import Origin, Records
 from tests.algorithms.hosts import _Thread, on_hosts
-from tests.algorithms.knn.training import batches, blobs, fit, learner, scored, values
+from tests.algorithms.knn.training import batches, blobs, fit, learner, run, values
 from tests.shared import SHARED, needs_shared
 
 
@@ -27,14 +27,14 @@ def digits(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     ("k", "accuracy", "slack"), [(1, 0.9889, 1e-4), (5, 0.9963, 1e-4), (10, 0.9889, 0.01)]
 )
 def test_digits_are_told_apart_as_by_scikit_learn(k: int, accuracy: float, slack: float) -> None:
-    _, metrics = scored(*digits("digits"), k=k)  # another tie rule matters for even k
+    _, metrics = run(*digits("digits"), k=k)  # another tie rule matters for even k
     assert metrics["test:accuracy"] == pytest.approx(accuracy, abs=slack)
     assert metrics["test:macro_f_beta"] == pytest.approx(accuracy, abs=0.02)
 
 
 @pytest.mark.parametrize(("k", "mse"), [(5, 3588), (10, 3294), (20, 3385)])
 def test_diabetes_is_predicted_as_by_scikit_learn(k: int, mse: float) -> None:
-    _, metrics = scored(*digits("diabetes"), k=k, predictor_type="regressor")
+    _, metrics = run(*digits("diabetes"), k=k, predictor_type="regressor")
     assert metrics == {"test:mse": pytest.approx(mse, rel=1e-3)}
 
 
@@ -57,7 +57,7 @@ def split(count: int) -> tuple[np.ndarray, np.ndarray]:
     return order[: int(0.8 * count)], order[int(0.8 * count) :]
 
 
-def standardised(features: np.ndarray, train: np.ndarray) -> np.ndarray:
+def standardise(features: np.ndarray, train: np.ndarray) -> np.ndarray:
     return ((features - features[train].mean(axis=0)) / features[train].std(axis=0)).astype(np.float32)
 
 
@@ -65,8 +65,8 @@ def standardised(features: np.ndarray, train: np.ndarray) -> np.ndarray:
 def test_shuttle_positions_are_told_as_by_scikit_learn() -> None:
     table = np.loadtxt(SHARED / "data/tabular/statlog_shuttle.trn.gz")
     train, test = split(len(table))
-    rows, labels = standardised(table[:, :-1], train), table[:, -1]
-    _, metrics = scored(rows[train], labels[train], rows[test], labels[test], k=5, mini_batch_size=5000)
+    rows, labels = standardise(table[:, :-1], train), table[:, -1]
+    _, metrics = run(rows[train], labels[train], rows[test], labels[test], k=5, mini_batch_size=5000)
     assert metrics["test:accuracy"] == pytest.approx(0.9986, abs=1e-4)
 
 
@@ -78,9 +78,9 @@ def test_house_values_are_predicted_as_by_scikit_learn() -> None:
     features = np.where(np.isnan(numbers), np.nanmedian(numbers, axis=0), numbers)[:, :8]
     features = np.c_[features, places[:, None] == np.unique(places)]
     train, test = split(len(numbers))
-    rows, labels = standardised(features, train), numbers[:, 8]
-    given = {"k": 10, "predictor_type": "regressor", "mini_batch_size": 5000}
-    _, metrics = scored(rows[train], labels[train], rows[test], labels[test], **given)
+    rows, labels = standardise(features, train), numbers[:, 8]
+    hyperparameters = {"k": 10, "predictor_type": "regressor", "mini_batch_size": 5000}
+    _, metrics = run(rows[train], labels[train], rows[test], labels[test], **hyperparameters)
     # The reference's way to encode places and gaps is told in words alone.
     assert metrics["test:mse"] ** 0.5 == pytest.approx(59_248, rel=1e-3)
 
@@ -89,14 +89,14 @@ def test_the_log_reads_as_at_aws(caplog: pytest.LogCaptureFixture) -> None:
     rows, labels = blobs(250)
     rows[7, 2] = np.nan
     with caplog.at_level(logging.INFO, logger="optml"):
-        scored(rows, labels, rows[:5], labels[:5], sample_size=200)
-    said = caplog.messages
-    assert said[0].startswith("Using per-worker sample size = 200 (Available virtual memory = ")
-    assert said[1:3] == [
+        run(rows, labels, rows[:5], labels[:5], sample_size=200)
+    messages = caplog.messages
+    assert messages[0].startswith("Using per-worker sample size = 200 (Available virtual memory = ")
+    assert messages[1:3] == [
         "Getting reservoir sample from algo-1...",
         "...Got reservoir sample from algo-1: data=(200, 6), labels=(200,), NaNs=1",
     ]
-    assert said[4:] == [
+    assert messages[4:] == [
         "Training index...",
         "...Finished training index in 0 second(s)",
         "Adding data to index...",
@@ -111,26 +111,26 @@ def test_rows_with_nan_are_left_out_and_counted(caplog: pytest.LogCaptureFixture
     rows, labels = blobs(300)
     holes = rows.copy()
     holes[[3, 150], [0, 5]] = np.nan
-    kept = np.delete(np.arange(300), [3, 150])
+    usable = np.delete(np.arange(300), [3, 150])
     model = fit(holes, labels)
     assert "2 rows of channel 'train' hold NaN" in caplog.text
-    np.testing.assert_array_equal(model.labels, labels[kept])
-    asked = model.predict(Records(rows[[4, 149, 151]]), {"indices": "true"})
-    assert asked["indices"][:, 0].tolist() == [3, 148, 149]
-    _, metrics = scored(rows, labels, holes[:10], labels[:10], k=1)
+    np.testing.assert_array_equal(model.labels, labels[usable])
+    answers = model.predict(Records(rows[[4, 149, 151]]), {"indices": "true"})
+    assert answers["indices"][:, 0].tolist() == [3, 148, 149]
+    _, metrics = run(rows, labels, holes[:10], labels[:10], k=1)
     assert metrics["test:accuracy"] == 1  # of nine
 
 
 def test_a_sample_of_the_rows_is_kept() -> None:
     rows, labels = blobs(1000)
-    model, metrics = scored(rows, labels, rows, labels, sample_size=120)
+    model, metrics = run(rows, labels, rows, labels, sample_size=120)
     assert len(model.labels) == len(model.index) == 120
     assert metrics["test:accuracy"] > 0.95
 
 
 def test_macro_f_counts_only_labels_that_occur() -> None:
     rows, labels = blobs(400)
-    _, metrics = scored(rows, labels + 5, rows[:50], labels[:50] + 5)
+    _, metrics = run(rows, labels + 5, rows[:50], labels[:50] + 5)
     assert metrics["test:macro_f_beta"] == pytest.approx(1)
 
 
@@ -138,7 +138,7 @@ def test_macro_f_is_that_of_scikit_learn() -> None:
     f1_score = pytest.importorskip("sklearn.metrics").f1_score
     rows, labels = blobs(500)
     noisy = np.random.default_rng(0).permutation(labels[400:])
-    model, metrics = scored(rows[:400], labels[:400], rows[400:], noisy)
+    model, metrics = run(rows[:400], labels[:400], rows[400:], noisy)
     answers = model.predict(Records(rows[400:]), {})["predicted_label"]
     assert metrics["test:macro_f_beta"] == pytest.approx(f1_score(noisy, answers, average="macro"))
     assert metrics["test:accuracy"] == pytest.approx((answers == noisy).mean())
@@ -160,22 +160,26 @@ def snapshot(state: Any) -> Model:
 @pytest.mark.parametrize("sample_size", [80, 10_000])
 def test_a_resumed_job_ends_as_an_undisturbed_one(sample_size: int) -> None:
     rows, labels = blobs(700)
-    given = {"sample_size": sample_size, "dimension_reduction_type": "fjlt", "dimension_reduction_target": 4}
+    hyperparameters = {
+        "sample_size": sample_size,
+        "dimension_reduction_type": "fjlt",
+        "dimension_reduction_target": 4,
+    }
     parts = list(batches(rows, labels, 100))
-    whole, first = (learner(seed=7, **given) for _ in range(2))
+    whole, first = (learner(seed=7, **hyperparameters) for _ in range(2))
     for part in parts:
         whole.update(part)
     for part in parts[:3]:
         first.update(part)
-    second = learner(seed=99, **given)
+    second = learner(seed=99, **hyperparameters)
     second.load_state_dict(first.state_dict())
     first.update(parts[0])  # what was saved is a copy
     for part in parts[3:]:
         second.update(part)
     ours, theirs = second.finish()[0], whole.finish()[0]
     np.testing.assert_array_equal(ours.labels, theirs.labels)
-    asked = Records(rows[:9])
-    np.testing.assert_array_equal(ours.neighbours(asked.dense())[0], theirs.neighbours(asked.dense())[0])
+    queries = Records(rows[:9])
+    np.testing.assert_array_equal(ours.neighbours(queries.dense())[0], theirs.neighbours(queries.dense())[0])
 
 
 def test_a_state_without_rows_can_be_saved() -> None:
@@ -241,7 +245,7 @@ def test_hosts_with_rows_of_different_widths_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "said"),
+    ("labels", "message"),
     [
         (None, r"row 1 of train/a\.csv has no label: CSV needs the label first .*label_size=1"),
         (np.zeros((3, 2)), r"row 1 of train/a\.csv has 2 labels, but a row has one: use label_size=1"),
@@ -249,9 +253,9 @@ def test_hosts_with_rows_of_different_widths_are_told() -> None:
         (np.array([[0], [1], [-1e39]]), r"row 3 of train/a\.csv has no label, or -1e\+39 for one"),
     ],
 )
-def test_missing_labels_are_the_users_to_add(labels: np.ndarray | None, said: str) -> None:
+def test_missing_labels_are_the_users_to_add(labels: np.ndarray | None, message: str) -> None:
     origins = ((0, Origin("train/a.csv", unit="row")),)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         learner().update(Records(np.zeros((3, 2), np.float32), labels, origins=origins))
 
 
@@ -278,7 +282,7 @@ def test_no_rows_but_those_with_nan_are_no_training_data() -> None:
 def test_test_rows_that_all_have_a_nan_cannot_be_scored() -> None:
     rows, labels = blobs(10)
     with pytest.raises(UserError, match="channel 'test' holds no row to score: each has a NaN"):
-        scored(rows, labels, rows * np.nan, labels)
+        run(rows, labels, rows * np.nan, labels)
 
 
 def test_a_target_that_is_no_reduction_is_refused() -> None:
@@ -289,11 +293,11 @@ def test_a_target_that_is_no_reduction_is_refused() -> None:
 def test_test_rows_of_another_width_are_refused() -> None:
     rows, labels = blobs(10)
     with pytest.raises(UserError, match="has 5 features, but those of channel 'train' have 6"):
-        scored(rows, labels, rows[:, :5], labels)
+        run(rows, labels, rows[:, :5], labels)
 
 
 @pytest.mark.parametrize(
-    ("labels", "given", "said"),
+    ("labels", "hyperparameters", "message"),
     [
         (np.zeros(20), {"k": 30}, "k is 30, but the index holds only 20 points"),
         (np.full(20, 2.0**25), {}, "labels go up to 33554432, but they are kept as float32"),
@@ -301,7 +305,7 @@ def test_test_rows_of_another_width_are_refused() -> None:
     ],
 )
 def test_what_looks_like_a_mistake_is_told(
-    caplog: pytest.LogCaptureFixture, labels: np.ndarray, given: dict[str, int], said: str
+    caplog: pytest.LogCaptureFixture, labels: np.ndarray, hyperparameters: dict[str, int], message: str
 ) -> None:
-    fit(np.zeros((len(labels), 1), np.float32), labels, **given)
-    assert said in caplog.text
+    fit(np.zeros((len(labels), 1), np.float32), labels, **hyperparameters)
+    assert message in caplog.text

@@ -9,7 +9,7 @@ import pytest
 
 from optml.algorithms.knn.flat import Flat
 from optml.algorithms.knn.model import Model, load, recognises
-from optml.algorithms.knn.settings import Settings
+from optml.algorithms.knn.settings import ModelSettings
 from optml.errors import UserError
 from optml.formats.records import Columns, Origin, Records
 from tests.algorithms.knn.training import blobs, fit
@@ -19,7 +19,7 @@ LABELS = np.array([3, 3, 8, 8, 8], np.float32)
 
 
 def line(k: int, predictor: str = "classifier", **settings: object) -> Model:
-    return Model(Flat(LINE, inner=False), LABELS, replace(Settings(k, predictor), **settings))  # type: ignore[arg-type]
+    return Model(Flat(LINE, inner=False), LABELS, replace(ModelSettings(k, predictor), **settings))  # type: ignore[arg-type]
 
 
 def ask(model: Model, *numbers: float, **options: str) -> Columns:
@@ -84,8 +84,10 @@ def test_products_are_best_first_and_cosines_ascend() -> None:
 @pytest.mark.parametrize("reduction", [None, "sign", "fjlt"])
 def test_a_saved_model_answers_as_before(tmp_path: Path, kind: str, reduction: str | None) -> None:
     rows, labels = blobs(600, width=10)
-    given = {"dimension_reduction_type": reduction, "dimension_reduction_target": 6} if reduction else {}
-    model = fit(rows, labels, index_type=kind, seed=3, faiss_index_pq_m=4, **given)
+    hyperparameters = (
+        {"dimension_reduction_type": reduction, "dimension_reduction_target": 6} if reduction else {}
+    )
+    model = fit(rows, labels, index_type=kind, seed=3, faiss_index_pq_m=4, **hyperparameters)
     model.save(tmp_path)
     again = load(tmp_path, "cpu")
     options = {"verbose": "true", "indices": "true"}
@@ -174,7 +176,7 @@ def test_cosines_of_aws_are_told_by_normalize(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ('"index_metric": null', '"index_metric": "COSINE"', "is an index of L2 distances"),
         ('"index_metric": null', '"index_metric": "L2", "normalize": true', "'normalize' do not fit"),
@@ -183,26 +185,26 @@ def test_cosines_of_aws_are_told_by_normalize(tmp_path: Path) -> None:
     ],
 )
 def test_settings_that_do_not_fit_the_index_are_refused(
-    tmp_path: Path, old: str, new: str, said: str
+    tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     line(3).save(tmp_path)
     path = tmp_path / "model_algo-1.json"
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         load(tmp_path, "cpu")
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         (np.nan, r"record 2 of the request holds NaN"),
         (1e16, r"record 2 of the request holds 1e\+16 in feature 1"),
     ],
 )
-def test_queries_that_cannot_be_compared_are_named(value: float, said: str) -> None:
+def test_queries_that_cannot_be_compared_are_named(value: float, message: str) -> None:
     rows = np.array([[0], [value]], np.float32)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         line(3).predict(Records(rows, origins=((0, Origin("the request")),)), {})
 
 

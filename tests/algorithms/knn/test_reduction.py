@@ -25,15 +25,15 @@ def test_squared_distances_and_products_are_kept_on_average(kind: str, features:
     rng = np.random.default_rng(0)
     first, second = rng.normal(size=(2, 1000, features)).astype(np.float32)
     reduction = Reduction(kind, 3, 256, features)  # type: ignore[arg-type]
-    reduced = reduction.apply(first), reduction.apply(second)
-    assert reduced[0].shape == (1000, 256)
-    assert reduced[0].dtype == np.float32
-    ratio = np.square(reduced[0] - reduced[1]).sum(axis=1) / np.square(first - second).sum(axis=1)
+    outputs = reduction.apply(first), reduction.apply(second)
+    assert outputs[0].shape == (1000, 256)
+    assert outputs[0].dtype == np.float32
+    ratio = np.square(outputs[0] - outputs[1]).sum(axis=1) / np.square(first - second).sum(axis=1)
     assert ratio.mean() == pytest.approx(1, abs=0.02)
     # sqrt(2 / t); choosing t of p coordinates without replacement leaves sqrt((p - t) / p) of it.
     expected = np.sqrt(2 / 256) * (1 if kind == "sign" else np.sqrt(768 / 1024))
     assert ratio.std() == pytest.approx(expected, rel=0.15)
-    products = (reduced[0] * reduced[1]).sum(axis=1) - (first * second).sum(axis=1)
+    products = (outputs[0] * outputs[1]).sum(axis=1) - (first * second).sum(axis=1)
     assert abs(products.mean()) < 4 * products.std() / np.sqrt(1000)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optml.algorithms.knn.reduction import Reduction
-from optml.algorithms.knn.settings import Settings, read
+from optml.algorithms.knn.settings import ModelSettings, read
 from optml.errors import UserError
 
 # As the developer guide shows it, in valid JSON.
@@ -23,7 +23,7 @@ GUIDE = {
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    settings = Settings(
+    settings = ModelSettings(
         k=4,
         predictor_type="regressor",
         reduction=Reduction("fjlt", 3, 4, 6),
@@ -42,7 +42,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 
 def test_without_reduction_the_key_is_null(tmp_path: Path) -> None:
-    Settings(4, "regressor").write(tmp_path / "a.json")
+    ModelSettings(4, "regressor").write(tmp_path / "a.json")
     content = json.loads((tmp_path / "a.json").read_text())
     assert content["dimension_reduction"] is None
     assert "rng" not in content
@@ -51,7 +51,7 @@ def test_without_reduction_the_key_is_null(tmp_path: Path) -> None:
 def test_the_file_of_aws_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(json.dumps(GUIDE | {"dimension_reduction": None}))
-    assert read(path) == Settings(5, "classifier")
+    assert read(path) == ModelSettings(5, "classifier")
 
 
 def test_a_reduction_of_aws_cannot_be_made_again(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ RNG = {"rng": "numpy.random.Philox(key=seed).random_raw"}
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"k": 0}, "key 'k' is 0; expected an integer >= 1"),
         ({"k": "5"}, "key 'k' is \"5\"; expected"),
@@ -82,10 +82,10 @@ RNG = {"rng": "numpy.random.Philox(key=seed).random_raw"}
         (RNG | {"dimension_reduction": {"type": "sign"}}, "key 'dimension_reduction.seed' is missing"),
     ],
 )
-def test_a_bad_edit_is_named_by_its_key(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+def test_a_bad_edit_is_named_by_its_key(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     path = tmp_path / "a.json"
     path.write_text(json.dumps(GUIDE | {"dimension_reduction": None} | change))
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         read(path)
 
 

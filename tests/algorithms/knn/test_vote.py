@@ -38,11 +38,11 @@ def test_shares_are_those_of_the_votes_and_add_up(rows: list[tuple[float, float,
     labels, _, there = arrays(rows)
     classes, shares = vote.shares(labels, there)
     votes = Counter(labels[there].tolist())
-    found = dict(zip(classes[0].compressed().tolist(), shares[0].compressed().tolist(), strict=True))
+    answer = dict(zip(classes[0].compressed().tolist(), shares[0].compressed().tolist(), strict=True))
     total = sum(votes.values())
-    assert found.keys() == votes.keys()
-    assert all(abs(found[label] - count / total) < 1e-6 for label, count in votes.items())
-    assert sorted(found.values(), reverse=True) == list(found.values())
+    assert answer.keys() == votes.keys()
+    assert all(abs(answer[label] - count / total) < 1e-6 for label, count in votes.items())
+    assert sorted(answer.values(), reverse=True) == list(answer.values())
 
 
 @given(neighbours)

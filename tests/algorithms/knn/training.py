@@ -30,21 +30,29 @@ def batches(rows: np.ndarray, labels: np.ndarray, size: int) -> Iterator[Records
         yield Records(rows[start : start + size], labels[start : start + size, None])
 
 
-def learner(*, cluster: Cluster | None = None, seed: int = 0, **given: Any) -> Learner:
-    settings = {"k": 3, "predictor_type": "classifier", "sample_size": 10**6, "mini_batch_size": 100} | given
-    hyperparameters = ALGORITHM.hyperparameters(**settings)
-    return Learner(Setting(hyperparameters, cluster or Alone(), seed=seed))
+def learner(*, cluster: Cluster | None = None, seed: int = 0, **hyperparameters: Any) -> Learner:
+    settings = {
+        "k": 3,
+        "predictor_type": "classifier",
+        "sample_size": 10**6,
+        "mini_batch_size": 100,
+    } | hyperparameters
+    return Learner(Setting(ALGORITHM.hyperparameters(**settings), cluster or Alone(), seed=seed))
 
 
-def fit(rows: np.ndarray, labels: np.ndarray, **given: Any) -> Model:
-    return scored(rows, labels, rows[:0], labels[:0], **given)[0]
+def fit(rows: np.ndarray, labels: np.ndarray, **hyperparameters: Any) -> Model:
+    return run(rows, labels, rows[:0], labels[:0], **hyperparameters)[0]
 
 
-def scored(
-    rows: np.ndarray, labels: np.ndarray, test_rows: np.ndarray, test_labels: np.ndarray, **given: Any
+def run(
+    rows: np.ndarray,
+    labels: np.ndarray,
+    test_rows: np.ndarray,
+    test_labels: np.ndarray,
+    **hyperparameters: Any,
 ) -> tuple[Model, dict[str, float]]:
     """A job with the channels train and test."""
-    state = learner(**given)
+    state = learner(**hyperparameters)
     size = state.hyperparameters.mini_batch_size
     for batch in batches(rows, labels, size):
         state.update(batch)

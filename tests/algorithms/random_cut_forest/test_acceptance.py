@@ -32,16 +32,16 @@ def test_trees_are_as_deep_as_at_aws() -> None:
     depths = []
     for seed in range(SEEDS):
         state = absorb(learner(1, num_samples_per_tree=512, seed=seed), elb())
-        depths.append(state._grow(state.sample.held()).depths.mean())
+        depths.append(state._grow(state.sample.local()).depths.mean())
     assert np.mean(depths) == pytest.approx(11.8, abs=0.3)
 
 
 @needs_shared(ELB)
 def test_scores_are_those_of_aws(forests: list[Model]) -> None:
-    simulated = {94: 0.878, 56: 0.788, 187: 1.633, 95: 0.883, 51: 0.792, 656: 5.075}
-    rows = np.array(list(simulated), np.float32)[:, None]
+    means = {94: 0.878, 56: 0.788, 187: 1.633, 95: 0.883, 51: 0.792, 656: 5.075}
+    rows = np.array(list(means), np.float32)[:, None]
     scores = np.array([model.scores(rows) for model in forests])
-    np.testing.assert_allclose(scores.mean(axis=0), list(simulated.values()), rtol=0.02)
+    np.testing.assert_allclose(scores.mean(axis=0), list(means.values()), rtol=0.02)
     of_aws = {
         94: 0.8656, 56: 0.7865, 187: 1.6139, 95: 0.8670, 51: 0.7709, 656: 5.1025, 381: 3.951076,
         335: 3.586372, 303: 3.197637, 280: 2.898184, 255: 2.594596, 222: 2.159113, 203: 1.910654,
@@ -54,14 +54,14 @@ def test_scores_are_those_of_aws(forests: list[Model]) -> None:
 @needs_shared(ELB)
 def test_as_many_rows_stand_out_as_at_aws(forests: list[Model]) -> None:
     scores = [model.scores(elb()) for model in forests]
-    found = [(values > values.mean() + 3 * values.std(ddof=1)).sum() for values in scores]
-    assert np.mean(found) == pytest.approx(97.2, abs=4)  # 4.5 from seed to seed; AWS's one forest: 101
+    outliers = [(values > values.mean() + 3 * values.std(ddof=1)).sum() for values in scores]
+    assert np.mean(outliers) == pytest.approx(97.2, abs=4)  # 4.5 from seed to seed; AWS's one forest: 101
 
 
 def test_malignant_tumours_stand_out(monkeypatch: pytest.MonkeyPatch) -> None:
     data = pytest.importorskip("sklearn.datasets").load_breast_cancer()
-    scaled = ((data.data - data.data.mean(axis=0)) / data.data.std(axis=0)).astype(np.float32)
-    benign, malignant = scaled[data.target == 1], scaled[data.target == 0][:21]
+    rows = ((data.data - data.data.mean(axis=0)) / data.data.std(axis=0)).astype(np.float32)
+    benign, malignant = rows[data.target == 1], rows[data.target == 0][:21]
     rows = np.concatenate([benign, malignant])
     labels = np.arange(len(rows)) >= len(benign)
     monkeypatch.setenv("OPTML_RCF_SHUFFLE", "1")

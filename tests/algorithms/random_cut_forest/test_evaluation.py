@@ -24,9 +24,9 @@ def test_three_sigma_decides_and_all_metrics_follow() -> None:
 
 
 def test_nothing_found_is_no_division_by_zero() -> None:
-    measured = measure(np.ones(4), np.array([True, False, False, False]))
-    assert (measured["precision"], measured["recall"], measured["f1"]) == (0, 0, 0)
-    assert measured["roc_auc"] == 0.5
+    metrics = measure(np.ones(4), np.array([True, False, False, False]))
+    assert (metrics["precision"], metrics["recall"], metrics["f1"]) == (0, 0, 0)
+    assert metrics["roc_auc"] == 0.5
 
 
 def test_one_class_has_no_area_under_the_curve() -> None:

@@ -11,15 +11,15 @@ from optml.errors import UserError
     "text", ['["accuracy"]', "accuracy", "['accuracy']", '["accuracy", "precision_recall_fscore"]']
 )
 def test_metrics_come_in_every_spelling(text: str) -> None:
-    parsed, _ = parse({"feature_dim": "2", "eval_metrics": text}, Hyperparameters, [])
-    assert "accuracy" in parsed.eval_metrics
+    hyperparameters, _ = parse({"feature_dim": "2", "eval_metrics": text}, Hyperparameters, [])
+    assert "accuracy" in hyperparameters.eval_metrics
 
 
 def test_what_the_sdk_and_the_engine_send_is_taken() -> None:
-    given = {"feature_dim": "1", "force_dense": "True", "epochs": "1", "mini_batch_size": "1000"}
+    texts = {"feature_dim": "1", "force_dense": "True", "epochs": "1", "mini_batch_size": "1000"}
     engine = {"_ftp_port": "8999", "_kvstore": "dist_async", "_num_kv_servers": "auto", "_num_gpus": "auto"}
-    parsed, _ = parse(given | engine, Hyperparameters, [])
-    assert (parsed.num_trees, parsed.num_samples_per_tree) == (100, 256)
+    hyperparameters, _ = parse(texts | engine, Hyperparameters, [])
+    assert (hyperparameters.num_trees, hyperparameters.num_samples_per_tree) == (100, 256)
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_a_feature_that_swamps_the_others_is_named(lines: pytest.LogCaptureFixtu
 def test_the_log_reads_as_at_aws(lines: pytest.LogCaptureFixture) -> None:
     rows = normal(1049)
     fit(rows, num_samples_per_tree=512)
-    said = "\n".join(lines.messages)
+    text = "\n".join(lines.messages)
     for line in (
         "Estimated sample size in bytes: 1536000",
         "Memory limits validated.",
@@ -92,7 +92,7 @@ def test_the_log_reads_as_at_aws(lines: pytest.LogCaptureFixture) -> None:
         "num_samples_per_tree: 20, sample_dim: 3, shingle_size: 1, trees_num_nodes: [39, 39, ",
         "max_num_nodes: 39, min_num_nodes: 39, avg_num_nodes: 39, max_tree_depth: ",
     ):
-        assert line in said
+        assert line in text
     fit(rows, num_trees=101)
     assert lines.text.count("39, ...]") == 0
     assert lines.text.count("19, ...], trees_depth") == 1  # 10 rows a tree, and a list cut short
@@ -168,7 +168,7 @@ def test_two_hosts_score_a_test_channel_together() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "tuned", "names"),
+    ("eval_metrics", "tuned", "names"),
     [
         (["accuracy"], None, {"accuracy", "roc_auc"}),
         (["accuracy"], "test:f1", {"accuracy", "f1", "roc_auc"}),
@@ -179,37 +179,37 @@ def test_two_hosts_score_a_test_channel_together() -> None:
         ),
     ],
 )
-def test_metrics_are_those_asked_for(given: list[str], tuned: str | None, names: set[str]) -> None:
+def test_metrics_are_those_asked_for(eval_metrics: list[str], tuned: str | None, names: set[str]) -> None:
     rows = normal(200)
-    state = absorb(learner(3, eval_metrics=given, tuned=tuned), rows)
+    state = absorb(learner(3, eval_metrics=eval_metrics, tuned=tuned), rows)
     state.finish()
-    found = state.evaluate("test", batches(rows, np.arange(200) < 4))
-    assert {metric.name for metric in found} == {f"test:{name}" for name in names}
+    metrics = state.evaluate("test", batches(rows, np.arange(200) < 4))
+    assert {metric.name for metric in metrics} == {f"test:{name}" for name in names}
 
 
 def test_labels_of_one_kind_are_told_of(lines: pytest.LogCaptureFixture) -> None:
     rows = normal(200)
     state = absorb(learner(3), rows)
     state.finish()
-    found = {metric.name: metric.value for metric in state.evaluate("test", batches(rows, np.zeros(200)))}
+    metrics = {metric.name: metric.value for metric in state.evaluate("test", batches(rows, np.zeros(200)))}
     assert "every label of channel 'test' is 0 (normal)" in lines.text
-    assert found["test:f1"] == 0
-    assert "test:roc_auc" not in found
+    assert metrics["test:f1"] == 0
+    assert "test:roc_auc" not in metrics
 
 
 @pytest.mark.parametrize(
-    ("labels", "said"),
+    ("labels", "message"),
     [
         (None, r"needs one label for every row.*row 1 of test/a\.csv has none.*label_size=1"),
         (np.array([[0.0], [2.0]]), r"^row 2 of test/a\.csv has label 2; expected 1 for an anomaly or 0"),
         (np.zeros((2, 2)), "has 2 of them"),
     ],
 )
-def test_labels_that_are_no_labels_are_refused(labels: np.ndarray | None, said: str) -> None:
+def test_labels_that_are_no_labels_are_refused(labels: np.ndarray | None, message: str) -> None:
     state = absorb(learner(3), normal(100))
     state.finish()
     batch = Records(normal(2), labels, origins=((0, Origin("test/a.csv", 1, "row")),))
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         state.evaluate("test", [batch])
 
 
@@ -226,12 +226,12 @@ def test_one_row_a_tree_scores_all_alike() -> None:
 
 def test_a_forest_that_no_memory_holds_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("optml.memory.available", lambda device="cpu": 16 << 30)
-    with pytest.raises(UserError) as refused:
+    with pytest.raises(UserError) as error:
         learner(10_000, num_trees=1000, num_samples_per_tree=2048)
-    for said in (
+    for part in (
         "1000 * 2048 = 2048000 rows",
         "458 GiB",
         "has 16 GiB",
         "lower num_samples_per_tree",
     ):
-        assert said in str(refused.value)
+        assert part in str(error.value)

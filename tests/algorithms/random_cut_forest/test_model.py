@@ -34,18 +34,18 @@ def test_a_loaded_model_gives_the_very_same_scores(model: Model, folder: Path) -
 
 
 def test_the_artifact_leaves_out_what_follows_from_it(model: Model, folder: Path) -> None:
-    kept = (folder / "model.safetensors").stat().st_size
-    assert kept < model.forest.nbytes - model.forest.boxes.nbytes + 1000
+    size = (folder / "model.safetensors").stat().st_size
+    assert size < model.forest.nbytes - model.forest.boxes.nbytes + 1000
 
 
 def test_the_description_says_which_scores_are_high(model: Model, folder: Path) -> None:
     facts = json.loads((folder / "model.json").read_text())["facts"]
     scores = model.scores(ROWS)
-    told = facts["training_score"]
+    summary = facts["training_score"]
     assert (facts["rows_seen"], facts["samples_per_tree"]) == (3000, 40)
-    assert told["mean"] == pytest.approx(scores.mean(), rel=0.02)  # of the 2,000 rows sampled
-    high = told["mean"] + 3 * told["standard_deviation"]
-    assert told["mean_plus_3_standard_deviations"] == pytest.approx(high)
+    assert summary["mean"] == pytest.approx(scores.mean(), rel=0.02)  # of the 2,000 rows sampled
+    high = summary["mean"] + 3 * summary["standard_deviation"]
+    assert summary["mean_plus_3_standard_deviations"] == pytest.approx(high)
 
 
 def test_another_width_is_refused(model: Model) -> None:
@@ -53,7 +53,7 @@ def test_another_width_is_refused(model: Model) -> None:
         model.predict(Records(np.zeros((1, 3), np.float32)), {})
 
 
-def broken(folder: Path, name: str, change: object) -> None:
+def damage(folder: Path, name: str, change: object) -> None:
     arrays = load_file(folder / "model.safetensors")
     arrays[name] = change(arrays[name])  # type: ignore[operator]
     save_file(arrays, folder / "model.safetensors")
@@ -69,7 +69,7 @@ def put(place: object, value: object) -> object:
 
 
 @pytest.mark.parametrize(
-    ("name", "change", "said"),
+    ("name", "change", "message"),
     [
         ("children", put((0, 0), 0), "children are not those of their tree"),
         ("children", put((0, 0), 10**6), "children are not those of their tree"),
@@ -86,9 +86,11 @@ def put(place: object, value: object) -> object:
         ("cut_values", lambda array: array[:-1], "do not fit"),
     ],
 )
-def test_a_damaged_forest_is_refused_not_walked(folder: Path, name: str, change: object, said: str) -> None:
-    broken(folder, name, change)
-    with pytest.raises(UserError, match=said):
+def test_a_damaged_forest_is_refused_not_walked(
+    folder: Path, name: str, change: object, message: str
+) -> None:
+    damage(folder, name, change)
+    with pytest.raises(UserError, match=message):
         load(folder, "cpu")
 
 

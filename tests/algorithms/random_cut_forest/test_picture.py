@@ -18,7 +18,7 @@ def test_a_series_its_scores_and_the_threshold_are_drawn(tmp_path: Path, width: 
     series[300] = 9
     rows = np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(series, width))
     assert ALGORITHM.inference.picture is not None
-    said = ALGORITHM.inference.picture(fit(rows), Records(rows), tmp_path / "anomalies.png")
-    assert f" of {len(rows)} rows score above " in said
-    assert int(said.split()[0]) >= 1
+    sentence = ALGORITHM.inference.picture(fit(rows), Records(rows), tmp_path / "anomalies.png")
+    assert f" of {len(rows)} rows score above " in sentence
+    assert int(sentence.split()[0]) >= 1
     assert (tmp_path / "anomalies.png").read_bytes().startswith(b"\x89PNG")

@@ -26,10 +26,22 @@ TAXI = "realKnownCause/nyc_taxi.csv"
 
 
 def learner(
-    width: int, *, seed: int = 0, cluster: Cluster | None = None, tuned: str | None = None, **given: Any
+    width: int,
+    *,
+    seed: int = 0,
+    cluster: Cluster | None = None,
+    tuned: str | None = None,
+    **hyperparameters: Any,
 ) -> Learner:
-    hyperparameters = ALGORITHM.hyperparameters(feature_dim=width, **{"num_trees": 50, **given})
-    return Learner(Setting(hyperparameters, cluster or Alone(), "cpu", seed, tuned=tuned))
+    return Learner(
+        Setting(
+            ALGORITHM.hyperparameters(feature_dim=width, **{"num_trees": 50, **hyperparameters}),
+            cluster or Alone(),
+            "cpu",
+            seed,
+            tuned=tuned,
+        )
+    )
 
 
 def batches(rows: np.ndarray, labels: np.ndarray | None = None, size: int = 1000) -> Iterator[Records]:
@@ -45,8 +57,8 @@ def absorb(state: Learner, rows: np.ndarray) -> Learner:
     return state
 
 
-def fit(rows: np.ndarray, **given: Any) -> Model:
-    return absorb(learner(rows.shape[1], **given), rows).finish()[0]
+def fit(rows: np.ndarray, **hyperparameters: Any) -> Model:
+    return absorb(learner(rows.shape[1], **hyperparameters), rows).finish()[0]
 
 
 def elb() -> np.ndarray:
