@@ -6,8 +6,8 @@
 Neither makes the batch dense, nor stores more of the (documents, words) scores than a block of words: of the
 softmax only its logarithmic normalizer is kept, and the gradient computes each block once more.
 
-`bags_torch.py` has both as differentiable functions; of NumPy arrays the sums are `bags_cpu.py`'s, of CUDA
-tensors all is `bags_triton.py`'s.
+`autograd.py` has both as differentiable functions; of NumPy arrays the sums are `cpu.py`'s, of CUDA
+tensors all is `triton.py`'s.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ Adam as MXNet 1.3 computes it (D. P. Kingma, J. Ba, ICLR 2015), for a gradient G
 "Lazily": rows that a sparse batch does not touch keep w, m and v, without decay; t counts all batches.
 
 Sums run in float32, over batches in float64; scores are exact to about 2^-22 (|s|^2 + |x|^2 |v|^2).
-NumPy arrays take the CPU path (`factorized_cpu.py`), CUDA tensors the Triton kernels
-(`factorized_triton.py`); both are free of atomics, so the same batch gives the same bits. Dense batches are
+NumPy arrays take the CPU path (`cpu.py`), CUDA tensors the Triton kernels
+(`triton.py`); both are free of atomics, so the same batch gives the same bits. Dense batches are
 matrix products on either.
 """
 

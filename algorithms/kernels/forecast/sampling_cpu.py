@@ -1,6 +1,6 @@
 """Draws from distributions in compiled loops, by random numbers that a key in an array counts.
 
-Each draw moves `keys[row]` on (`draws_cpu.py`), so a row's numbers depend on its first key alone.
+Each draw moves `keys[row]` on (`machine/draws.py`), so a row's numbers depend on its first key alone.
 Gamma: Marsaglia and Tsang, ACM TOMS 26(3), 2000. Poisson: inversion where the mean is small, else Hoermann's
 PTRS, Insurance: Mathematics and Economics 12, 1993.
 """

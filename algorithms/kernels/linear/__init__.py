@@ -16,8 +16,8 @@ a block at a time. All in float32; sums of losses and of (shift * scale) . W are
 What a model's columns hold does not depend on the other models, bit for bit: products are taken of a fixed
 number of columns at once, the last padded (`PANEL`).
 
-NumPy arrays and `csr_array`s take the CPU path (`linear_step_cpu.py`), CUDA tensors go through
-`linear_step_triton.py`.
+NumPy arrays and `csr_array`s take the CPU path (`cpu.py`), CUDA tensors go through
+`triton.py`.
 """
 
 from __future__ import annotations

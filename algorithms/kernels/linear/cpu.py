@@ -1,5 +1,5 @@
 """A step of linear models on a CPU: the work is packed and shared out here, and done by
-`linear_dense_cpu` and `linear_sparse_cpu`.
+`dense_cpu` and `sparse_cpu`.
 
 Of dense rows each thread takes a run, of sparse ones a run of the models; none needs Python in between.
 """

@@ -17,8 +17,8 @@ others' (`RATES`), so that they tell what shorter ones leave over instead of lea
 
 An address that occurs in several samples is encoded once; `View` lists its samples one after the other, and
 for each row of the tables what adds up to its gradient. So each row has one writer, without atomics, and the
-same batch gives the same bits. NumPy arrays take the CPU path (`pair_step_cpu.py`), CUDA tensors the Triton
-kernels (`pair_step_triton.py`). Both compute in float32; scores are exact to about 2^-22 |v| |e|.
+same batch gives the same bits. NumPy arrays take the CPU path (`cpu.py`), CUDA tensors the Triton
+kernels (`triton.py`). Both compute in float32; scores are exact to about 2^-22 |v| |e|.
 """
 
 from __future__ import annotations

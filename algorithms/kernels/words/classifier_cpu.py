@@ -5,7 +5,7 @@ rows, p = softmax(Y h), and one of the line's labels l drawn at random:
 
     g = rate * (onehot(l) - p);   each feature row += g Y / n;   Y += g h^T      both of the old values
 
-Threads share nothing while they run (`replica_cpu.py`).
+Threads share nothing while they run (`machine/replica.py`).
 """
 
 from __future__ import annotations

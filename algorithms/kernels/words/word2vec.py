@@ -14,9 +14,9 @@ function and o the output rows of a word and of `negatives` words drawn from `no
 
 Every row of h takes the whole gradient. The step size falls linearly from `rate` to 0 over `total` tokens.
 
-Random numbers are a function of the seed and a sentence's place in the text (`draws_cpu.py`), so the result
-depends on nothing but the number of threads (`replica_cpu.py`). NumPy tables are trained on the CPU
-(`word2vec_cpu.py`), on a CUDA device by Triton (`word2vec_triton.py`).
+Random numbers are a function of the seed and a sentence's place in the text (`machine/draws.py`), so the
+result depends on nothing but the number of threads (`machine/replica.py`). NumPy tables are trained on the
+CPU (`word2vec_cpu.py`), on a CUDA device by Triton (`word2vec_triton.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Word2vec on a CPU; what it computes is told in `word2vec.py`.
 
 All rows that a target needs are drawn and asked for before the first is used: what such a loop waits for is
-memory. Threads share nothing while they run (`replica_cpu.py`).
+memory. Threads share nothing while they run (`machine/replica.py`).
 """
 
 from __future__ import annotations

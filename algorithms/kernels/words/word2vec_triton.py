@@ -1,4 +1,4 @@
-"""Word2vec on a GPU; what it computes is told in `word2vec.py`, the draws are those of `draws_cpu.py`.
+"""Word2vec on a GPU; what it computes is told in `word2vec.py`, the draws are those of `machine/draws.py`.
 
 One program takes one sentence, lanes over the width, and goes through it target by target:
 

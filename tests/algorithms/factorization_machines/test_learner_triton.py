@@ -24,8 +24,13 @@ GIVEN = {"factors_lr": 0.01, "factors_init_sigma": 0.3, "mini_batch_size": 10}
 
 
 def in_tensors(cluster: Any = None, **given: Any) -> Learner:
-    hyperparameters = ALGORITHM.hyperparameters(feature_dim=20, num_factors=4, **GIVEN, **given)
-    return Learner(Setting(hyperparameters, cluster or Alone(), DEVICE))
+    return Learner(
+        Setting(
+            ALGORITHM.hyperparameters(feature_dim=20, num_factors=4, **GIVEN, **given),
+            cluster or Alone(),
+            DEVICE,
+        )
+    )
 
 
 def data() -> tuple[csr_array, np.ndarray]:

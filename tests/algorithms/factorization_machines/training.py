@@ -27,8 +27,15 @@ def learner(
     **given: Any,
 ) -> Learner:
     settings = {"num_factors": 4, "predictor_type": "regressor"} | given
-    hyperparameters = ALGORITHM.hyperparameters(feature_dim=width, **settings)
-    return Learner(Setting(hyperparameters, cluster or Alone(), "cpu", seed, channels=channels))
+    return Learner(
+        Setting(
+            ALGORITHM.hyperparameters(feature_dim=width, **settings),
+            cluster or Alone(),
+            "cpu",
+            seed,
+            channels=channels,
+        )
+    )
 
 
 def batches(features: Features, labels: np.ndarray, size: int) -> Iterator[Records]:
