@@ -195,6 +195,7 @@ class Roles:
     batch_size: str | None = None  # rows of a batch
     width: str | None = None  # features of a row
     seed: str | None = None  # overrides OPTML_SEED where it is given
+    weighted: str | None = None  # 1: the column behind the label of a CSV is the weight of its row
 
     def value(self, role: str, hyperparameters: Any) -> Any:
         """What the job has for a role; None where no hyperparameter plays it."""

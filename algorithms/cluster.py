@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Any, Protocol
 
 import numpy as np
+
+from optml.errors import UserError
 
 
 class Cluster(Protocol):
@@ -39,3 +43,25 @@ def share(distribution: str, cluster: Cluster) -> tuple[int, int]:
     if distribution == "FullyReplicated":
         return cluster.rank, cluster.size
     return cluster.local, cluster.processes
+
+
+def agreed_columns(names: Sequence[str] | None, cluster: Cluster) -> tuple[str, ...] | None:
+    """The names of a table's columns on all hosts, of which each knows those of its own files; None: no file
+    names any. A collective. Raises UserError naming the column where the orders differ."""
+    mine = json.dumps(names or ()).encode()
+    texts = cluster.gather(np.frombuffer(mine, np.uint8).copy())
+    orders = [order for text in texts if (order := tuple(json.loads(text.tobytes())))]
+    for order in orders[1:]:
+        if order != orders[0]:
+            place, name, other = difference(orders[0], order)
+            raise UserError(
+                f"column {place + 1} is '{name}' in the files of one host and '{other}' in those of another: "
+                "give the files of all hosts the same columns in the same order"
+            )
+    return orders[0] if orders else None
+
+
+def difference(names: Sequence[str], others: Sequence[str]) -> tuple[int, str, str]:
+    """The first place where two lists of names differ, and what stands there."""
+    pairs = enumerate(zip_longest(names, others, fillvalue="(none)"))
+    return next((place, *pair) for place, pair in pairs if pair[0] != pair[1])

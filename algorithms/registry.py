@@ -86,6 +86,7 @@ VARIABLES = {
     "DEEPAR_INFERENCE_CONFIG": "forecasting-deepar",
     "OPTML_XGB_CSV_JOIN": "xgboost",
     "SAGEMAKER_INFERENCE_ENSEMBLE": "xgboost",
+    "SAGEMAKER_INFERENCE_OUTPUT": "xgboost",
 }
 
 

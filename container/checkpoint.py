@@ -45,12 +45,14 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`state` is the learner's, `stopping` the early-stopping rule's, `counters` those of the log."""
+    """`state` is the learner's, `stopping` the early-stopping rule's, `counters` those of the log, `columns`
+    the names of the table's, in their order; None: it names none."""
 
     position: Position
     state: Mapping[str, np.ndarray]
     stopping: Mapping[str, np.ndarray] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
+    columns: tuple[str, ...] | None = None
 
 
 def fingerprint(**facts: object) -> str:
@@ -216,6 +218,7 @@ class Checkpoints:
                 "fingerprint": self.fingerprint,
                 "position": asdict(checkpoint.position),
                 "counters": dict(checkpoint.counters),
+                "columns": checkpoint.columns,
                 "best": self._has_best,  # a best state belongs to it
             }
         )
@@ -265,8 +268,13 @@ def _read(path: Path) -> Checkpoint:
     for key, array in tensors.items():
         part, _, name = key.partition(".")
         parts[part][name] = array
+    columns = facts.get("columns")
     return Checkpoint(
-        Position(**facts["position"]), parts["state"], parts["stopping"], counters=facts["counters"]
+        Position(**facts["position"]),
+        parts["state"],
+        parts["stopping"],
+        counters=facts["counters"],
+        columns=None if columns is None else tuple(columns),
     )
 
 

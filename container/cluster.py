@@ -14,6 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import timedelta
@@ -151,13 +152,34 @@ class Processes(Group):
         self._choose_interface()
         if self._device != "cpu":
             self._torch.cuda.set_device(self._device)
-        self._dist.init_process_group(
-            "gloo" if self._device == "cpu" else "nccl",
-            store=self._dist.PrefixStore("group", self._store),
-            rank=self.rank,
-            world_size=self.size,
-            timeout=PATIENCE,
-        )
+        self._build()
+
+    def _build(self) -> None:
+        """Build the process group, on a thread: a call that waits for a frozen peer cannot be left."""
+        ended: Future[None] = Future()
+
+        def build() -> None:
+            try:
+                if self._device != "cpu":  # of each thread its own
+                    self._torch.cuda.set_device(self._device)
+                self._dist.init_process_group(
+                    "gloo" if self._device == "cpu" else "nccl",
+                    store=self._dist.PrefixStore("group", self._store),
+                    rank=self.rank,
+                    world_size=self.size,
+                    timeout=PATIENCE,
+                )
+            except BaseException as error:
+                ended.set_exception(error)
+            else:
+                ended.set_result(None)
+
+        threading.Thread(target=build, name="process group", daemon=True).start()
+        with self._explained():
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    return ended.result(timeout=1.0)
+                self._listen()
 
     def all_sum(self, *arrays: np.ndarray) -> None:
         """One collective for all arrays of a dtype."""

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from optml.algorithms.base import Learner, Model, Stopping
-from optml.algorithms.cluster import Cluster
+from optml.algorithms.cluster import Cluster, agreed_columns
 from optml.algorithms.metrics import Metric
 from optml.algorithms.sources import Data
 from optml.container.checkpoint import Checkpoint, Checkpoints, Position
 from optml.container.reporting import Report
 from optml.container.stop import Stop
+from optml.formats.column_order import ColumnOrder
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Loop:
         checkpoints: Checkpoints,
         stop: Stop,
         publish: Callable[[Model], None],
+        columns: ColumnOrder | None = None,
     ) -> None:
         self._learner = learner
         self._plan = plan
@@ -67,6 +69,8 @@ class Loop:
         self._checkpoints = checkpoints
         self._stop = stop
         self._publish = publish
+        self._columns = ColumnOrder() if columns is None else columns
+        self._agreed = False  # hosts have compared the names of their columns
         rule = learner.stopping()
         self._rule: Stopping | None = rule[0] if rule else None
         self._watched = rule[1] if rule else ""
@@ -122,6 +126,8 @@ class Loop:
             more, self._stopping, due = self._agree(batch is not None, stop, due)
             if self._stopping:
                 return
+            if not self._agreed:
+                self._agree_on_columns()
             if due:
                 self._checkpoint()
             if not more:
@@ -230,18 +236,28 @@ class Loop:
         self._cluster.all_sum(counts)
         return tuple((counts > 0).tolist())
 
+    def _agree_on_columns(self) -> None:
+        """Before anything is learnt, each host has read some of channel train. Raises UserError naming the
+        column where theirs stand in another order; one without data takes the order of the others."""
+        self._agreed = True
+        if self._cluster.size > 1:
+            self._columns.names = agreed_columns(self._columns.names, self._cluster)
+
     def _checkpoint(self) -> None:
         self._checkpointed = time.monotonic()
         if self._checkpoints.folder is None:
             return
         stopping = {} if self._rule is None else self._rule.state_dict()
         state = self._learner.state_dict()
-        self._checkpoints.save(Checkpoint(self._position, state, stopping, self._report.counters))
+        columns = self._columns.names
+        self._checkpoints.save(Checkpoint(self._position, state, stopping, self._report.counters, columns))
 
     def _resume(self) -> None:
         checkpoint = self._checkpoints.resume(self._cluster)
         if checkpoint is None:
             return
+        if checkpoint.columns is not None:  # what is left of the job may not read channel train
+            self._columns.names, self._columns.source = checkpoint.columns, "the job before it was stopped"
         self._learner.load_state_dict(checkpoint.state)
         if self._rule is not None:
             self._rule.load_state_dict(checkpoint.stopping)

@@ -252,6 +252,7 @@ class Process:
             ),
             stop=self.stop,
             publish=self._publish,
+            columns=self.columns,
         )
 
     def _data(self, job: Job, role: str, setting: Setting, scratch: Path) -> dict[str, Data]:

@@ -118,6 +118,12 @@ def _ensemble(text: str) -> None:
         )
 
 
+def _selection(text: str) -> None:
+    from optml.algorithms.xgboost.selection import require_known
+
+    require_known(text)
+
+
 def _recognises(folder: Path) -> bool:
     from optml.algorithms.xgboost.files import models
 
@@ -144,7 +150,7 @@ ALGORITHM = Algorithm(
             ),
         ),
         metrics=tuple(_metric(name) for name in _METRICS),
-        roles=Roles(seed="seed"),
+        roles=Roles(seed="seed", weighted="csv_weights"),
         fit=_fit,
         sparse=True,
         missing=True,
@@ -160,7 +166,11 @@ ALGORITHM = Algorithm(
         label_size=None,
         missing=True,
         judges_width=True,
-        variables={"OPTML_XGB_CSV_JOIN": _joining, "SAGEMAKER_INFERENCE_ENSEMBLE": _ensemble},
+        variables={
+            "OPTML_XGB_CSV_JOIN": _joining,
+            "SAGEMAKER_INFERENCE_ENSEMBLE": _ensemble,
+            "SAGEMAKER_INFERENCE_OUTPUT": _selection,
+        },
         refusals=(415, 204),
         answer_of_many=JSON,
         feature_names=lambda model: model.feature_names,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
-from itertools import zip_longest
 
 import numpy as np
 
 from optml import memory
 from optml.algorithms.base import Run
+from optml.algorithms.cluster import agreed_columns
 from optml.algorithms.xgboost.hyperparameters import Hyperparameters
 from optml.algorithms.xgboost.matrix import Channel
 from optml.errors import UserError
@@ -68,25 +67,9 @@ def width(run: Run, channels: dict[str, Channel]) -> int | None:
 def names(run: Run, h: Hyperparameters, width: int) -> tuple[str, ...]:
     """The names of the features of train; none where its files name none, or not one for each feature.
     Raises UserError where hosts found the columns in another order."""
-    mine = json.dumps(run.data["train"].columns or ()).encode()
-    texts = run.setting.cluster.gather(np.frombuffer(mine, np.uint8).copy())
-    orders = [order for text in texts if (order := tuple(json.loads(text.tobytes())))]
-    columns = orders[0] if orders else ()
-    for order in orders[1:]:
-        if order != columns:
-            place, name, other = difference(columns, order)
-            raise UserError(
-                f"column {place + 1} is '{name}' in the files of one host and '{other}' in those of another: "
-                "give the files of all hosts the same columns in the same order"
-            )
+    columns = agreed_columns(run.data["train"].columns, run.setting.cluster) or ()
     features = columns[1 + h.csv_weights * (run.data["train"].media == CSV) :]
     return tuple(features) if len(features) == width else ()
-
-
-def difference(names: Sequence[str], others: Sequence[str]) -> tuple[int, str, str]:
-    """The first place where two lists of names differ, and what stands there."""
-    pairs = enumerate(zip_longest(names, others, fillvalue="(none)"))
-    return next((place, *pair) for place, pair in pairs if pair[0] != pair[1])
 
 
 def _require_one_width(widths: dict[str, np.ndarray]) -> None:

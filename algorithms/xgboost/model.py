@@ -81,7 +81,8 @@ class Model:
 
 
 def load(folder: Path, device: str) -> Model:
-    """Load a model folder. Raises UserError saying what is wrong with it."""
+    """Load a model folder. Raises UserError saying what is wrong with it, PlatformError where the environment
+    asks for an answer that its objective has not."""
     found = models(folder)
     if not found:
         raise UserError(f"{folder} holds no XGBoost model; expected {NAME}, found {artifact.listing(folder)}")
@@ -103,4 +104,6 @@ def load(folder: Path, device: str) -> Model:
             )
     first = members[0]
     names = boosters.feature_names(first.booster) if isinstance(first, Native) else ()
-    return Model(members, selection.wanted(os.environ), names)
+    keys = selection.wanted(os.environ)
+    selection.require(first.objective, keys)
+    return Model(members, keys, names)

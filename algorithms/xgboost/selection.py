@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from optml.errors import PlatformError
+from optml.errors import PlatformError, UserError, nearest, shown
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +28,26 @@ KEYS: dict[str, tuple[str, ...]] = {
 
 def wanted(environment: Mapping[str, str]) -> tuple[str, ...]:
     """The keys that the environment asks for; none: the plain answer."""
-    text = environment.get(VARIABLE, "").replace(" ", "").lower()
-    return tuple(key for key in text.split(",") if key)
+    return _keys(environment.get(VARIABLE, ""))
+
+
+def require_known(text: str) -> None:
+    """Raise UserError for a value of the variable that names a key which no objective has."""
+    known = sorted({key for keys in KEYS.values() for key in keys})
+    for key in _keys(text):
+        if key not in known:
+            hint = nearest(key, known, "known are")
+            raise UserError(f"environment variable {VARIABLE} names {shown(key)}{hint}")
+
+
+def require(objective: str, keys: Sequence[str]) -> None:
+    """Raise PlatformError for an objective that has none of the keys: the server is set up wrongly."""
+    if keys and objective not in KEYS:
+        raise PlatformError(f"Objective {objective} unsupported for selectable inference predictions.")
+
+
+def _keys(text: str) -> tuple[str, ...]:
+    return tuple(key for key in text.replace(" ", "").lower().split(",") if key)
 
 
 def select(
@@ -39,8 +57,7 @@ def select(
 
     Raises PlatformError for an objective that has none of them: the server is set up wrongly.
     """
-    if objective not in KEYS:
-        raise PlatformError(f"Objective {objective} unsupported for selectable inference predictions.")
+    require(objective, keys)
     wide = predictions.astype(np.float64)  # so that 1 - p is as exact as p
     columns: dict[str, np.ndarray] = {}
     for key in keys:

@@ -10,6 +10,7 @@ import xgboost
 from xgboost.core import XGBoostError
 
 from optml.algorithms.base import Run
+from optml.algorithms.cluster import difference
 from optml.algorithms.xgboost import agreement, boosters, engine
 from optml.algorithms.xgboost.boosters import Native
 from optml.algorithms.xgboost.boosting import Plan, boost
@@ -126,7 +127,7 @@ def _warm_start(plan: Plan) -> xgboost.Booster | None:
         )
     names = boosters.feature_names(member.booster)
     if names and plan.names and names != plan.names:
-        place, name, other = agreement.difference(names, plan.names)
+        place, name, other = difference(names, plan.names)
         raise UserError(
             f"feature {place + 1} is '{name}' in the model of channel 'model', but '{other}' in channel "
             "'train': put the columns in the order of the earlier job"

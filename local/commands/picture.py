@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from optml.algorithms.base import Algorithm
 from optml.container.channels import Channel
@@ -14,7 +17,7 @@ from optml.container.paths import Paths
 from optml.container.sources import Source
 from optml.errors import UserError
 from optml.formats import tabular
-from optml.formats.content_type import ContentType
+from optml.formats.content_type import CSV, ContentType
 from optml.formats.layout import Layout
 from optml.formats.records import Records, concatenate
 from optml.local import tree
@@ -42,7 +45,13 @@ def require_place(path: Path, option: str) -> None:
         raise UserError(f"{option} needs matplotlib, of the extra 'plot': pip install 'optml[plot]'")
 
 
-def draw(algorithm: Algorithm, model: Path, inputs: Mapping[str, Input], path: Path) -> str:
+def draw(
+    algorithm: Algorithm,
+    model: Path,
+    inputs: Mapping[str, Input],
+    path: Path,
+    hyperparameters: Mapping[str, str],
+) -> str:
     """Draw records of the job's data with the model in its folder: those of a test channel, else of a
     validation channel, else of train. Returns what to say of the picture.
 
@@ -59,7 +68,8 @@ def draw(algorithm: Algorithm, model: Path, inputs: Mapping[str, Input], path: P
     with tempfile.TemporaryDirectory(prefix="optml-picture-") as folder:
         paths = Paths(Path(folder))
         tree.link(paths, tree.placed(name, inputs[name].sources))
-        batch = _batch(algorithm, trained, _channel(algorithm, inputs[name], name, paths))
+        weighted = hyperparameters.get(algorithm.training.roles.weighted or "") == "1"
+        batch = _batch(algorithm, trained, _channel(algorithm, inputs[name], name, paths), weighted)
         return f"{algorithm.inference.picture(trained, batch, path)}, of channel '{name}'"
 
 
@@ -80,7 +90,7 @@ def _channel(algorithm: Algorithm, channel_input: Input, name: str, paths: Paths
     return Channel(name, spec, paths.data / name, content_type=content_type)
 
 
-def _batch(algorithm: Algorithm, model: Any, channel: Channel) -> Any:
+def _batch(algorithm: Algorithm, model: Any, channel: Channel, weighted: bool) -> Any:
     if algorithm.inference.examples is not None:
         return algorithm.inference.examples(Source(channel, lambda: False), model)
     blocks: list[Records] = []
@@ -88,8 +98,11 @@ def _batch(algorithm: Algorithm, model: Any, channel: Channel) -> Any:
     most = MOST if algorithm.training.sparse else min(MOST, _NUMBERS // max(model.width, 1) + 1)
     for source, stream in channel.streams():
         assert channel.content_type is not None
-        layout = Layout(model.width, channel.spec.label_size)
+        weights = 1 if weighted and channel.content_type.media == CSV else 0  # columns before the features
+        layout = Layout(model.width + weights, channel.spec.label_size)
         for block in tabular.read(stream, channel.content_type, layout, source=source):
+            if weights:
+                block = replace(block, features=np.ascontiguousarray(block.features[:, weights:]))
             blocks.append(block[: most - rows])
             rows += len(blocks[-1])
             if rows >= most:

@@ -75,7 +75,7 @@ def write(job: Job, path: Path) -> list[Path]:
     picture, the page says why, and there is no PNG."""
     drawn = path.with_suffix(".png")
     try:
-        said = picture.draw(job.algorithm, job.model, job.inputs, drawn)
+        said = picture.draw(job.algorithm, job.model, job.inputs, drawn, job.hyperparameters)
         shown = f"{_image(drawn.read_bytes(), said)}<p class=muted>{escape(said)}</p>"
         paths = [path, drawn]
     except UserError as error:

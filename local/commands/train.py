@@ -155,9 +155,8 @@ def run(args: argparse.Namespace) -> int:
             code = _outcome(job, args, log, new)
         seconds = time.monotonic() - began
         if args.picture and code == 0:
-            print(
-                f"picture: {args.picture} ({picture.draw(algorithm, args.model_dir, inputs, args.picture)})"
-            )
+            said = picture.draw(algorithm, args.model_dir, inputs, args.picture, hyperparameters)
+            print(f"picture: {args.picture} ({said})")
         if page and code == 0:
             words = ["optml", *args.words]
             done = report.Job(algorithm, words, hyperparameters, inputs, args.model_dir, log, seconds)

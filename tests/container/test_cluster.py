@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from optml.container.cluster import Alone, _wire
+from optml.container.cluster import Alone, Processes, _wire
+from optml.errors import PlatformError
 from tests.contract.tree import ROOT, free_port
 
 SCRIPT = """
@@ -68,6 +71,26 @@ def test_two_processes_agree(tmp_path: Path) -> None:
         output, _ = process.communicate(timeout=60)
         assert output == "well\n"
         assert process.returncode == 0
+
+
+def test_a_peer_that_freezes_while_the_group_is_built_is_given_up_like_any_other() -> None:
+    """The library itself would wait for hours."""
+    frozen = Event()
+
+    class Group(Processes):
+        def __init__(self) -> None:
+            self.rank, self.size, self._device = 0, 2, "cpu"
+            self._store = self._torch = None
+            self._dist = SimpleNamespace(
+                PrefixStore=lambda *given: None, init_process_group=lambda *a, **k: frozen.wait()
+            )
+
+        def _listen(self) -> None:
+            raise PlatformError("algo-2 has given no sign of life for 300 s")
+
+    with pytest.raises(PlatformError, match="algo-2 has given no sign"):
+        Group()._build()
+    frozen.set()
 
 
 def test_one_process_is_a_cluster_too() -> None:

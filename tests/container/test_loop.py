@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from optml.container.cluster import Alone
 from optml.container.loop import Loop, Plan
 from optml.container.reporting import Handler, Report
 from optml.container.stop import Stop
+from optml.errors import UserError
+from optml.formats.column_order import ColumnOrder
 from tests.contract.toy import ALGORITHM, ToyHyperparameters, ToyLearner, ToyModel
 
 
@@ -47,17 +50,20 @@ class Run:
         self.validation = validation or Batches()
         self.checkpoints = Checkpoints(folder, folder, name="toy-0", fingerprint="same")
         self.train = train or Batches()
+        self.cluster: Any = Alone()
+        self.columns = ColumnOrder()
 
     def go(self) -> Run:
         plan = Plan(self.train, {"validation": self.validation}, {}, epochs=3, checkpoint_every=0)
         Loop(
             self.learner,
             plan,
-            cluster=Alone(),
+            cluster=self.cluster,
             report=self.report,
             checkpoints=self.checkpoints,
             stop=self.stop,
             publish=self.published.append,  # type: ignore[arg-type]
+            columns=self.columns,
         ).run()
         return self
 
@@ -164,3 +170,52 @@ def test_an_objective_that_was_not_measured_is_warned_about(
     assert "was not measured" not in caplog.text
     run.report.require_objective("test:loss")
     assert "'test:loss' was not measured; this job measured: train:final, validation:loss" in caplog.text
+
+
+class Pair(Alone):
+    """Two hosts, of which the other one does as this one does; its files name their columns so."""
+
+    size = 2
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.names = names
+
+    def all_sum(self, *arrays: np.ndarray) -> None:
+        for array in arrays:
+            array *= 2
+
+    def gather(self, array: np.ndarray) -> list[np.ndarray]:
+        if array.dtype != np.uint8:
+            return [array, array]
+        return [array, np.frombuffer(json.dumps(self.names).encode(), np.uint8)]
+
+
+def columns_of(run: Run, names: tuple[str, ...]) -> Run:
+    """Its files name their columns so, which is known once they are read."""
+    run.train = Batches(lambda *now: run.columns.order(names, "train/part-0.csv"))
+    return run
+
+
+def test_hosts_whose_files_order_their_columns_otherwise_learn_nothing(tmp_path: Path) -> None:
+    run = columns_of(Run(tmp_path), ("y", "a", "b"))
+    run.cluster = Pair(("y", "b", "a"))
+    with pytest.raises(UserError, match="column 2 is 'a' in the files of one host and 'b' in those of an"):
+        run.go()
+    assert run.report.batches == 0
+
+
+def test_a_host_without_files_takes_the_order_of_the_others(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.cluster = Pair(("y", "b", "a"))
+    run.go()
+    assert run.columns.names == ("y", "b", "a")
+
+
+def test_a_finished_job_that_is_started_again_knows_the_order_of_its_columns(tmp_path: Path) -> None:
+    """Only the test channel is read then, whose columns may stand in another order."""
+    columns_of(Run(tmp_path), ("y", "a", "b")).go()
+    again = Run(tmp_path).go()
+    assert again.columns.order(("y", "b", "a"), "test/part-0.csv") == [0, 2, 1]
+    with pytest.raises(UserError, match="no column 'b', which the job before it was stopped has"):
+        again.columns.order(("y", "a", "c"), "test/part-0.csv")

@@ -39,6 +39,7 @@ def test_every_wrong_value_is_named_at_once() -> None:
         ("DEEPAR_INFERENCE_CONFIG", '{"num_samples": 0}', "expected a whole number from 1 on"),
         ("OPTML_XGB_CSV_JOIN", "semicolon", "expected comma"),
         ("SAGEMAKER_INFERENCE_ENSEMBLE", "maybe", "expected true or false"),
+        ("SAGEMAKER_INFERENCE_OUTPUT", "predicted_lable", "did you mean 'predicted_label'"),
         ("SAGEMAKER_MULTI_MODEL", "maybe", "expected true or false"),
         ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "image/png", "not supported"),
         ("OPTML_ALGORITHM", "kmean", "did you mean"),

@@ -72,7 +72,7 @@ def test_data_of_a_job_are_drawn_for_every_algorithm(tmp_path, name):
         text = "".join(",".join(f"{v:g}" for v in row) + "\n" for row in np.hstack([labels, every.ROWS]))
     (tmp_path / "data").write_text(text)
     inputs = {"train": Input([tmp_path / "data"], None if name in TEXTS else "text/csv")}
-    said = picture.draw(algorithm, tmp_path / "model", inputs, tmp_path / "a.png")
+    said = picture.draw(algorithm, tmp_path / "model", inputs, tmp_path / "a.png", {})
     assert said.endswith("of channel 'train'")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     expected = {
@@ -91,6 +91,17 @@ def test_held_out_records_are_drawn_before_those_of_training(tmp_path):
         np.savetxt(tmp_path / f"{name}.csv", every.ROWS[:rows], delimiter=",", fmt="%g")
     every.served("kmeans").model.save(tmp_path / "model")
     inputs = {name: Input([tmp_path / f"{name}.csv"]) for name in ("train", "test")}
-    said = picture.draw(registry.get("kmeans"), tmp_path / "model", inputs, tmp_path / "a.png")
+    said = picture.draw(registry.get("kmeans"), tmp_path / "model", inputs, tmp_path / "a.png", {})
     assert said.startswith("7 rows")
     assert said.endswith("of channel 'test'")
+
+
+def test_a_column_of_weights_is_no_feature(tmp_path):
+    pytest.importorskip("matplotlib")
+    rows = np.column_stack([every.ROWS[:, 0] // 3, np.ones(40), every.ROWS])
+    np.savetxt(tmp_path / "train.csv", rows, delimiter=",", fmt="%g")
+    every.served("xgboost").model.save(tmp_path / "model")
+    inputs = {"train": Input([tmp_path / "train.csv"], "text/csv;label_size=1")}
+    given = {"csv_weights": "1"}
+    said = picture.draw(registry.get("xgboost"), tmp_path / "model", inputs, tmp_path / "a.png", given)
+    assert said.endswith("of channel 'train'")
