@@ -22,7 +22,7 @@ from benchmarks.kmeans_cuda import peaks, seconds
 from optml.algorithms.base import Setting
 from optml.algorithms.factorization_machines import ALGORITHM
 from optml.algorithms.kernels import factorized
-from optml.algorithms.kernels.factorized.terms import State, Step, View
+from optml.algorithms.kernels.factorized.terms import FactorState, Step, View
 from optml.container.cluster import Alone
 from optml.formats.records import Records
 
@@ -37,7 +37,9 @@ def measure(width: int, entries: int, size: int, bandwidth: float) -> dict[str, 
     features = one_hot(*(rng.integers(0, width // entries, 20 * size) for _ in range(entries)))
     parts = batches(features, rng.normal(size=20 * size), size)
     width = features.shape[1]
-    state = State(*(torch.full((width, FACTORS + 1), 0.01, device="cuda") for _ in range(3)), bias(torch))
+    state = FactorState(
+        *(torch.full((width, FACTORS + 1), 0.01, device="cuda") for _ in range(3)), bias(torch)
+    )
     first = parts[0].features
     arrays = View.of(first.indptr, first.indices, first.data)
     view = View(*(torch.from_numpy(getattr(arrays, field.name)).cuda() for field in fields(View)))
@@ -50,7 +52,7 @@ def measure(width: int, entries: int, size: int, bandwidth: float) -> dict[str, 
         factorized.learn(state, view, scored, step)
 
     taken = seconds(run)
-    moved = 4 * (size * FACTORS * (2 * entries + 1) + 6 * len(view.touched) * (FACTORS + 1))
+    moved = 4 * (size * FACTORS * (2 * entries + 1) + 6 * len(view.distinct) * (FACTORS + 1))
     return {
         "features": width,
         "entries": entries,

@@ -30,7 +30,7 @@ find = mxnet_archive.find
 
 
 @dataclass(frozen=True, slots=True)
-class Parameters:
+class ModelArrays:
     """factors (m, k), weights (m,) float32; ids: None, or the features (m,) of the rows, others are zero."""
 
     factors: np.ndarray
@@ -41,16 +41,16 @@ class Parameters:
     predictor_type: str
 
 
-def read(path: Path) -> Parameters:
+def read(path: Path) -> ModelArrays:
     """Read an archive. Raises UserError that says what is missing, ill-shaped or not finite."""
     archive = mxnet_archive.read(path)
-    held = archive.arrays
-    if "v" not in held:
-        names = ", ".join(sorted(held)) or "none"
+    arrays = archive.arrays
+    if "v" not in arrays:
+        names = ", ".join(sorted(arrays)) or "none"
         raise UserError(f"{path} is no factorization machine: it has no factors 'v'; its arrays: {names}")
-    columns = any(name in held for name in DENSE.values())  # one a feature, instead of a row
+    columns = any(name in arrays for name in DENSE.values())  # one a feature, instead of a row
     of = DENSE if columns else SPARSE
-    factors = held["v"]
+    factors = arrays["v"]
     if columns:
         factors = np.ascontiguousarray(_whole(factors).T)
     if len(factors.shape) != 2:
@@ -58,20 +58,20 @@ def read(path: Path) -> Parameters:
     width, k = factors.shape
     ids = None
     if isinstance(factors, RowSparse) and 4 * width * (k + 1) > WHOLE:
-        ids = np.union1d(factors.rows, _rows_of(held.get(of["weight"]))).astype(np.int64)
+        ids = np.union1d(factors.rows, _rows_of(arrays.get(of["weight"]))).astype(np.int64)
     factors = _at(factors, ids)
     nothing = RowSparse(np.empty((0, 1), np.float32), np.empty(0, np.int64), (width, 1))
-    weights = held.get(of["weight"], nothing)
+    weights = arrays.get(of["weight"], nothing)
     if weights.shape not in ((width, 1), (1, width)):
         raise UserError(f"{path}: {of['weight']} has shape {weights.shape}; with v it must be ({width}, 1)")
     weights = _at(weights, ids).reshape(-1)
-    bias = _whole(held.get(of["bias"], np.zeros(1, np.float32)))
+    bias = _whole(arrays.get(of["bias"], np.zeros(1, np.float32)))
     for name, array in (("v", factors), (of["weight"], weights), (of["bias"], bias)):
         if array.dtype.kind != "f" or not np.isfinite(array).all():
             raise UserError(f"{path}: {name} must hold finite floats")
     if bias.size != 1:
         raise UserError(f"{path}: {of['bias']} has shape {bias.shape}; expected one number")
-    return Parameters(
+    return ModelArrays(
         factors.astype(np.float32, copy=False),
         weights.astype(np.float32),
         float(bias.reshape(-1)[0]),
@@ -81,7 +81,7 @@ def read(path: Path) -> Parameters:
     )
 
 
-def write(path: Path, own: Parameters, hyperparameters: Mapping[str, Any]) -> None:
+def write(path: Path, own: ModelArrays, hyperparameters: Mapping[str, Any]) -> None:
     """Write an archive as AWS's image does after training on sparse data."""
     rows = np.arange(own.width) if own.ids is None else own.ids
     k = own.factors.shape[1]
@@ -90,13 +90,13 @@ def write(path: Path, own: Parameters, hyperparameters: Mapping[str, Any]) -> No
         "w0_weight": np.array([own.bias], np.float32),
         "v": RowSparse(own.factors, rows, (own.width, k)),
     }
-    given = {name: _text(value) for name, value in hyperparameters.items() if value is not None}
+    parameters = {name: _text(value) for name, value in hyperparameters.items() if value is not None}
     size = {"feature_dim": str(own.width), "num_factors": str(k), "predictor_type": own.predictor_type}
     epochs = hyperparameters.get("epochs")
     meta = {
         "version": 1,
         "epoch_number": 1 if epochs is None else int(epochs),
-        "training_parameters": given | size,
+        "training_parameters": parameters | size,
         "label_names": ["out_label"],
     }
     graph = _graph(own.width, k, OUTPUTS[own.predictor_type])
@@ -110,9 +110,9 @@ def _at(array: np.ndarray | RowSparse, ids: np.ndarray | None) -> np.ndarray:
     if isinstance(array, np.ndarray):
         rows: np.ndarray = array.reshape(-1, array.size // max(array.shape))[ids]
         return rows
-    found: np.ndarray = np.zeros((len(ids), *array.shape[1:]), array.values.dtype)
-    found[np.searchsorted(ids, array.rows)] = array.values
-    return found
+    whole: np.ndarray = np.zeros((len(ids), *array.shape[1:]), array.values.dtype)
+    whole[np.searchsorted(ids, array.rows)] = array.values
+    return whole
 
 
 def _whole(array: np.ndarray | RowSparse) -> np.ndarray:
@@ -127,17 +127,17 @@ def _rows_of(array: np.ndarray | RowSparse | None) -> np.ndarray:
 def _predictor_type(archive: Archive, path: Path) -> str:
     """From the training parameters, else from the network's last node."""
     meta = archive.documents.get("meta.json")
-    given = meta.get("training_parameters") if isinstance(meta, dict) else None
-    told = given.get("predictor_type") if isinstance(given, dict) else None
-    if isinstance(told, str) and told in OUTPUTS:
-        return told
+    parameters = meta.get("training_parameters") if isinstance(meta, dict) else None
+    predictor_type = parameters.get("predictor_type") if isinstance(parameters, dict) else None
+    if isinstance(predictor_type, str) and predictor_type in OUTPUTS:
+        return predictor_type
     graph = json.dumps(archive.documents.get("symbol.json"))
-    found = [kind for kind, output in OUTPUTS.items() if output in graph]
-    if len(found) != 1:
+    kinds = [kind for kind, output in OUTPUTS.items() if output in graph]
+    if len(kinds) != 1:
         raise UserError(
             f"{path} does not tell whether it is a regressor or a classifier: meta.json is missing"
         )
-    return found[0]
+    return kinds[0]
 
 
 def _text(value: Any) -> str:

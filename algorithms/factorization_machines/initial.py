@@ -36,8 +36,8 @@ class Distribution:
             "uniform": ("scale", UNIFORM_SCALE),
             "constant": ("value", 0.0),
         }[method]
-        given = getattr(hyperparameters, f"{group}_init_{name}")
-        return cls(method, default if given is None else given)
+        value = getattr(hyperparameters, f"{group}_init_{name}")
+        return cls(method, default if value is None else value)
 
     def values(self, outputs: np.ndarray) -> np.ndarray:
         """float32 values of as many uint64 outputs of a generator."""
@@ -90,5 +90,5 @@ def _mix(state: np.ndarray) -> np.ndarray:
     """SplitMix64's finalizer; products wrap around."""
     state = (state ^ (state >> np.uint64(30))) * FIRST
     state = (state ^ (state >> np.uint64(27))) * SECOND
-    mixed: np.ndarray = state ^ (state >> np.uint64(31))
-    return mixed
+    bits: np.ndarray = state ^ (state >> np.uint64(31))
+    return bits

@@ -26,7 +26,7 @@ from optml.algorithms.kernels.factorized import (  # fmt: skip
     SCORE,
     SCORE_SQUARED,
 )
-from optml.algorithms.kernels.factorized.terms import TALLIES, Array, Scored, Step  # fmt: skip
+from optml.algorithms.kernels.factorized.terms import TALLIES, Array, Forward, Step  # fmt: skip
 from optml.algorithms.metrics import Metric
 from optml.algorithms.stopping import Patience
 from optml.errors import UserError
@@ -56,8 +56,8 @@ class Learner:
         self.cluster = setting.cluster
         self.device = setting.device
         self.seed = setting.seed
-        parameters = self.hyperparameters
-        self.classifier = parameters.predictor_type == "binary_classifier"
+        hyperparameters = self.hyperparameters
+        self.classifier = hyperparameters.predictor_type == "binary_classifier"
         self.dense: bool | None = None  # None: no batch yet
         self.updates = 0
         self.epoch = 0
@@ -72,9 +72,11 @@ class Learner:
             self.parameters.announce()
 
     def _begin(self) -> None:
-        given = self.hyperparameters
-        initial = Initial(given, self.seed)
-        self.parameters = Parameters(initial, given.feature_dim, given.num_factors, self.device)
+        hyperparameters = self.hyperparameters
+        initial = Initial(hyperparameters, self.seed)
+        self.parameters = Parameters(
+            initial, hyperparameters.feature_dim, hyperparameters.num_factors, self.device
+        )
         self.totals = self.parameters.device.put(np.zeros(TALLIES))
 
     def update(self, batch: Records | None) -> Iterable[Metric]:
@@ -105,11 +107,11 @@ class Learner:
             max(totals[PAIR_SQUARED] / rows - (totals[PAIR] / rows) ** 2, 0.0),
             max(totals[SCORE_SQUARED] / rows - (totals[SCORE] / rows) ** 2, 0.0),
         )
-        found = self._metrics(suffix=":epoch")
+        metrics_of_epoch = self._metrics(suffix=":epoch")
         self.totals = self.parameters.device.put(np.zeros(TALLIES))
         self.epoch += 1
         self.batch = 0
-        return found
+        return metrics_of_epoch
 
     def evaluate(self, channel: str, batches: Iterable[Records]) -> Iterable[Metric]:
         """Over the rows of all hosts. A feature that training did not meet has its initial values."""
@@ -123,8 +125,8 @@ class Learner:
 
     def stopping(self) -> tuple[Patience, str] | None:
         patience = self.hyperparameters.early_stopping_patience
-        watched = WATCHED[self.hyperparameters.predictor_type]
-        return None if patience is None else (Patience(patience), f"validation:{watched}")
+        metric = WATCHED[self.hyperparameters.predictor_type]
+        return None if patience is None else (Patience(patience), f"validation:{metric}")
 
     def state_dict(self) -> dict[str, np.ndarray]:
         progress = [self.updates, self.epoch, self.batch, {None: -1, False: 0, True: 1}[self.dense]]
@@ -151,36 +153,40 @@ class Learner:
         ids, rows = self.parameters.table()
         bias = float(host(self.parameters.state.bias)[0])
         if not (np.isfinite(rows).all() and math.isfinite(bias)):  # no loss tells of the last update
-            raise self._diverged(f"parameters are not finite after update {self.updates}")
-        given = self.hyperparameters
+            raise self._divergence(f"parameters are not finite after update {self.updates}")
+        hyperparameters = self.hyperparameters
         return Model(
             np.ascontiguousarray(rows[:, :-1]),
             rows[:, -1].copy(),
             bias,
-            predictor_type=given.predictor_type,
-            width=given.feature_dim,
+            predictor_type=hyperparameters.predictor_type,
+            width=hyperparameters.feature_dim,
             ids=ids,
-            initial=None if ids is None else Initial(given, self.seed),
-            hyperparameters=given.model_dump(mode="json"),
+            initial=None if ids is None else Initial(hyperparameters, self.seed),
+            hyperparameters=hyperparameters.model_dump(mode="json"),
         )
 
     def finish(self) -> tuple[Model, Iterable[Metric]]:
         pairs, scores = self.variances
-        given = self.hyperparameters
+        hyperparameters = self.hyperparameters
         if self.cluster.rank == 0 and self.updates < FEW:
-            rates = {"bias": given.bias_lr, "weight": given.linear_lr, "factor": given.factors_lr}
-            moved = [f"no {name} moved by more than {self.updates * rate:g}" for name, rate in rates.items()]
+            rates = {
+                "bias": hyperparameters.bias_lr,
+                "weight": hyperparameters.linear_lr,
+                "factor": hyperparameters.factors_lr,
+            }
+            bounds = [f"no {name} moved by more than {self.updates * rate:g}" for name, rate in rates.items()]
             log.warning(
                 "Only %d update(s) were made, one a mini-batch of %d rows, so that %s: lower mini_batch_size "
                 "or raise epochs (%d)",
-                self.updates, given.mini_batch_size, ", ".join(moved), given.epochs,
+                self.updates, hyperparameters.mini_batch_size, ", ".join(bounds), hyperparameters.epochs,
             )  # fmt: skip
         if self.cluster.rank == 0 and pairs < MOVED * scores:
             log.info(
                 "The factors have hardly moved: interactions make up %.2g %% of the variance of the scores, "
                 "so that this is nearly a linear model. If that is not meant, raise factors_lr (%g) to 0.001 "
                 "or 0.01, factors_init_sigma, or epochs (%d)",
-                100 * pairs / scores, given.factors_lr, given.epochs,
+                100 * pairs / scores, hyperparameters.factors_lr, hyperparameters.epochs,
             )  # fmt: skip
         model = self.model()
         assert model is not None
@@ -212,7 +218,7 @@ class Learner:
             return batch.dense(), labels
         return csr_array(batch.features), labels  # itself where it is one already
 
-    def _score(self, features: Features, labels: np.ndarray) -> tuple[Array, Scored]:
+    def _score(self, features: Features, labels: np.ndarray) -> tuple[Array, Forward]:
         """The batch where the state is (a view; or dense features and their squares), and its scores."""
         state, answers = self.parameters.state, self.parameters.device.put(labels)
         if self.dense:
@@ -223,39 +229,41 @@ class Learner:
         return view, factorized.score(state, view, answers, classifier=self.classifier)
 
     def _learn_sparse(self, features: csr_array, labels: np.ndarray) -> None:
-        view, scored = self._score(features, labels)
+        view, forward = self._score(features, labels)
         state = self.parameters.state
         if self.cluster.size == 1:
-            factorized.learn(state, view, scored, self._step(len(labels)))
-            self.totals += scored.tallies
+            factorized.learn(state, view, forward, self._step(len(labels)))
+            self.totals += forward.tallies
             return
-        ids = self.parameters.ids[host(view.touched)]
-        gradients = host(factorized.gradient(state, view, scored))
+        ids = self.parameters.ids[host(view.distinct)]
+        gradients = host(factorized.gradient(state, view, forward))
         every_id, every_row = self.cluster.gather(ids), self.cluster.gather(gradients)
         union = np.unique(np.concatenate(every_id))
-        summed = np.zeros((len(union), state.rows.shape[1]), np.float32)
+        total = np.zeros((len(union), state.rows.shape[1]), np.float32)
         for some, theirs in zip(every_id, every_row, strict=True):  # in the hosts' order, on every host
-            summed[np.searchsorted(union, some)] += theirs
-        count, slope = self._add_up(scored)
-        touched = self.parameters.find(union)
+            total[np.searchsorted(union, some)] += theirs
+        count, slope = self._add_up(forward)
+        places = self.parameters.find(union)
         factorized.apply(
             self.parameters.state,
-            touched,
-            self.parameters.device.put(summed),
+            places,
+            self.parameters.device.put(total),
             self.parameters.device.put(slope),
             self._step(count),
         )
 
     def _learn_dense(self, features: np.ndarray, labels: np.ndarray) -> None:
-        (there, squares), scored = self._score(features, labels)
+        (there, squares), forward = self._score(features, labels)
         state = self.parameters.state
         width = self.hyperparameters.feature_dim
-        gradients = factorized.gradient_dense(state.rows[:width], there, squares, scored.sums, scored.slopes)
+        gradients = factorized.gradient_dense(
+            state.rows[:width], there, squares, forward.sums, forward.slopes
+        )
         if self.cluster.size > 1:
-            summed = np.ascontiguousarray(host(gradients))
-            self.cluster.all_sum(summed)
-            gradients = self.parameters.device.put(summed)
-        rows, slope = self._add_up(scored)
+            total = np.ascontiguousarray(host(gradients))
+            self.cluster.all_sum(total)
+            gradients = self.parameters.device.put(total)
+        rows, slope = self._add_up(forward)
         factorized.apply(state, self._every, gradients, self.parameters.device.put(slope), self._step(rows))
 
     @cached_property
@@ -263,23 +271,29 @@ class Learner:
         """The places of all features: their numbers, in a dense network."""
         return self.parameters.device.put(np.arange(self.hyperparameters.feature_dim, dtype=np.int32))
 
-    def _add_up(self, scored: Scored) -> tuple[int, np.ndarray]:
+    def _add_up(self, forward: Forward) -> tuple[int, np.ndarray]:
         """Over all hosts: the rows of this update, and the gradient of the bias (1,) float64."""
-        sums = np.append(host(scored.tallies), host(scored.slopes).sum(dtype=np.float64))
+        sums = np.append(host(forward.tallies), host(forward.slopes).sum(dtype=np.float64))
         self.cluster.all_sum(sums)
         self.totals += self.parameters.device.put(sums[:TALLIES].copy())
         return round(sums[ROWS]), sums[TALLIES:].copy()
 
     def _step(self, rows: int) -> Step:
-        given = self.hyperparameters
-        clip = given.clip_gradient or 0.0
+        hyperparameters = self.hyperparameters
+        clip = hyperparameters.clip_gradient or 0.0
         return Step.number(
             self.updates,
-            (given.factors_lr, given.linear_lr * given.use_linear, given.bias_lr * given.use_bias),
-            (given.factors_wd, given.linear_wd, given.bias_wd),
-            rescale=1 / max(rows, 1) if given.rescale_grad is None else given.rescale_grad,
+            (
+                hyperparameters.factors_lr,
+                hyperparameters.linear_lr * hyperparameters.use_linear,
+                hyperparameters.bias_lr * hyperparameters.use_bias,
+            ),
+            (hyperparameters.factors_wd, hyperparameters.linear_wd, hyperparameters.bias_wd),
+            rescale=1 / max(rows, 1)
+            if hyperparameters.rescale_grad is None
+            else hyperparameters.rescale_grad,
             clip=clip if clip > 0 else math.inf,
-            epsilon=given.eps or EPSILON,
+            epsilon=hyperparameters.eps or EPSILON,
         )
 
     def _metrics(self, suffix: str = "", batch: int | None = None) -> list[Metric]:
@@ -288,22 +302,22 @@ class Learner:
 
     def _require_finite(self) -> None:
         if not math.isfinite(float(self.totals[LOSS])):
-            raise self._diverged(f"the loss is not finite in epoch {self.epoch}, batch {self.batch}")
+            raise self._divergence(f"the loss is not finite in epoch {self.epoch}, batch {self.batch}")
 
-    def _diverged(self, what: str) -> UserError:
-        given = self.hyperparameters
+    def _divergence(self, what: str) -> UserError:
+        hyperparameters = self.hyperparameters
         return UserError(
-            f"training diverged: {what}. Lower factors_lr ({given.factors_lr:g}), linear_lr "
-            f"({given.linear_lr:g}) or bias_lr ({given.bias_lr:g}), give clip_gradient (1, say), or scale "
-            "features and labels down"
+            f"training diverged: {what}. Lower factors_lr ({hyperparameters.factors_lr:g}), linear_lr "
+            f"({hyperparameters.linear_lr:g}) or bias_lr ({hyperparameters.bias_lr:g}), give clip_gradient "
+            "(1, say), or scale features and labels down"
         )
 
     def _check(self, batch: Records, channel: str) -> None:
         """Raises UserError for labels that cannot be learned from."""
         if batch.labels is None or batch.labels.shape[1] != 1:
-            found = 0 if batch.labels is None else batch.labels.shape[1]
+            count = 0 if batch.labels is None else batch.labels.shape[1]
             raise UserError(
-                f"{batch.where(0)} has {found or 'no'} labels; channel '{channel}' needs label['values'] "
+                f"{batch.where(0)} has {count or 'no'} labels; channel '{channel}' needs label['values'] "
                 "with one number in every record (a CSV its label in the first column)"
             )
         labels = batch.labels[:, 0]
@@ -324,12 +338,12 @@ class Learner:
             )
 
     def _warn_of_idle_values(self) -> None:
-        given = self.hyperparameters
+        hyperparameters = self.hyperparameters
         for group in GROUPS:
-            method = getattr(given, f"{group}_init_method")
-            for name, needed in METHODS.items():
-                if f"{group}_init_{name}" in given.model_fields_set and method != needed:
+            method = getattr(hyperparameters, f"{group}_init_method")
+            for name, owner in METHODS.items():
+                if f"{group}_init_{name}" in hyperparameters.model_fields_set and method != owner:
                     log.warning(
                         "%s_init_%s is ignored: it belongs to %s_init_method=%s, which is %s",
-                        group, name, group, needed, method,
+                        group, name, group, owner, method,
                     )  # fmt: skip

@@ -87,8 +87,8 @@ class Model:
             features = csr_array((rows.data, places.astype(rows.indptr.dtype), rows.indptr), shape=shape)
         sums = features @ factors  # (n, k)
         pairs = 0.5 * (_squares(sums) - (features * features) @ lengths)
-        found: np.ndarray = (self.bias + features @ weights + pairs).astype(np.float32)
-        return found
+        scores: np.ndarray = (self.bias + features @ weights + pairs).astype(np.float32)
+        return scores
 
     @cached_property
     def _lengths(self) -> np.ndarray:
@@ -99,13 +99,13 @@ class Model:
         if self.ids is None:
             return self.factors[features], self.weights[features]
         at = np.minimum(np.searchsorted(self.ids, features), max(len(self.ids) - 1, 0))
-        known = self.ids[at] == features if len(self.ids) else np.zeros(len(features), bool)
+        mask = self.ids[at] == features if len(self.ids) else np.zeros(len(features), bool)
         factors = np.zeros((len(features), self.factors.shape[1]), np.float32)
         weights = np.zeros(len(features), np.float32)
-        factors[known], weights[known] = self.factors[at[known]], self.weights[at[known]]
-        if self._initial is not None and not known.all():
-            rows = self._initial.rows(features[~known])
-            factors[~known], weights[~known] = rows[:, :-1], rows[:, -1]
+        factors[mask], weights[mask] = self.factors[at[mask]], self.weights[at[mask]]
+        if self._initial is not None and not mask.all():
+            rows = self._initial.rows(features[~mask])
+            factors[~mask], weights[~mask] = rows[:, :-1], rows[:, -1]
         return factors, weights
 
     def save(self, folder: Path) -> None:
@@ -121,7 +121,7 @@ class Model:
                 arrays[SEED] = np.array([self._initial.seed % 2**64], np.uint64)
         artifact.write(folder, SLUG, arrays, self.hyperparameters | {"predictor_type": self.predictor_type})
         if self.factors.nbytes <= SHARED:
-            own = aws.Parameters(
+            own = aws.ModelArrays(
                 self.factors, self.weights, self.bias, self.width, self.ids, self.predictor_type
             )
             aws.write(folder / "model_algo-1", own, self.hyperparameters)
@@ -137,13 +137,13 @@ def load(folder: Path, device: str) -> Model:
     """Load an artifact of ours, or else one of AWS's. Raises UserError that says what is wrong with it."""
     if artifact.exists(folder):
         return _ours(folder)
-    found = aws.find(folder)
-    if found is None:
+    archive = aws.find(folder)
+    if archive is None:
         raise UserError(
             f"{folder} holds no factorization machine: expected model.json with model.safetensors, or AWS's "
             f"ZIP model_algo-1; found {artifact.listing(folder)}"
         )
-    own = aws.read(found)
+    own = aws.read(archive)
     return Model(
         own.factors, own.weights, own.bias, predictor_type=own.predictor_type, width=own.width, ids=own.ids
     )
@@ -151,18 +151,18 @@ def load(folder: Path, device: str) -> Model:
 
 def recognises(folder: Path) -> bool:
     """Is this what AWS's image writes: a ZIP with the factors `v`?"""
-    found = aws.find(folder)
+    archive = aws.find(folder)
     try:
-        return found is not None and aws.read(found) is not None
+        return archive is not None and aws.read(archive) is not None
     except UserError:
         return False
 
 
 def _ours(folder: Path) -> Model:
-    held = artifact.read(folder, SLUG, (FACTORS, WEIGHTS, BIAS))
+    saved = artifact.read(folder, SLUG, (FACTORS, WEIGHTS, BIAS))
     path = folder / artifact.ARRAYS
-    factors, weights, bias = (held.arrays[name] for name in (FACTORS, WEIGHTS, BIAS))
-    ids, seed = held.arrays.get(IDS), held.arrays.get(SEED)
+    factors, weights, bias = (saved.arrays[name] for name in (FACTORS, WEIGHTS, BIAS))
+    ids, seed = saved.arrays.get(IDS), saved.arrays.get(SEED)
     if factors.ndim != 2 or weights.size != len(factors) or bias.size != 1:
         raise UserError(
             f"{path}: expected v (d, k), w1_weight (d, 1) and w0_weight (1,), found {factors.shape}, "
@@ -170,15 +170,17 @@ def _ours(folder: Path) -> Model:
         )
     if ids is not None and ids.shape != factors.shape[:1]:
         raise UserError(f"{path}: {len(factors)} rows, but ids of shape {ids.shape}")
-    given = held.hyperparameters
-    predictor_type, width = given.get("predictor_type"), given.get("feature_dim")
+    hyperparameters = saved.hyperparameters
+    predictor_type, width = hyperparameters.get("predictor_type"), hyperparameters.get("feature_dim")
     if predictor_type not in ("regressor", "binary_classifier") or not isinstance(width, int):
         raise UserError(
             f"{folder / artifact.DESCRIPTION}: the hyperparameters need predictor_type and feature_dim, "
             f"found {predictor_type} and {width}"
         )
-    if given.get("num_factors") not in (None, factors.shape[1]):
-        raise UserError(f"{path} holds {factors.shape[1]} factors, but num_factors is {given['num_factors']}")
+    if hyperparameters.get("num_factors") not in (None, factors.shape[1]):
+        raise UserError(
+            f"{path} holds {factors.shape[1]} factors, but num_factors is {hyperparameters['num_factors']}"
+        )
     if ids is None and len(factors) != width:
         raise UserError(f"{path} holds {len(factors)} features, but feature_dim is {width}")
     initial = None
@@ -186,7 +188,7 @@ def _ours(folder: Path) -> Model:
         if seed.shape != (1,) or seed.dtype.kind not in "iu":
             raise UserError(f"{path}: seed must be one integer, found shape {seed.shape} of {seed.dtype}")
         try:
-            initial = Initial(Hyperparameters.model_validate(given), int(seed[0]))
+            initial = Initial(Hyperparameters.model_validate(hyperparameters), int(seed[0]))
         except ValidationError as error:
             wrong = ", ".join(str(item["loc"][0]) for item in error.errors() if item["loc"])
             raise UserError(f"{folder / artifact.DESCRIPTION}: unusable hyperparameters: {wrong}") from None
@@ -198,5 +200,5 @@ def _ours(folder: Path) -> Model:
         width=width,
         ids=ids,
         initial=initial,
-        hyperparameters=given,
+        hyperparameters=hyperparameters,
     )

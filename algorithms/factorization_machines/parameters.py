@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from optml import memory
 from optml.algorithms.device import Device, host
 from optml.algorithms.factorization_machines.initial import Initial
-from optml.algorithms.kernels.factorized.terms import Array, State, View
+from optml.algorithms.kernels.factorized.terms import Array, FactorState, View
 from optml.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Parameters:
         self._initial = initial
         self.device = Device(device)
         self._places = _no_places()
-        self._filled = 0  # places that have their rows
+        self._rows_ready = 0  # places that have their rows
         memory.require(
             self._bytes(1),
             f"num_factors={factors}: the parameters of a single feature and Adam's moments",
@@ -49,7 +49,7 @@ class Parameters:
         )
         empty = np.empty((0, factors + 1), np.float32)
         bias = np.array([initial.bias, 0.0, 0.0])
-        self.state = State(*map(self.device.put, (empty, empty, empty, bias)))
+        self.state = FactorState(*map(self.device.put, (empty, empty, empty, bias)))
 
     def __len__(self) -> int:
         return len(self._places)
@@ -90,12 +90,12 @@ class Parameters:
     def table(self) -> tuple[np.ndarray | None, np.ndarray]:
         """What a model keeps: None and the rows of all features, (d, k + 1) float32; or, where these would be
         large and most never occurred, the features that did (m,) int64, ascending, and their rows."""
-        learned = host(self.state.rows[: len(self)])
+        rows_of_ids = host(self.state.rows[: len(self)])
         if 4 * self.width * (self.factors + 1) > WHOLE and 2 * len(self) < self.width:
             order = np.argsort(self.ids)
-            return self.ids[order], learned[order]
+            return self.ids[order], rows_of_ids[order]
         rows = self._initial.rows(np.arange(self.width))
-        rows[self.ids] = learned
+        rows[self.ids] = rows_of_ids
         return None, rows
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -107,13 +107,13 @@ class Parameters:
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         self._places = _no_places()
         self._places.find(state["ids"])
-        self._filled = len(self._places)
+        self._rows_ready = len(self._places)
         rows, means, squares, bias = (self.device.put(np.array(state[name])) for name in (*ARRAYS, "bias"))
-        self.state = State(rows, means, squares, bias)
+        self.state = FactorState(rows, means, squares, bias)
 
     def _fill(self) -> None:
         """Give every place a row."""
-        start, stop = self._filled, len(self._places)
+        start, stop = self._rows_ready, len(self._places)
         if start == stop:
             return
         if stop > len(self.state.rows):
@@ -121,23 +121,23 @@ class Parameters:
         self.state.rows[start:stop] = self.device.put(self._initial.rows(self.ids[start:]))
         self.state.means[start:stop] = 0
         self.state.squares[start:stop] = 0
-        self._filled = stop
+        self._rows_ready = stop
 
-    def _grow(self, filled: int, needed: int) -> None:
+    def _grow(self, ready: int, count: int) -> None:
         """Make room for twice as many rows as are needed, or just for those where memory is short."""
         memory.require(
-            self._bytes(needed),
-            f"{needed} features occur, of feature_dim={self.width}; with num_factors={self.factors} their "
+            self._bytes(count),
+            f"{count} features occur, of feature_dim={self.width}; with num_factors={self.factors} their "
             "parameters and Adam's moments",
             "lower num_factors, hash or drop rare features",
             self.device.name,
         )
-        room = min(self.width, max(2 * needed, SMALLEST))
+        room = min(self.width, max(2 * count, SMALLEST))
         if self._bytes(room) > memory.available(self.device.name) // 2:
-            room = needed
+            room = count
         for name in ARRAYS:  # one after the other: only one of them is held twice
             larger = self.device.empty(room, self.factors + 1)
-            larger[:filled] = getattr(self.state, name)[:filled]
+            larger[:ready] = getattr(self.state, name)[:ready]
             setattr(self.state, name, larger)
 
     def _bytes(self, rows: int) -> int:

@@ -24,13 +24,13 @@ def draw(model: Model, batch: Records, path: Path) -> str:
     title = f"Factorization Machines: a {model.predictor_type} of {model.width:,} features, {k} factors each"
     with charts.sheet(path, title, rows=2, columns=2, size=(12, 8.5)) as axes:
         if truth is None:
-            said = f"answers to {len(batch):,} records"
+            sentence = f"answers to {len(batch):,} records"
             charts.histogram(axes[0, 0], score, "Scores", "score")
             axes[0, 1].set_visible(False)
         elif model.predictor_type == "regressor":
-            said = charts.regression(axes[0], truth, score)
+            sentence = charts.regression(axes[0], truth, score)
         else:
-            said = charts.binary(axes[0], truth, answers["predicted_label"], score)
+            sentence = charts.binary(axes[0], truth, answers["predicted_label"], score)
         ids = np.arange(len(model.factors)) if model.ids is None else model.ids
         lengths = np.linalg.norm(model.factors, axis=1)
         longest = np.argsort(-lengths, kind="stable")[:FEATURES]
@@ -44,4 +44,4 @@ def draw(model: Model, batch: Records, path: Path) -> str:
         axes[1, 1].set_yticks(places, [str(ids[place]) for place in longest])
         axes[1, 1].set_xlabel("feature")
         axes[1, 1].set_ylabel("feature")
-    return said
+    return sentence

@@ -70,8 +70,8 @@ def read(path: Path) -> Module:
     archive = mxnet_archive.read(path)
     additional = archive.documents.get(ADDITIONAL)
     if not isinstance(additional, Mapping):
-        held = ", ".join(sorted(archive.documents)) or "nothing"
-        raise UserError(f"{path} is no linear model: {ADDITIONAL} is missing or no object; found {held}")
+        documents = ", ".join(sorted(archive.documents)) or "nothing"
+        raise UserError(f"{path} is no linear model: {ADDITIONAL} is missing or no object; found {documents}")
     weight, bias = (archive.arrays.get(name) for name in ("fc0_weight", "fc0_bias"))
     if not isinstance(weight, np.ndarray) or weight.ndim != 2:
         raise UserError(
@@ -96,7 +96,7 @@ def read(path: Path) -> Module:
     )
 
 
-def _metrics(loss: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def _metrics(loss: str, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     """`metrics_params`: what belongs to another loss is null, as in AWS's."""
     owners = {
         "quantile": "quantile_loss",
@@ -104,14 +104,16 @@ def _metrics(loss: str, given: Mapping[str, Any]) -> dict[str, Any]:
         "margin": "hinge_loss",
         "loss_insensitivity": "eps_insensitive",
     }
-    own = {name: given.get(name) if loss.startswith(owner) else None for name, owner in owners.items()}
+    own = {
+        name: hyperparameters.get(name) if loss.startswith(owner) else None for name, owner in owners.items()
+    }
     kind = loss.removeprefix("eps_insensitive_") if loss.startswith("eps_insensitive") else None
     return own | {
         "eps_insensitive_loss_type": kind,
-        "accuracy_top_k": given.get("accuracy_top_k", 3),
-        "f_beta": given.get("f_beta", 1.0),
-        "positive_example_weight_mult": given.get("positive_example_weight_mult", 1.0),
-        "class_weights": given.get("class_weights"),
+        "accuracy_top_k": hyperparameters.get("accuracy_top_k", 3),
+        "f_beta": hyperparameters.get("f_beta", 1.0),
+        "positive_example_weight_mult": hyperparameters.get("positive_example_weight_mult", 1.0),
+        "class_weights": hyperparameters.get("class_weights"),
     }
 
 

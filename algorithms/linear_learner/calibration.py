@@ -8,7 +8,7 @@ above the threshold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,23 @@ class Choice:
     name: str
     maximize: bool
     warning: str = ""
+
+    @classmethod
+    def of_state_dict(cls, state: Mapping[str, np.ndarray]) -> Choice | None:
+        """What `state_dict` left, without the name, which only the evaluation's own log line tells."""
+        if "choice_best" not in state:
+            return None
+        values, thresholds = np.array(state["choice_values"]), np.array(state["choice_thresholds"])
+        warning = np.asarray(state["choice_warning"]).tobytes().decode()
+        return cls(values, thresholds, int(state["choice_best"]), "", maximize=False, warning=warning)
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        return {
+            "choice_values": self.values,
+            "choice_thresholds": self.thresholds,
+            "choice_best": np.array(self.best),
+            "choice_warning": np.frombuffer(self.warning.encode(), np.uint8),
+        }
 
     @property
     def value(self) -> float:
@@ -98,8 +115,8 @@ class Sweep:
     def f(self, beta: float) -> np.ndarray:
         """F_beta = (1 + beta^2) TP / ((1 + beta^2) TP + beta^2 FN + FP); 0 where no row counts."""
         hits = (1 + beta * beta) * self.true_positives
-        missed = self.positives - self.true_positives
-        total = hits + beta * beta * missed + self.false_positives
+        misses = self.positives - self.true_positives
+        total = hits + beta * beta * misses + self.false_positives
         return np.asarray(hits / np.where(total > 0, total, 1))
 
     def auc(self) -> float:
@@ -125,42 +142,42 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibrated:
+class Calibration:
     """What one model reaches at its threshold. held: of a criterion with a target, the quantity to hold."""
 
     threshold: float = NATURAL
     value: float = float("nan")
-    reached: bool = True
-    held: float = float("nan")
+    on_target: bool = True
+    bound: float = float("nan")
 
 
-def calibrate(sweep: Sweep, hyperparameters: Hyperparameters) -> Calibrated:
+def calibrate(sweep: Sweep, hyperparameters: Hyperparameters) -> Calibration:
     """The threshold that is best by `binary_classifier_model_selection_criteria`.
 
     A target that no candidate reaches: the candidate that comes closest to it."""
     criterion = hyperparameters.criterion
     if criterion in ("precision_at_target_recall", "recall_at_target_precision"):
-        value, held, target = sweep.precision(), sweep.recall(), hyperparameters.target_recall
+        value, bound, target = sweep.precision(), sweep.recall(), hyperparameters.target_recall
         if criterion == "recall_at_target_precision":
-            value, held, target = held, value, hyperparameters.target_precision
-        allowed = held >= min(target, held.max())
-        best = np.where(allowed, value, -1)
+            value, bound, target = bound, value, hyperparameters.target_precision
+        eligible = bound >= min(target, bound.max())
+        best = np.where(eligible, value, -1)
         place, threshold = sweep.threshold(best == best.max())
-        return Calibrated(threshold, float(value[place]), bool(held[place] >= target), float(held[place]))
+        return Calibration(threshold, float(value[place]), bool(bound[place] >= target), float(bound[place]))
     value = sweep.accuracy() if criterion == "accuracy" else sweep.f(hyperparameters.criterion_beta)
     place, threshold = sweep.threshold(value == value.max())
-    return Calibrated(threshold, float(value[place]))
+    return Calibration(threshold, float(value[place]))
 
 
-def choose(models: Sequence[Calibrated], hyperparameters: Hyperparameters) -> Choice:
+def choose(models: Sequence[Calibration], hyperparameters: Hyperparameters) -> Choice:
     """The best of calibrated models; those that reach the target come before those that do not, and a model
     whose value is NaN (it diverged) comes last."""
 
-    def rank(model: Calibrated) -> tuple[bool, bool, float, float]:
+    def rank(model: Calibration) -> tuple[bool, bool, float, float]:
         return (
             model.value == model.value,
-            model.reached,
-            0.0 if model.reached else model.held,
+            model.on_target,
+            0.0 if model.on_target else model.bound,
             model.value,
         )
 
@@ -171,12 +188,12 @@ def choose(models: Sequence[Calibrated], hyperparameters: Hyperparameters) -> Ch
         best,
         f"sampled_{hyperparameters.criterion}",
         maximize=True,
-        warning="" if models[best].reached else _unreached(models[best], hyperparameters),
+        warning="" if models[best].on_target else _warning(models[best], hyperparameters),
     )
 
 
 def alike(
-    models: Sequence[Calibrated],
+    models: Sequence[Calibration],
     best: int,
     scores: Callable[[int], np.ndarray],
     labels: np.ndarray,
@@ -192,39 +209,39 @@ def alike(
         return _parts(scores(model) > np.float32(models[model].threshold), labels, hyperparameters)
 
     of_best = parts(best)
-    found = np.zeros(len(models), bool)
+    mask = np.zeros(len(models), bool)
     for place, model in enumerate(models):
-        if model.value == model.value and model.reached == models[best].reached:
+        if model.value == model.value and model.on_target == models[best].on_target:
             error = np.sqrt(np.square(of_best - parts(place)).sum()) / len(labels)
-            found[place] = models[best].value - model.value <= error
-    found[best] = True
-    return found
+            mask[place] = models[best].value - model.value <= error
+    mask[best] = True
+    return mask
 
 
-def _parts(predicted: np.ndarray, labels: np.ndarray, hyperparameters: Hyperparameters) -> np.ndarray:
+def _parts(answers: np.ndarray, labels: np.ndarray, hyperparameters: Hyperparameters) -> np.ndarray:
     """What each row (n,) adds to a criterion, less the mean: criteria are ratios of sums over the rows, here
     linearised (the delta method)."""
-    hits = (predicted & labels).astype(np.float64)
+    hits = (answers & labels).astype(np.float64)
     match hyperparameters.criterion:
         case "accuracy":
-            over, under = (predicted == labels).astype(np.float64), np.ones(len(labels))
+            over, under = (answers == labels).astype(np.float64), np.ones(len(labels))
         case "f_beta":
             square = hyperparameters.criterion_beta**2
-            over, under = (1 + square) * hits, predicted + square * labels
+            over, under = (1 + square) * hits, answers + square * labels
         case "precision_at_target_recall":
-            over, under = hits, predicted.astype(np.float64)
+            over, under = hits, answers.astype(np.float64)
         case _:
             over, under = hits, labels.astype(np.float64)
     mean = max(under.mean(), 1 / len(labels))
     return np.asarray((over - over.mean() / mean * under) / mean)
 
 
-def _unreached(model: Calibrated, hyperparameters: Hyperparameters) -> str:
-    held, value, target = "recall", "precision", hyperparameters.target_recall
+def _warning(model: Calibration, hyperparameters: Hyperparameters) -> str:
+    bound, value, target = "recall", "precision", hyperparameters.target_recall
     if hyperparameters.criterion == "recall_at_target_precision":
-        held, value, target = value, held, hyperparameters.target_precision
+        bound, value, target = value, bound, hyperparameters.target_precision
     return (
-        f"no threshold reaches target_{held}={target:g}: the best reachable {held} is {model.held:.6g}, "
-        f"at threshold {model.threshold:.6g}, where {value} is {model.value:.6g}; lower target_{held}, train "
-        "longer or on more features, or choose by f_beta"
+        f"no threshold reaches target_{bound}={target:g}: the best reachable {bound} is "
+        f"{model.bound:.6g}, at threshold {model.threshold:.6g}, where {value} is {model.value:.6g}; "
+        f"lower target_{bound}, train longer or on more features, or choose by f_beta"
     )

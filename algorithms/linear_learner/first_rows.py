@@ -30,14 +30,14 @@ class FirstRows:
 
     def first(self, count: int, rank: int) -> list[Records]:
         """This host's share of the first `count` rows of all hosts, step by step and in order of rank."""
-        found = []
+        parts = []
         before = 0
         for batch, sizes in zip(self._batches, self._sizes, strict=True):
             left = count - before - int(sizes[:rank].sum())
             if batch is not None and left > 0:
-                found.append(batch[:left])
+                parts.append(batch[:left])
             before += int(sizes.sum())
-        return found
+        return parts
 
     def steps(self) -> Iterator[Records | None]:
         """The batches in order, each let go when the next is asked for."""
@@ -72,11 +72,11 @@ def arrays(batches: list[Records], prefix: str) -> dict[str, np.ndarray]:
         return {}
     whole = concatenate(batches)
     assert whole.labels is not None
-    found = {f"{prefix}_labels": whole.labels}
+    arrays_of_rows = {f"{prefix}_labels": whole.labels}
     if isinstance(whole.features, np.ndarray):
-        return found | {f"{prefix}_features": whole.features}
+        return arrays_of_rows | {f"{prefix}_features": whole.features}
     values = whole.features
-    return found | {
+    return arrays_of_rows | {
         f"{prefix}_values": values.data,
         f"{prefix}_indices": values.indices,
         f"{prefix}_starts": values.indptr,

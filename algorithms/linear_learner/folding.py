@@ -29,10 +29,10 @@ def fold(
     weight = weight * scale * scaler.scale(hyperparameters)
     bias = shift + scale * bias - weight @ scaler.shift(hyperparameters)
     if hyperparameters.chosen_loss == "squared_loss" and hyperparameters.use_bias:
-        centred = scaler.label[0] - weight @ scaler.mean - bias
+        offset = scaler.label[0] - weight @ scaler.mean - bias
         # mean (e + c)^2 - mean e^2 = c (2 mean e + c)
-        if error is None or centred * (2 * error + centred) <= 0:
-            bias = bias + centred
+        if error is None or offset * (2 * error + offset) <= 0:
+            bias = bias + offset
     return weight, bias
 
 
@@ -59,10 +59,10 @@ def earlier(folder: Path, hyperparameters: Hyperparameters) -> Model:
         model = load(folder, "cpu")
     except UserError as error:  # the folder is where the channel was unpacked, and means nothing to users
         raise UserError(f"channel 'model': {str(error).replace(f'{folder}/', '')}") from error
-    wanted, outputs = hyperparameters.predictor_type, hyperparameters.outputs
-    if model.predictor_type != wanted or len(model.weight) != outputs:
+    predictor_type, outputs = hyperparameters.predictor_type, hyperparameters.outputs
+    if model.predictor_type != predictor_type or len(model.weight) != outputs:
         raise UserError(
             f"the model in the channel 'model' is a {model.predictor_type} of {len(model.weight)} scores, "
-            f"but this job trains a {wanted} of {outputs}"
+            f"but this job trains a {predictor_type} of {outputs}"
         )
     return model

@@ -39,58 +39,58 @@ class Point:
     lr_scheduler_minimum_lr: float
     balanced: bool = False
 
-    def described(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """As the line `Best model found for hyperparameters` gives it."""
         return {name: value for name, value in asdict(self).items() if name != "balanced"}
 
 
 def points(hyperparameters: Hyperparameters, *, tuned: bool, seed: int) -> list[Point]:
     """The models of a job: at least one, at most num_models. In a tuning job one."""
-    wanted = hyperparameters.num_models
-    count = 1 if tuned else AUTO_MODELS if wanted == "auto" else wanted
-    found = list(itertools.islice(_grid(hyperparameters), count))
-    if wanted != "auto":
-        found += _drawn(hyperparameters, count - len(found), seed)
+    num_models = hyperparameters.num_models
+    count = 1 if tuned else AUTO_MODELS if num_models == "auto" else num_models
+    models = list(itertools.islice(_grid(hyperparameters), count))
+    if num_models != "auto":
+        models += _random_points(hyperparameters, count - len(models), seed)
     if hyperparameters.positive_example_weight_mult == "auto" and _binary(hyperparameters) and count > 1:
-        if len(found) == 1:
-            found *= 2
-        found = [_balanced(point) if place % 2 else point for place, point in enumerate(found)]
-    return found
+        if len(models) == 1:
+            models *= 2
+        models = [_balance(point) if place % 2 else point for place, point in enumerate(models)]
+    return models
 
 
 def _binary(hyperparameters: Hyperparameters) -> bool:
     return hyperparameters.predictor_type == "binary_classifier"
 
 
-def _balanced(point: Point) -> Point:
+def _balance(point: Point) -> Point:
     return Point(**(asdict(point) | {"balanced": True}))
 
 
 def _grid(hyperparameters: Hyperparameters) -> Iterator[Point]:
     """The distinct points of the grid, the reference first."""
     rates = RATES[_optimizer(hyperparameters)]
-    seen = set()
+    earlier = set()
     for rate, penalties, schedule in itertools.product(rates, PENALTIES, SCHEDULES):
         point = _point(hyperparameters, rate, penalties, schedule)
-        if point not in seen:
-            seen.add(point)
+        if point not in earlier:
+            earlier.add(point)
             yield point
 
 
-def _drawn(hyperparameters: Hyperparameters, count: int, seed: int) -> list[Point]:
+def _random_points(hyperparameters: Hyperparameters, count: int, seed: int) -> list[Point]:
     """Points beyond the grid; none where nothing is left to draw."""
-    varied = (hyperparameters.learning_rate, hyperparameters.wd, hyperparameters.l1)
-    if "auto" not in varied:
+    ranges = (hyperparameters.learning_rate, hyperparameters.wd, hyperparameters.l1)
+    if "auto" not in ranges:
         return []
     generator = np.random.default_rng((seed, 0))
-    drawn = []
+    models = []
     for _ in range(max(count, 0)):
         rate, wd, l1 = (
             float(np.exp(generator.uniform(*np.log(bounds)))) for bounds in (DRAWN_RATES, DRAWN_WD, DRAWN_L1)
         )
         schedule = SCHEDULES[generator.integers(len(SCHEDULES))]
-        drawn.append(_point(hyperparameters, rate, (wd, l1), schedule))
-    return drawn
+        models.append(_point(hyperparameters, rate, (wd, l1), schedule))
+    return models
 
 
 def _point(
@@ -101,19 +101,19 @@ def _point(
 ) -> Point:
     """The given hyperparameters, and these where they are auto."""
 
-    def given(value: Any, otherwise: Any) -> Any:
+    def resolve(value: Any, otherwise: Any) -> Any:
         return otherwise if value == "auto" else value
 
     if not hyperparameters.use_lr_scheduler:
         schedule = SCHEDULES[0]  # of no account, so it makes no difference between models
     return Point(
         _optimizer(hyperparameters),
-        given(hyperparameters.learning_rate, rate),
-        given(hyperparameters.l1, penalties[1]),
-        given(hyperparameters.wd, penalties[0]),
-        given(hyperparameters.lr_scheduler_step, schedule[0]),
-        given(hyperparameters.lr_scheduler_factor, schedule[1]),
-        given(hyperparameters.lr_scheduler_minimum_lr, schedule[2]),
+        resolve(hyperparameters.learning_rate, rate),
+        resolve(hyperparameters.l1, penalties[1]),
+        resolve(hyperparameters.wd, penalties[0]),
+        resolve(hyperparameters.lr_scheduler_step, schedule[0]),
+        resolve(hyperparameters.lr_scheduler_factor, schedule[1]),
+        resolve(hyperparameters.lr_scheduler_minimum_lr, schedule[2]),
     )
 
 

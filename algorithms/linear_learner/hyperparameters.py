@@ -282,8 +282,8 @@ class Hyperparameters(base.Hyperparameters):
     @property
     def criterion(self) -> str:
         """binary_classifier_model_selection_criteria in the names of today."""
-        given = self.binary_classifier_model_selection_criteria
-        return {"f1": "f_beta", "cross_entropy_loss": "loss_function"}.get(given, given)
+        criterion = self.binary_classifier_model_selection_criteria
+        return {"f1": "f_beta", "cross_entropy_loss": "loss_function"}.get(criterion, criterion)
 
     @property
     def criterion_beta(self) -> float:

@@ -11,13 +11,24 @@ from optml.formats.records import Records
 LARGEST = float(np.finfo(np.float32).max)  # in which scores are computed and served
 
 
-def checked(batch: Records, hyperparameters: Hyperparameters) -> np.ndarray:
-    """The labels (n,) float64 of a batch. Raises UserError naming the first that cannot be one."""
+def of(batch: Records, hyperparameters: Hyperparameters, width: int, channel: str) -> np.ndarray:
+    """The labels (n,) float64 of a batch of `width` features. Raises UserError for another width, and naming
+    the first label that cannot be one."""
+    if batch.width != width:
+        hint = ""
+        if abs(batch.width - width) == 1:
+            hint = ": is the label's column counted among the features, or missing (label_size)?"
+        source = "the first records of channel 'train' have"
+        if hyperparameters.feature_dim != "auto":
+            source = "hyperparameter feature_dim is"
+        raise UserError(
+            f"{batch.where(0)} of channel '{channel}' has {batch.width} features, but {source} {width}{hint}"
+        )
     labels = batch.labels
     if labels is None or labels.shape[1] != 1:
-        held = 0 if labels is None else labels.shape[1]
+        count = 0 if labels is None else labels.shape[1]
         raise UserError(
-            f"{batch.where(0)} has {held} labels, expected one: Linear Learner learns from one label a "
+            f"{batch.where(0)} has {count} labels, expected one: Linear Learner learns from one label a "
             "record (CSV: the first column, content type text/csv or text/csv;label_size=1)"
         )
     y: np.ndarray = labels[:, 0]
@@ -37,7 +48,7 @@ def checked(batch: Records, hyperparameters: Hyperparameters) -> np.ndarray:
     if good.all():
         return y
     row = int(good.argmin())
-    raise UserError(f"{batch.where(row)} has the label {y[row]:g}, {_expected(y, row, classes)}")
+    raise UserError(f"{batch.where(row)} has the label {y[row]:g}, {_expectation(y, row, classes)}")
 
 
 def require_num_classes(labels: np.ndarray, hyperparameters: Hyperparameters) -> None:
@@ -45,15 +56,15 @@ def require_num_classes(labels: np.ndarray, hyperparameters: Hyperparameters) ->
     of the first rows, of all hosts."""
     if hyperparameters.predictor_type != "multiclass_classifier" or hyperparameters.num_classes > 1:
         return
-    seen = np.unique(labels)
-    if len(seen) == 2 and seen.max() == 1:
+    distinct = np.unique(labels)
+    if len(distinct) == 2 and distinct.max() == 1:
         advice = "for two classes use predictor_type='binary_classifier'"
     else:
-        advice = f"set num_classes={int(seen.max(initial=2)) + 1}"
+        advice = f"set num_classes={int(distinct.max(initial=2)) + 1}"
     raise UserError(
         "hyperparameter num_classes is required for predictor_type='multiclass_classifier' and was not "
-        f"given: the first {len(labels)} rows of channel 'train' have {len(seen)} distinct labels, the "
-        f"largest {seen.max(initial=0):g}; {advice}"
+        f"given: the first {len(labels)} rows of channel 'train' have {len(distinct)} distinct labels, the "
+        f"largest {distinct.max(initial=0):g}; {advice}"
     )
 
 
@@ -64,7 +75,7 @@ def _classes(hyperparameters: Hyperparameters) -> int | None:
     return hyperparameters.num_classes if hyperparameters.num_classes > 1 else None
 
 
-def _expected(labels: np.ndarray, row: int, classes: int | None) -> str:
+def _expectation(labels: np.ndarray, row: int, classes: int | None) -> str:
     bad = labels[row]
     fractions = (labels != np.floor(labels)).any()
     if classes == 2:

@@ -63,7 +63,7 @@ class Loss:
         """What stands before `_objective` in log lines."""
         return OBJECTIVES[self.name]
 
-    def scaled(self, unit: float) -> Loss:
+    def in_units_of(self, unit: float) -> Loss:
         """The same loss where errors are `unit` times as large: huber's d and eps-insensitive's t grow."""
         if self.name.startswith(("huber", "eps_insensitive")):
             return replace(self, parameter=self.parameter * unit)
@@ -77,10 +77,10 @@ class Loss:
         """
         z = z.astype(np.float64)
         if self.name == "softmax_loss":
-            chosen = np.take_along_axis(z, y.astype(np.intp)[:, None, None], axis=2)[:, :, 0]
+            of_label = np.take_along_axis(z, y.astype(np.intp)[:, None, None], axis=2)[:, :, 0]
             by_class = np.ascontiguousarray(z.transpose(2, 0, 1))  # a short last axis is summed slowly
             top = by_class.max(axis=0)
-            values = np.log(np.exp(by_class - top).sum(axis=0)) + top - chosen
+            values = np.log(np.exp(by_class - top).sum(axis=0)) + top - of_label
         else:
             values = self._of_one_score(z[:, :, 0], y[:, None].astype(np.float64))
         return values if weights is None else np.asarray(values * weights[y.astype(np.intp)])

@@ -16,7 +16,7 @@ from optml.algorithms.linear_learner.hyperparameters import LOSSES
 from optml.errors import UserError
 from optml.formats.records import Columns, Features, Records
 
-__all__ = ["Model", "load", "recognises", "served"]
+__all__ = ["Model", "answers_of", "load", "recognises"]
 
 SLUG = "linear-learner"
 BLOCK = 32  # rows of one product; of one size, BLAS sums every row up in the same order
@@ -44,7 +44,7 @@ class Model:
         loss: str,
         threshold: float = 0.5,
         hyperparameters: Mapping[str, Any] | None = None,
-        chosen: Mapping[str, Any] | None = None,
+        choices: Mapping[str, Any] | None = None,
         mean: np.ndarray | None = None,
         stdev: np.ndarray | None = None,
         metrics: Mapping[str, float] | None = None,
@@ -55,7 +55,7 @@ class Model:
         self.loss = loss
         self.threshold = float(threshold)
         self.hyperparameters = dict(hyperparameters or {})
-        self.chosen = dict(chosen or {})
+        self.choices = dict(choices or {})
         self.mean = mean
         self.stdev = stdev
         self.metrics = dict(metrics or {})
@@ -71,7 +71,7 @@ class Model:
                 f"{self.width} features: send {self.width} values a record"
             )
         with np.errstate(over="ignore", invalid="ignore"):  # told of right here
-            score = served(self.raw(batch.features), self.loss)
+            score = answers_of(self.raw(batch.features), self.loss)
         finite = np.isfinite(score).all(axis=1)
         if not finite.all():
             raise UserError(
@@ -122,17 +122,17 @@ class Model:
             "threshold": self.threshold if self.predictor_type == "binary_classifier" else None,
             "num_classes": len(self.weight) if classifier else None,
             "feature_dim": self.width,
-            "chosen": self.chosen,
+            "chosen": self.choices,
             "metrics": self.metrics,
         }
         artifact.write(folder, SLUG, arrays, self.hyperparameters, facts)
-        metrics = self.hyperparameters | self.chosen
+        metrics = self.hyperparameters | self.choices
         Module(self.weight, self.bias, self.predictor_type, self.loss, self.threshold, metrics).write(
             folder / "model_algo-1"
         )
 
 
-def served(z: np.ndarray, loss: str) -> np.ndarray:
+def answers_of(z: np.ndarray, loss: str) -> np.ndarray:
     """The scores that are served of raw ones, float32 (..., C): probabilities where the loss has them."""
     if loss == "logistic":
         with np.errstate(over="ignore"):  # of exp(-z) where the probability is 0
@@ -161,9 +161,9 @@ def load(folder: Path, device: str) -> Model:
         predictor_type=theirs.predictor_type,
         loss=theirs.loss,
         threshold=threshold,
-        chosen={name: value for name, value in theirs.metrics.items() if name != "threshold"},
+        choices={name: value for name, value in theirs.metrics.items() if name != "threshold"},
     )
-    return _checked(model, path)
+    return _require_finite(model, path)
 
 
 def _ours(folder: Path) -> Model:
@@ -172,8 +172,8 @@ def _ours(folder: Path) -> Model:
     threshold = facts.get("threshold")
     if threshold is not None and not isinstance(threshold, int | float):
         raise UserError(f"{folder / artifact.DESCRIPTION}: threshold is no number: {threshold!r}")
-    chosen, metrics = (facts.get(name, {}) for name in ("chosen", "metrics"))
-    if not isinstance(chosen, dict) or not isinstance(metrics, dict):
+    choices, metrics = (facts.get(name, {}) for name in ("chosen", "metrics"))
+    if not isinstance(choices, dict) or not isinstance(metrics, dict):
         raise UserError(f"{folder / artifact.DESCRIPTION}: chosen and metrics must be objects")
     weight, bias = ours.arrays["weight"], ours.arrays["bias"]
     if weight.ndim != 2 or bias.shape != weight.shape[:1]:
@@ -188,15 +188,15 @@ def _ours(folder: Path) -> Model:
         loss=str(facts.get("loss")),
         threshold=0.5 if threshold is None else threshold,
         hyperparameters=ours.hyperparameters,
-        chosen=chosen,
+        choices=choices,
         mean=ours.arrays.get("mean"),
         stdev=ours.arrays.get("stdev"),
         metrics=metrics,
     )
-    return _checked(model, folder)
+    return _require_finite(model, folder)
 
 
-def _checked(model: Model, path: Path) -> Model:
+def _require_finite(model: Model, path: Path) -> Model:
     losses = LOSSES.get(model.predictor_type)
     if losses is None:
         raise UserError(
@@ -209,7 +209,7 @@ def _checked(model: Model, path: Path) -> Model:
     outputs, width = model.weight.shape
     if not width or not outputs or (outputs > 1) != (model.predictor_type == "multiclass_classifier"):
         raise UserError(f"{path}: {outputs} outputs of {width} features are no {model.predictor_type}")
-    for name, found in (("weight", model.weight), ("bias", model.bias), ("threshold", model.threshold)):
-        if not np.isfinite(found).all():
+    for name, array in (("weight", model.weight), ("bias", model.bias), ("threshold", model.threshold)):
+        if not np.isfinite(array).all():
             raise UserError(f"{path}: the {name} of the model is not finite: train it again")
     return model

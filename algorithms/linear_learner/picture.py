@@ -22,25 +22,25 @@ def draw(model: Model, batch: Records, path: Path) -> str:
     with charts.sheet(path, title, columns=2 if truth is None else 3, size=(13, 4.6)) as axes:
         *left, right = axes[0]
         if truth is None:
-            said = f"answers to {len(batch):,} records"
+            sentence = f"answers to {len(batch):,} records"
             if model.predictor_type == "multiclass_classifier":
                 charts.frequencies(left[0], answers["predicted_label"], "Answers")
             else:
                 charts.histogram(left[0], score, "Scores", "score")
         elif model.predictor_type == "regressor":
-            said = charts.regression(left, truth, score)
+            sentence = charts.regression(left, truth, score)
         elif model.predictor_type == "binary_classifier":
-            said = charts.binary(left, truth, answers["predicted_label"], score)
+            sentence = charts.binary(left, truth, answers["predicted_label"], score)
             if model.loss == "logistic":
                 text = f"threshold {model.threshold:.3g}"
                 left[1].axvline(model.threshold, color=charts.RED, linewidth=1, linestyle=":", label=text)
                 left[1].legend(frameon=False, loc="lower right")
         else:
-            said = charts.confusion(left[0], truth, answers["predicted_label"])
+            sentence = charts.confusion(left[0], truth, answers["predicted_label"])
             hit = truth == answers["predicted_label"]
             charts.calibration(left[1], score.max(axis=1), hit, "probability of the answer")
         _weights(right, model)
-    return said
+    return sentence
 
 
 def _weights(axis: Any, model: Model) -> None:

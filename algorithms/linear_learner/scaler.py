@@ -60,8 +60,8 @@ class Scaler:
     def shift(self, hyperparameters: Hyperparameters) -> np.ndarray:
         """What is subtracted from the features before they are scaled, (d,) float64."""
         unbias = hyperparameters.unbias_data
-        wanted = hyperparameters.use_bias if unbias == "auto" else unbias
-        return self.mean if wanted else np.zeros_like(self.mean)
+        centres = hyperparameters.use_bias if unbias == "auto" else unbias
+        return self.mean if centres else np.zeros_like(self.mean)
 
     def scale(self, hyperparameters: Hyperparameters) -> np.ndarray:
         """What features are multiplied by, (d,) float64."""
@@ -70,8 +70,8 @@ class Scaler:
     def label_shift(self, hyperparameters: Hyperparameters) -> float:
         """What is subtracted from the labels of a regressor; of classes nothing."""
         unbias = hyperparameters.unbias_label
-        wanted = hyperparameters.use_bias if unbias == "auto" else unbias
-        return float(self.label[0]) if wanted and _regressor(hyperparameters) else 0.0
+        centres = hyperparameters.use_bias if unbias == "auto" else unbias
+        return float(self.label[0]) if centres and _regressor(hyperparameters) else 0.0
 
     def label_scale(self, hyperparameters: Hyperparameters) -> float:
         """What the labels of a regressor are divided by; of classes 1."""

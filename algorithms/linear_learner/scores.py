@@ -10,7 +10,7 @@ from optml import memory
 from optml.algorithms.cluster import Cluster
 from optml.algorithms.linear_learner.calibration import (
     NATURAL,
-    Calibrated,
+    Calibration,
     Choice,
     Sweep,
     alike,
@@ -19,12 +19,10 @@ from optml.algorithms.linear_learner.calibration import (
 )
 from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
 from optml.algorithms.linear_learner.losses import Loss
-from optml.algorithms.linear_learner.model import served
+from optml.algorithms.linear_learner.model import answers_of
 from optml.algorithms.metrics import Metric
 
-SCORED = (
-    10_000_000  # rows of a final binary model whose scores are kept: beyond them its metrics are a sample's
-)
+MOST_SCORES = 10_000_000  # of a final binary model: beyond so many rows its metrics are a sample's
 LEAST_PROBABILITY = 1e-15  # in multiclass_log_loss
 
 
@@ -47,15 +45,15 @@ class Scores:
         *,
         weights: np.ndarray | None = None,
         unit: float = 1.0,
-        kept: int | None = None,
+        sample_size: int | None = None,
         seed: int = 0,
     ) -> None:
         self.hyperparameters = hyperparameters
-        self.loss = Loss.of(hyperparameters).scaled(unit)
+        self.loss = Loss.of(hyperparameters).in_units_of(unit)
         self.weights = weights
         self.rows = np.zeros(1, np.int64)
         self.losses = np.zeros(models)  # sums over the rows
-        self.kept = _Sample(models, kept or hyperparameters.calibration_rows, seed)
+        self.sample = _Sample(models, sample_size or hyperparameters.calibration_rows, seed)
         self._errors = np.zeros(2)  # of one regressor: sums of squared and of absolute ones
         self._ranks = np.zeros(3)  # of one multiclass model: sums of hits in the top k, gain, log loss
         self._counts = np.zeros((3, classes if models == 1 else 0), np.int64)  # hits, predicted, true
@@ -65,11 +63,11 @@ class Scores:
         self.rows += len(z)
         with np.errstate(over="ignore", invalid="ignore"):  # of models that diverged
             values = self.loss.value(z, labels)  # (n, M)
-        weighted = values if self.weights is None else values * self.weights[labels.astype(np.intp)]
-        self.losses += weighted.sum(axis=0)
+        weighted_values = values if self.weights is None else values * self.weights[labels.astype(np.intp)]
+        self.losses += weighted_values.sum(axis=0)
         match self.hyperparameters.predictor_type:
             case "binary_classifier":
-                self.kept.add(served(z[:, :, 0], self.loss.name), labels > 0)
+                self.sample.add(answers_of(z[:, :, 0], self.loss.name), labels > 0)
             case "regressor" if len(self.losses) == 1:
                 errors = z[:, 0, 0] - labels
                 self._errors += errors @ errors, np.abs(errors).sum()
@@ -84,14 +82,14 @@ class Scores:
         top = rank <= self.hyperparameters.accuracy_top_k
         self._ranks += top.sum(), (1 / np.log2(1 + rank)).sum(), log_loss.sum()
         classes = z.shape[1]
-        for place, found in enumerate((labels[rank == 1], z.argmax(axis=1), labels)):
-            self._counts[place] += np.bincount(found, minlength=classes)
+        for place, members in enumerate((labels[rank == 1], z.argmax(axis=1), labels)):
+            self._counts[place] += np.bincount(members, minlength=classes)
 
     def merge(self, cluster: Cluster) -> None:
         """Take together what the hosts absorbed; the same on all of them."""
         if cluster.size > 1:
             cluster.all_sum(self.rows, self.losses, self._errors, self._ranks, self._counts)
-            self.kept.merge(cluster)
+            self.sample.merge(cluster)
 
     def objective(self) -> np.ndarray:
         """Mean loss of each model, (M,) float64; NaN where there are no rows."""
@@ -101,23 +99,23 @@ class Scores:
         """The best model, and every model's threshold. Of a binary classifier by its criterion, and of those
         that it does not tell apart by the objective; of others by the objective alone. A model whose scores
         are not finite has the value NaN and is never the best of several."""
-        parameters = self.hyperparameters
+        hyperparameters = self.hyperparameters
         objective = self.objective()
-        binary = parameters.predictor_type == "binary_classifier"
-        if not binary or parameters.criterion == "loss_function":
+        binary = hyperparameters.predictor_type == "binary_classifier"
+        if not binary or hyperparameters.criterion == "loss_function":
             name = "sampled_loss_function" if binary else f"{self.loss.token}_objective"
             best = 0 if np.isnan(objective).all() else int(np.nanargmin(objective))
             return Choice(objective, np.full(len(objective), NATURAL), best, name, maximize=False)
-        labels = self.kept.labels()
+        labels = self.sample.labels()
         models = []
         for model, value in enumerate(objective):
             sound = len(labels) > 0 and np.isfinite(value)
-            scores = self.kept.scores(model)
-            models.append(calibrate(Sweep.of(scores, labels), parameters) if sound else Calibrated())
-        choice = choose(models, parameters)
+            scores = self.sample.scores(model)
+            models.append(calibrate(Sweep.of(scores, labels), hyperparameters) if sound else Calibration())
+        choice = choose(models, hyperparameters)
         if not np.isfinite(choice.value):
             return choice
-        rivals = alike(models, choice.best, self.kept.scores, labels, parameters)
+        rivals = alike(models, choice.best, self.sample.scores, labels, hyperparameters)
         if self.weights is not None:  # objectives that weigh rows alike
             rivals &= (self.weights == self.weights[:, choice.best :][:, :1]).all(axis=0)
         return replace(choice, best=int(np.where(rivals, objective, np.inf).argmin()))
@@ -140,11 +138,11 @@ class Scores:
 
     def _of_binary(self, threshold: float) -> list[tuple[str, float, str]]:
         beta = self.hyperparameters.f_beta
-        labels = self.kept.labels()
+        labels = self.sample.labels()
         nan = float("nan")
         accuracy = f = precision = recall = auc = nan
         if len(labels) and np.isfinite(self.losses[0]):
-            sweep = Sweep.of(self.kept.scores(0), labels)
+            sweep = Sweep.of(self.sample.scores(0), labels)
             at = int(np.searchsorted(sweep.scores, np.float32(threshold), side="right"))  # rows not above it
             place = int(np.searchsorted(sweep.below, at))
             accuracy, precision, recall, f = (
@@ -167,22 +165,22 @@ class Scores:
     def _of_multiclass(self, threshold: float) -> list[tuple[str, float, str]]:
         """Means over the classes take those that occur among labels or predictions, as scikit-learn's do;
         balanced accuracy is the mean recall of those among the labels."""
-        parameters = self.hyperparameters
-        hits, predicted, true = self._counts
-        occurs = predicted + true > 0
+        hyperparameters = self.hyperparameters
+        hits, answers, true = self._counts
+        occurs = answers + true > 0
         recalls = hits / np.maximum(true, 1)
-        precisions = hits / np.maximum(predicted, 1)
-        square = parameters.f_beta**2
-        fs = (1 + square) * hits / np.maximum(square * true + predicted, 1e-300)
+        precisions = hits / np.maximum(answers, 1)
+        square = hyperparameters.f_beta**2
+        fs = (1 + square) * hits / np.maximum(square * true + answers, 1e-300)
         rows = self.rows[0] or np.nan
         top, gain, log_loss = (self._ranks / rows).tolist()
         return [
             ("multiclass_accuracy", float(hits.sum() / rows), ""),
-            ("multiclass_top_k_accuracy", top, f"{parameters.accuracy_top_k:d}"),
+            ("multiclass_top_k_accuracy", top, f"{hyperparameters.accuracy_top_k:d}"),
             ("dcg", gain, ""),
             ("macro_recall", _mean(recalls[occurs]), ""),
             ("macro_precision", _mean(precisions[occurs]), ""),
-            ("macro_f_beta", _mean(fs[occurs]), f"{parameters.f_beta:.3f}"),
+            ("macro_f_beta", _mean(fs[occurs]), f"{hyperparameters.f_beta:.3f}"),
             ("multiclass_balanced_accuracy", _mean(recalls[true > 0]), ""),
             ("multiclass_log_loss", log_loss, ""),
         ]
@@ -202,8 +200,8 @@ class _Sample:
 
     def add(self, scores: np.ndarray, labels: np.ndarray) -> None:
         """scores: (n, M) float32.   labels: (n,) bool."""
-        drawn = self._draws.random(len(labels), dtype=np.float32)
-        self._parts.append((np.ascontiguousarray(scores.T), labels, drawn))
+        draws = self._draws.random(len(labels), dtype=np.float32)
+        self._parts.append((np.ascontiguousarray(scores.T), labels, draws))
         self._rows += len(labels)
         if self._rows > 2 * self._most:
             self._prune()
@@ -223,34 +221,34 @@ class _Sample:
 
     def merge(self, cluster: Cluster) -> None:
         self.labels()
-        scores, labels, drawn = self._parts[0]
-        gathered = zip(
+        scores, labels, draws = self._parts[0]
+        columns = zip(
             cluster.gather(np.ascontiguousarray(scores.T)),
             cluster.gather(labels.astype(np.uint8)),
-            cluster.gather(drawn),
+            cluster.gather(draws),
             strict=True,
         )
-        self._parts = [(rows.T, truth.astype(bool), numbers) for rows, truth, numbers in gathered]
+        self._parts = [(rows.T, truth.astype(bool), numbers) for rows, truth, numbers in columns]
         self._rows = sum(len(part[1]) for part in self._parts)
 
     def _join(self) -> None:
         parts = self._parts or [
             (np.empty((self._models, 0), np.float32), np.empty(0, bool), np.empty(0, np.float32))
         ]
-        scores, labels, drawn = (np.concatenate(column, axis=-1) for column in zip(*parts, strict=True))
-        self._parts = [(np.ascontiguousarray(scores), labels, drawn)]
+        scores, labels, draws = (np.concatenate(column, axis=-1) for column in zip(*parts, strict=True))
+        self._parts = [(np.ascontiguousarray(scores), labels, draws)]
 
     def _prune(self) -> None:
         self._join()
-        scores, labels, drawn = self._parts[0]
-        kept = np.sort(np.argpartition(drawn, self._most)[: self._most])
-        self._parts = [(scores[:, kept], labels[kept], drawn[kept])]
-        self._rows = len(kept)
+        scores, labels, draws = self._parts[0]
+        places = np.sort(np.argpartition(draws, self._most)[: self._most])
+        self._parts = [(scores[:, places], labels[places], draws[places])]
+        self._rows = len(places)
 
     def _require_memory(self) -> None:
-        needed = 8 * self._models * self._rows  # two copies, while they are joined
+        size = 8 * self._models * self._rows  # two copies, while they are joined
         what = f"the scores of {self._models} models for {self._rows} rows, of which thresholds are chosen,"
-        memory.require(needed, what, "lower num_calibration_samples or num_models")
+        memory.require(size, what, "lower num_calibration_samples or num_models")
 
 
 def _mean(values: np.ndarray) -> float:

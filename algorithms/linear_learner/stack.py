@@ -20,7 +20,7 @@ from optml.algorithms.linear_learner.scaler import Scaler
 from optml.formats.records import Features
 
 if TYPE_CHECKING:
-    from optml.algorithms.kernels.linear.triton import Captured
+    from optml.algorithms.kernels.linear.triton import CapturedStep
 
 ABSENT = 1e6  # weight of a class that the scaler's rows lack
 
@@ -69,23 +69,23 @@ class Stack:
         self._decays = self._columns(np.array([point.wd for point in points]))
         self._l1 = self._columns(np.array([point.l1 for point in points]))
         auto = {"bias_lr_mult": 10.0, "bias_wd_mult": 0.0, "momentum": 0.0, "beta_1": 0.9, "beta_2": 0.999}
-        given = {name: getattr(hyperparameters, name) for name in auto}
-        self._fixed = {name: auto[name] if value == "auto" else value for name, value in given.items()}
-        self._bias_decays = self._decays * self._fixed["bias_wd_mult"]
+        values = {name: getattr(hyperparameters, name) for name in auto}
+        self._options = {name: auto[name] if value == "auto" else value for name, value in values.items()}
+        self._bias_decays = self._decays * self._options["bias_wd_mult"]
 
         self.alive = np.ones(self.models, bool)
         self.updates = 0
         self.full = 0  # rows of the largest step
-        self.weights: Array = self._state(self._drawn(seed))
+        self.weights: Array = self._state(self._initial(seed))
         self.moments = self._zeros()
         self.losses: Array = self._put(np.zeros(self.models), np.float64)
-        self._captured: Captured | None = None
+        self._graph: CapturedStep | None = None
 
     def start_from(self, weight: np.ndarray, bias: np.ndarray) -> None:
         """Let every model begin with (C, d) weights and (C,) biases for scaled features and labels."""
         one = np.concatenate([weight.T, bias[None]])
         self.weights = self._state(np.tile(one, (1, self.models)))
-        self._captured = None
+        self._graph = None
 
     def step(self, rows: Features, targets: np.ndarray, cluster: Cluster) -> None:
         """One update by the gradient over the rows of all hosts, none of which need have any here: their sum,
@@ -93,29 +93,29 @@ class Stack:
 
         targets: (n,) numbers, what regressors are to learn, or classes.
         """
-        there, y = self._placed(rows), self._put(targets)
+        there, y = self._place(rows), self._put(targets)
         count = len(targets)
-        if self._captured is not None and self._captured.size == count and isinstance(rows, np.ndarray):
+        if self._graph is not None and self._graph.size == count and isinstance(rows, np.ndarray):
             self.updates += 1
-            self._captured.step(there, y, self._update())
+            self._graph.step(there, y, self._update())
             return
-        summed, losses = gradient(there, y, self.weights, self._problem)
+        total_gradient, losses = gradient(there, y, self.weights, self._problem)
         self.losses += losses
         if cluster.size > 1:
-            total, sums = np.array([count]), host(summed)
+            total, sums = np.array([count]), host(total_gradient)
             cluster.all_sum(sums, total)
-            count, summed = int(total[0]), self._put(sums)
+            count, total_gradient = int(total[0]), self._put(sums)
         if count:
             self.updates += 1
             use_bias = self.hyperparameters.use_bias
             how = self._update()
             self.full = max(self.full, count)
-            update(self.weights, self.moments, summed, 1 / self.full, use_bias, how)
+            update(self.weights, self.moments, total_gradient, 1 / self.full, use_bias, how)
             full = count == self.hyperparameters.mini_batch_size and isinstance(rows, np.ndarray)
             if self._device.name.startswith("cuda") and full and cluster.size == 1:
-                from optml.algorithms.kernels.linear.triton import Captured
+                from optml.algorithms.kernels.linear.triton import CapturedStep
 
-                self._captured = Captured(
+                self._graph = CapturedStep(
                     self.weights,
                     self.moments,
                     self.losses,
@@ -127,9 +127,9 @@ class Stack:
 
     def take_losses(self) -> np.ndarray:
         """The losses (M,) float64 of this host's rows, summed since this was last called."""
-        taken = host(self.losses).copy()
+        losses = host(self.losses).copy()
         self.losses *= 0
-        return taken
+        return losses
 
     def put_losses(self, losses: np.ndarray) -> None:
         """Go on summing from these, forgetting those since `take_losses` was called."""
@@ -138,7 +138,7 @@ class Stack:
 
     def scores(self, rows: Features) -> np.ndarray:
         """z of (n, d) rows under every model, (n, M, C) float32 in units of training; NaN of dead models."""
-        z = host(scores(self._placed(rows), self.weights, self._problem)).reshape(
+        z = host(scores(self._place(rows), self.weights, self._problem)).reshape(
             -1, self.models, self.classes
         )
         if not self.alive.all():
@@ -150,13 +150,13 @@ class Stack:
         and learn no more. Returns the places of those that died now."""
         weights = host(self.weights)
         finite = np.isfinite(weights).all(axis=0).reshape(self.models, self.classes).all(axis=1)
-        died = self.alive & ~(sound & finite)
-        if died.any():
-            columns = np.repeat(died, self.classes)
+        dead = self.alive & ~(sound & finite)
+        if dead.any():
+            columns = np.repeat(dead, self.classes)
             for matrix in (self.weights, *self.moments):
                 matrix[:, columns if isinstance(matrix, np.ndarray) else columns.nonzero()[0]] = 0
-            self.alive &= ~died
-        return np.flatnonzero(died)
+            self.alive &= ~dead
+        return np.flatnonzero(dead)
 
     def model(self, place: int) -> tuple[np.ndarray, np.ndarray]:
         """Weights (C, d) and biases (C,) of one model, float64, for scaled features and labels."""
@@ -180,23 +180,23 @@ class Stack:
         self.updates = int(state["updates"])
         self.full = int(state.get("full", 0))
         self.losses = self._put(np.array(state["losses"]), np.float64)
-        self._captured = None
+        self._graph = None
 
     def _update(self) -> Update:
         """What the next update, `self.updates`, does. A learning rate decays for the k-th time once more than
         k * lr_scheduler_step updates were made (MXNet's FactorScheduler)."""
-        rates, fixed = self._rates, self._fixed
+        rates, options = self._rates, self._options
         if self.hyperparameters.use_lr_scheduler:
             step, factor, minimum = self._schedule
-            decayed = rates * factor ** ((self.updates - 1) // step)
-            rates = np.maximum(decayed, np.minimum(minimum, rates))
-        first, second = fixed["momentum"], 0.0
+            decays = rates * factor ** ((self.updates - 1) // step)
+            rates = np.maximum(decays, np.minimum(minimum, rates))
+        first, second = options["momentum"], 0.0
         if self._optimizer == "adam":
-            first, second = fixed["beta_1"], fixed["beta_2"]
+            first, second = options["beta_1"], options["beta_2"]
             rates = rates * ((1 - second**self.updates) ** 0.5 / (1 - first**self.updates))
         rates = rates * self.alive
         columns = self._columns(rates)
-        bias_rates = columns * self._fixed["bias_lr_mult"]
+        bias_rates = columns * self._options["bias_lr_mult"]
         return Update(
             self._optimizer, columns, self._decays, self._l1, bias_rates, self._bias_decays, first, second
         )
@@ -206,20 +206,20 @@ class Stack:
         narrow = of_models.astype(np.float32)
         return self._put(narrow if self.classes == 1 else np.repeat(narrow, self.classes))
 
-    def _drawn(self, seed: int) -> np.ndarray:
+    def _initial(self, seed: int) -> np.ndarray:
         """First weights; each model has a generator of its own, so they do not depend on how many there
         are."""
-        parameters = self.hyperparameters
+        hyperparameters = self.hyperparameters
         weights = np.empty((self.width + 1, self.models, self.classes), np.float32)
         for model in range(self.models):
             generator = np.random.default_rng((seed, 1, model))
             shape = (self.width, self.classes)
-            if parameters.init_method == "uniform":
-                drawn = generator.uniform(-parameters.init_scale, parameters.init_scale, shape)
+            if hyperparameters.init_method == "uniform":
+                numbers = generator.uniform(-hyperparameters.init_scale, hyperparameters.init_scale, shape)
             else:
-                drawn = generator.normal(0, parameters.init_sigma, shape)
-            weights[:-1, model] = drawn
-        weights[-1] = parameters.init_bias if parameters.use_bias else 0
+                numbers = generator.normal(0, hyperparameters.init_sigma, shape)
+            weights[:-1, model] = numbers
+        weights[-1] = hyperparameters.init_bias if hyperparameters.use_bias else 0
         return weights.reshape(self.width + 1, -1)
 
     def _zeros(self) -> tuple[Array, ...]:
@@ -238,7 +238,7 @@ class Stack:
         """The array where the state lives."""
         return self._device.put(np.ascontiguousarray(array, dtype=kind))
 
-    def _placed(self, rows: Features) -> Array:
+    def _place(self, rows: Features) -> Array:
         """A batch where the kernels take it from: dense rows on the device, copied while the batch before is
         still being computed; sparse ones as they are."""
         return (
@@ -248,9 +248,9 @@ class Stack:
     def _require_memory(self) -> None:
         """Better said now than killed without a word: the weights, the moments, a gradient and its parts."""
         matrices = 4 + MOMENTS[self._optimizer]
-        needed = 4 * matrices * (self.width + 1) * self.models * self.classes
+        size = 4 * matrices * (self.width + 1) * self.models * self.classes
         what = f"{self.models} models of {self.classes} scores over {self.width} features, while they train,"
-        memory.require(needed, what, "lower num_models")
+        memory.require(size, what, "lower num_models")
 
 
 def _class_weights(
@@ -259,9 +259,9 @@ def _class_weights(
     """What rows of each class count, (classes, M); None: all 1."""
     multiplier = hyperparameters.positive_example_weight_mult
     if hyperparameters.predictor_type == "binary_classifier" and multiplier != 1:
-        balanced = counts[0] / counts[1] if counts.all() else 1.0
-        fixed = balanced if isinstance(multiplier, str) else multiplier
-        positive = [1.0 if multiplier == "auto" and not point.balanced else fixed for point in points]
+        ratio = counts[0] / counts[1] if counts.all() else 1.0
+        weight = ratio if isinstance(multiplier, str) else multiplier
+        positive = [1.0 if multiplier == "auto" and not point.balanced else weight for point in points]
         return np.stack([np.ones(len(points)), positive])
     if (
         hyperparameters.predictor_type == "multiclass_classifier"

@@ -27,40 +27,42 @@ from typing import Any
 
 import numpy as np
 
-from optml.algorithms.kernels.factorized.terms import Array, Scored, State, Step, View
+from optml.algorithms.kernels.factorized.terms import Array, FactorState, Forward, Step, View
 
 # What the rows of a batch add up to, beside their gradient. LOSS: squared errors, or log losses; SECOND:
 # absolute errors, or rows labelled right; HITS and POSITIVES: 2 * HITS / POSITIVES is F1.
 ROWS, LOSS, SECOND, HITS, POSITIVES, SCORE, SCORE_SQUARED, PAIR, PAIR_SQUARED = range(9)
 
 
-def score(state: State, view: View, labels: Array, *, classifier: bool) -> Scored:
+def score(state: FactorState, view: View, labels: Array, *, classifier: bool) -> Forward:
     """Score the rows of a view, its arrays where the state is; labels (n,) float32."""
-    scored: Scored = _path(state).score(state, view, labels, classifier)
-    return scored
+    forward: Forward = _path(state).score(state, view, labels, classifier)
+    return forward
 
 
-def learn(state: State, view: View, scored: Scored, step: Step) -> None:
+def learn(state: FactorState, view: View, forward: Forward, step: Step) -> None:
     """Add up the gradient of each touched row and take Adam's step there, and for the bias."""
-    _path(state).learn(state, view, scored, step)
+    _path(state).learn(state, view, forward, step)
 
 
-def gradient(state: State, view: View, scored: Scored) -> Array:
+def gradient(state: FactorState, view: View, forward: Forward) -> Array:
     """The gradients of the touched rows (u, k + 1) float32, to be added to those of other hosts."""
-    return _path(state).gradient(state, view, scored)
+    return _path(state).gradient(state, view, forward)
 
 
-def apply(state: State, touched: Array, gradients: Array, slope: Array, step: Step) -> None:
-    """Adam's step on the rows at `touched` (u,) int32 with their gradients (u, k + 1); `slope` (1,) float64
+def apply(state: FactorState, places: Array, gradients: Array, slope: Array, step: Step) -> None:
+    """Adam's step on the rows at `places` (u,) int32 with their gradients (u, k + 1); `slope` (1,) float64
     is the gradient of the bias."""
-    _path(state).apply(state, touched, gradients, slope, step)
+    _path(state).apply(state, places, gradients, slope, step)
 
 
-def score_dense(state: State, features: Array, squares: Array, labels: Array, *, classifier: bool) -> Scored:
+def score_dense(
+    state: FactorState, features: Array, squares: Array, labels: Array, *, classifier: bool
+) -> Forward:
     """Score dense rows and their squares (n, d), feature i at place i."""
     sums, scores, pairs = product(state.rows[: features.shape[1]], state.bias[0], features, squares)
     slopes, tallies = _path(state).judge(scores, pairs, labels, classifier)
-    return Scored(sums, scores, slopes, tallies)
+    return Forward(sums, scores, slopes, tallies)
 
 
 def product(rows: Array, bias: Array, features: Array, squares: Array) -> tuple[Array, Array, Array]:
@@ -74,14 +76,14 @@ def product(rows: Array, bias: Array, features: Array, squares: Array) -> tuple[
 
 def gradient_dense(rows: Array, features: Array, squares: Array, sums: Array, slopes: Array) -> Array:
     """The gradients of all rows (d, k + 1), two products, of dense features (n, d)."""
-    found = rows * 0
-    weighted = sums * slopes[:, None]
-    found[:, :-1] = features.T @ weighted - (squares.T @ slopes)[:, None] * rows[:, :-1]
-    found[:, -1] = features.T @ slopes
-    return found
+    gradients = rows * 0
+    products = sums * slopes[:, None]
+    gradients[:, :-1] = features.T @ products - (squares.T @ slopes)[:, None] * rows[:, :-1]
+    gradients[:, -1] = features.T @ slopes
+    return gradients
 
 
-def _path(state: State) -> Any:
+def _path(state: FactorState) -> Any:
     if isinstance(state.rows, np.ndarray):
         from optml.algorithms.kernels.factorized import cpu as factorized_cpu
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numba import boolean, float32, float64, int32, int64, njit, types, void
 
-from optml.algorithms.kernels.factorized.terms import BETA1, BETA2, TALLIES, Scored, State, Step, View
+from optml.algorithms.kernels.factorized.terms import BETA1, BETA2, TALLIES, FactorState, Forward, Step, View
 from optml.algorithms.kernels.machine.threads import ALONE, in_parts
 
 FAST = {"reassoc", "contract"}
@@ -24,7 +24,7 @@ _BETA1, _BETA2 = np.float32(BETA1), np.float32(BETA2)
 _REST1, _REST2 = np.float32(1 - BETA1), np.float32(1 - BETA2)
 
 
-def score(state: State, view: View, labels: np.ndarray, classifier: bool) -> Scored:
+def score(state: FactorState, view: View, labels: np.ndarray, classifier: bool) -> Forward:
     """See `factorized.score`."""
     n, k = len(view), state.rows.shape[1] - 1
     sums, pairs, scores = np.empty((n, k), np.float32), np.empty(n, np.float32), np.empty(n, np.float32)
@@ -35,7 +35,7 @@ def score(state: State, view: View, labels: np.ndarray, classifier: bool) -> Sco
     _in_parts(part, n, len(view.places) * k)
     scores += np.float32(state.bias[0])
     slopes, tallies = judge(scores, pairs, labels, classifier)
-    return Scored(sums, scores, slopes, tallies)
+    return Forward(sums, scores, slopes, tallies)
 
 
 def judge(
@@ -49,47 +49,49 @@ def judge(
     return slopes, tallies
 
 
-def learn(state: State, view: View, scored: Scored, step: Step) -> None:
+def learn(state: FactorState, view: View, forward: Forward, step: Step) -> None:
     """See `factorized.learn`."""
     numbers = _numbers(state, step)
 
     def part(start: int, stop: int) -> None:
         _learn(
-            start, stop, view.touched, view.bounds, view.rows, view.column, scored.sums, scored.slopes,
+            start, stop, view.distinct, view.bounds, view.rows, view.column, forward.sums, forward.slopes,
             state.rows, state.means, state.squares, *numbers,
         )  # fmt: skip
 
-    _in_parts(part, len(view.touched), state.rows.shape[1] * len(view.column))
-    _learn_bias(state.bias, float(scored.slopes.sum(dtype=np.float64)), step)
+    _in_parts(part, len(view.distinct), state.rows.shape[1] * len(view.column))
+    _learn_bias(state.bias, float(forward.slopes.sum(dtype=np.float64)), step)
 
 
-def gradient(state: State, view: View, scored: Scored) -> np.ndarray:
+def gradient(state: FactorState, view: View, forward: Forward) -> np.ndarray:
     """See `factorized.gradient`."""
-    found = np.empty((len(view.touched), state.rows.shape[1]), np.float32)
+    gradients = np.empty((len(view.distinct), state.rows.shape[1]), np.float32)
 
     def part(start: int, stop: int) -> None:
         _gradient(
-            start, stop, view.touched, view.bounds, view.rows, view.column, scored.sums, scored.slopes,
-            state.rows, found,
+            start, stop, view.distinct, view.bounds, view.rows, view.column, forward.sums, forward.slopes,
+            state.rows, gradients,
         )  # fmt: skip
 
-    _in_parts(part, len(found), state.rows.shape[1] * len(view.column))
-    return found
+    _in_parts(part, len(gradients), state.rows.shape[1] * len(view.column))
+    return gradients
 
 
-def apply(state: State, touched: np.ndarray, gradients: np.ndarray, slope: np.ndarray, step: Step) -> None:
+def apply(
+    state: FactorState, places: np.ndarray, gradients: np.ndarray, slope: np.ndarray, step: Step
+) -> None:
     """See `factorized.apply`."""
     numbers = _numbers(state, step)
     gradients = np.ascontiguousarray(gradients, np.float32)
 
     def part(start: int, stop: int) -> None:
-        _apply(start, stop, touched, gradients, state.rows, state.means, state.squares, *numbers)
+        _apply(start, stop, places, gradients, state.rows, state.means, state.squares, *numbers)
 
-    _in_parts(part, len(touched), gradients.size)
+    _in_parts(part, len(places), gradients.size)
     _learn_bias(state.bias, float(slope[0]), step)
 
 
-def _numbers(state: State, step: Step) -> tuple[Any, ...]:
+def _numbers(state: FactorState, step: Step) -> tuple[Any, ...]:
     """What the compiled loops need of a step: rates and decays (k + 1,) of a row, and three scalars."""
     rates = np.full(state.rows.shape[1], step.rates[0], np.float32)
     decays = np.full(state.rows.shape[1], step.decays[0], np.float32)
@@ -186,14 +188,14 @@ def _judge(scores, pairs, labels, classifier, slopes, tallies):
     cache=True,
     fastmath=FAST,
 )
-def _collect(u, touched, bounds, rows, column, sums, slopes, table, found):
+def _collect(u, places, bounds, rows, column, sums, slopes, table, gradient):
     """The gradient (k + 1,) of the u-th row that is touched."""
     k = table.shape[1] - 1
-    place = touched[u]
+    place = places[u]
     weight = 0.0
     squares = 0.0
     for f in range(k):
-        found[f] = 0
+        gradient[f] = 0
     for e in range(bounds[u], bounds[u + 1]):
         i = rows[e]
         x = column[e]
@@ -201,11 +203,11 @@ def _collect(u, touched, bounds, rows, column, sums, slopes, table, found):
         weight += np.float64(steep)
         squares += np.float64(steep) * np.float64(x)
         for f in range(k):
-            found[f] += steep * sums[i, f]
+            gradient[f] += steep * sums[i, f]
     own = np.float32(squares)
     for f in range(k):
-        found[f] -= own * table[place, f]
-    found[k] = np.float32(weight)
+        gradient[f] -= own * table[place, f]
+    gradient[k] = np.float32(weight)
 
 
 @njit(
@@ -215,9 +217,9 @@ def _collect(u, touched, bounds, rows, column, sums, slopes, table, found):
     fastmath=FAST,
     error_model="numpy",
 )
-def _adam(place, found, table, means, squares, rates, decays, rescale, clip, epsilon):
-    for f in range(len(found)):
-        g = min(max(rescale * found[f] + decays[f] * table[place, f], -clip), clip)
+def _adam(place, gradient, table, means, squares, rates, decays, rescale, clip, epsilon):
+    for f in range(len(gradient)):
+        g = min(max(rescale * gradient[f] + decays[f] * table[place, f], -clip), clip)
         mean = _BETA1 * means[place, f] + _REST1 * g
         square = _BETA2 * squares[place, f] + _REST2 * g * g
         means[place, f] = mean
@@ -236,13 +238,13 @@ def _adam(place, found, table, means, squares, rates, decays, rescale, clip, eps
     error_model="numpy",
 )  # fmt: skip
 def _learn(
-    start, stop, touched, bounds, rows, column, sums, slopes,
+    start, stop, places, bounds, rows, column, sums, slopes,
     table, means, squares, rates, decays, rescale, clip, epsilon,
 ):  # fmt: skip
-    found = np.empty(table.shape[1], np.float32)
+    gradient = np.empty(table.shape[1], np.float32)
     for u in range(start, stop):
-        _collect(u, touched, bounds, rows, column, sums, slopes, table, found)
-        _adam(touched[u], found, table, means, squares, rates, decays, rescale, clip, epsilon)
+        _collect(u, places, bounds, rows, column, sums, slopes, table, gradient)
+        _adam(places[u], gradient, table, means, squares, rates, decays, rescale, clip, epsilon)
 
 
 @njit(
@@ -250,9 +252,9 @@ def _learn(
     nogil=True,
     cache=True,
 )
-def _gradient(start, stop, touched, bounds, rows, column, sums, slopes, table, found):
+def _gradient(start, stop, places, bounds, rows, column, sums, slopes, table, gradients):
     for u in range(start, stop):
-        _collect(u, touched, bounds, rows, column, sums, slopes, table, found[u])
+        _collect(u, places, bounds, rows, column, sums, slopes, table, gradients[u])
 
 
 @njit(
@@ -260,6 +262,6 @@ def _gradient(start, stop, touched, bounds, rows, column, sums, slopes, table, f
     nogil=True,
     cache=True,
 )
-def _apply(start, stop, touched, gradients, table, means, squares, rates, decays, rescale, clip, epsilon):
+def _apply(start, stop, places, gradients, table, means, squares, rates, decays, rescale, clip, epsilon):
     for u in range(start, stop):
-        _adam(touched[u], gradients[u], table, means, squares, rates, decays, rescale, clip, epsilon)
+        _adam(places[u], gradients[u], table, means, squares, rates, decays, rescale, clip, epsilon)

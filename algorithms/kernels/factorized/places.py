@@ -48,24 +48,24 @@ class Places:
         places = self.find(indices)
         values = np.ascontiguousarray(data)
         entries = len(places)
-        touched, bounds = np.empty(entries, np.int32), np.empty(entries + 1, np.int32)
+        distinct, bounds = np.empty(entries, np.int32), np.empty(entries + 1, np.int32)
         rows, column = np.empty(entries, np.int32), np.empty(entries, np.float32)
-        count = _turn(starts, places, values, self._turns, touched, bounds, rows, column)
-        return View(starts, places, values, touched[:count], bounds[: count + 1], rows, column)
+        count = _turn(starts, places, values, self._turns, distinct, bounds, rows, column)
+        return View(starts, places, values, distinct[:count], bounds[: count + 1], rows, column)
 
     def _make_room(self, more: int) -> None:
-        needed = self._count + more
-        if needed > len(self._ids):
-            size = max(needed, 2 * len(self._ids))
+        count = self._count + more
+        if count > len(self._ids):
+            size = max(count, 2 * len(self._ids))
             turns = np.full(size, FREE, np.int32)  # between batches all are free
             ids = np.empty(size, np.int64)
             ids[: self._count] = self.ids
             self._ids, self._turns = ids, turns
-        if 2 * needed > len(self._keys):
-            known = self.ids.copy()
-            self._build(1 << (4 * needed - 1).bit_length())
-            places = np.empty(len(known), np.int32)
-            self._count = _find(known, self._keys, self._slots, self._shift, self._ids, 0, places)
+        if 2 * count > len(self._keys):
+            features = self.ids.copy()
+            self._build(1 << (4 * count - 1).bit_length())
+            places = np.empty(len(features), np.int32)
+            self._count = _find(features, self._keys, self._slots, self._shift, self._ids, 0, places)
 
     def _build(self, buckets: int) -> None:
         self._keys = np.full(buckets, FREE, np.int64)
@@ -89,7 +89,7 @@ _int32s, _floats = _ids_of(int32), _ids_of(float32)
     cache=True,
 )
 def _find(
-    wanted: np.ndarray,
+    features: np.ndarray,
     keys: np.ndarray,
     slots: np.ndarray,
     shift: int,
@@ -98,8 +98,8 @@ def _find(
     places: np.ndarray,
 ) -> int:
     mask = len(keys) - 1
-    for e in range(len(wanted)):
-        key = np.int64(wanted[e])
+    for e in range(len(features)):
+        key = np.int64(features[e])
         bucket = np.int64((uint64(key) * GOLDEN) >> uint64(shift))
         while keys[bucket] != key:
             if keys[bucket] == FREE:
@@ -123,7 +123,7 @@ def _turn(
     places: np.ndarray,
     values: np.ndarray,
     turns: np.ndarray,
-    touched: np.ndarray,
+    distinct: np.ndarray,
     bounds: np.ndarray,
     rows: np.ndarray,
     column: np.ndarray,
@@ -134,7 +134,7 @@ def _turn(
         place = places[e]
         if turns[place] == FREE:
             turns[place] = count
-            touched[count] = place
+            distinct[count] = place
             bounds[count + 1] = 0
             count += 1
         bounds[turns[place] + 1] += 1
@@ -151,5 +151,5 @@ def _turn(
         bounds[u] = bounds[u - 1]
     bounds[0] = 0
     for u in range(count):
-        turns[touched[u]] = FREE
+        turns[distinct[u]] = FREE
     return count

@@ -16,7 +16,7 @@ TALLIES = 9
 
 
 @dataclass(slots=True)
-class State:
+class FactorState:
     """What is learned, with Adam's moments; updated in place. Places beyond those in use are undefined.
 
     rows, means, squares: (c, k + 1) float32, c places.   bias: (3,) float64: w0, its mean and square.
@@ -40,7 +40,7 @@ class View:
     starts: Array
     places: Array
     values: Array
-    touched: Array
+    distinct: Array
     bounds: Array
     rows: Array
     column: Array
@@ -51,13 +51,13 @@ class View:
     @classmethod
     def of(cls, starts: np.ndarray, places: np.ndarray, values: np.ndarray) -> View:
         """By sorting; `places.Places.view` comes to the same in one compiled pass."""
-        touched, turns, counts = np.unique(places, return_inverse=True, return_counts=True)
+        distinct, turns, counts = np.unique(places, return_inverse=True, return_counts=True)
         order = np.argsort(turns, kind="stable")
         rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))[order]
         bounds = np.cumsum([0, *counts.tolist()])
         first, second = starts.astype(np.int32), places.astype(np.int32)
-        found = touched.astype(np.int32), bounds.astype(np.int32), rows.astype(np.int32)
-        return cls(first, second, values, *found, values[order])
+        columns = distinct.astype(np.int32), bounds.astype(np.int32), rows.astype(np.int32)
+        return cls(first, second, values, *columns, values[order])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class Forward:
     """A batch. sums: (n, k), s of each row.   scores, slopes: (n,); float32.   tallies: (9,) float64."""
 
     sums: Array

@@ -22,7 +22,7 @@ import torch
 import triton
 import triton.language as tl
 
-from optml.algorithms.kernels.factorized.terms import BETA1, BETA2, TALLIES, Scored, State, Step, View
+from optml.algorithms.kernels.factorized.terms import BETA1, BETA2, TALLIES, FactorState, Forward, Step, View
 
 Tensor = Any  # a torch tensor; torch's own name would bring torch's types into mypy
 
@@ -30,7 +30,7 @@ B1, B2 = tl.constexpr(BETA1), tl.constexpr(BETA2)
 SLOTS = tl.constexpr(TALLIES)
 
 
-def score(state: State, view: View, labels: Tensor, classifier: bool) -> Scored:
+def score(state: FactorState, view: View, labels: Tensor, classifier: bool) -> Forward:
     """See `factorized.score`."""
     n, k, device = len(view), state.rows.shape[1] - 1, state.rows.device
     sums, scores = torch.empty(n, k, device=device), torch.empty(n, device=device)
@@ -41,7 +41,7 @@ def score(state: State, view: View, labels: Tensor, classifier: bool) -> Scored:
             view.starts, view.places, view.values, state.rows, state.bias, labels, sums, scores, slopes,
             tallies, k, CLASSIFIER=classifier, ENTRIES=entries, LANES=_lanes(k), num_warps=1,
         )  # fmt: skip
-    return Scored(sums, scores, slopes, tallies.sum(0, dtype=torch.float64))
+    return Forward(sums, scores, slopes, tallies.sum(0, dtype=torch.float64))
 
 
 def judge(scores: Tensor, pairs: Tensor, labels: Tensor, classifier: bool) -> tuple[Tensor, Tensor]:
@@ -55,33 +55,33 @@ def judge(scores: Tensor, pairs: Tensor, labels: Tensor, classifier: bool) -> tu
     return slopes, tallies.sum(0, dtype=torch.float64)
 
 
-def learn(state: State, view: View, scored: Scored, step: Step) -> None:
+def learn(state: FactorState, view: View, forward: Forward, step: Step) -> None:
     """See `factorized.learn`."""
-    k, count = state.rows.shape[1] - 1, len(view.touched)
+    k, count = state.rows.shape[1] - 1, len(view.distinct)
     _learn[(count + 1,)](
-        view.touched, view.bounds, view.rows, view.column, scored.sums, scored.slopes,
+        view.distinct, view.bounds, view.rows, view.column, forward.sums, forward.slopes,
         state.rows, state.means, state.squares, state.bias, count, len(view), k, *_numbers(step),
         ENTRIES=16, LANES=_lanes(k), num_warps=1,
     )  # fmt: skip
 
 
-def gradient(state: State, view: View, scored: Scored) -> Tensor:
+def gradient(state: FactorState, view: View, forward: Forward) -> Tensor:
     """See `factorized.gradient`."""
-    k, count = state.rows.shape[1] - 1, len(view.touched)
-    found = torch.empty(count, k + 1, device=state.rows.device)
+    k, count = state.rows.shape[1] - 1, len(view.distinct)
+    gradients = torch.empty(count, k + 1, device=state.rows.device)
     if count:
         _gradient[(count,)](
-            view.touched, view.bounds, view.rows, view.column, scored.sums, scored.slopes, state.rows, found,
-            k, ENTRIES=16, LANES=_lanes(k), num_warps=1,
+            view.distinct, view.bounds, view.rows, view.column, forward.sums, forward.slopes, state.rows,
+            gradients, k, ENTRIES=16, LANES=_lanes(k), num_warps=1,
         )  # fmt: skip
-    return found
+    return gradients
 
 
-def apply(state: State, touched: Tensor, gradients: Tensor, slope: Tensor, step: Step) -> None:
+def apply(state: FactorState, places: Tensor, gradients: Tensor, slope: Tensor, step: Step) -> None:
     """See `factorized.apply`."""
-    k, count = state.rows.shape[1] - 1, len(touched)
+    k, count = state.rows.shape[1] - 1, len(places)
     _apply[(count + 1,)](
-        touched, gradients.contiguous(), slope, state.rows, state.means, state.squares, state.bias,
+        places, gradients.contiguous(), slope, state.rows, state.means, state.squares, state.bias,
         count, k, *_numbers(step), LANES=_lanes(k), num_warps=1,
     )  # fmt: skip
 
@@ -179,7 +179,7 @@ def _steepness(start, stop, rows, column, slopes, ENTRIES: tl.constexpr):
 
 
 @triton.jit
-def _crossed(start, stop, rows, column, slopes, sums, k, f, ENTRIES: tl.constexpr, LANES: tl.constexpr):
+def _cross(start, stop, rows, column, slopes, sums, k, f, ENTRIES: tl.constexpr, LANES: tl.constexpr):
     """Over a feature's entries: the sum of slope * x * s at the factors `f`."""
     total = tl.zeros((LANES,), tl.float32)
     for begin in range(start, stop, ENTRIES):
@@ -213,7 +213,7 @@ def _learn_bias(bias, slope, rate, decay, rescale, clip, epsilon):
 
 @triton.jit(do_not_specialize=["count", "n"])
 def _learn(
-    touched, bounds, rows, column, sums, slopes, table, means, squares, bias, count, n, k,
+    places, bounds, rows, column, sums, slopes, table, means, squares, bias, count, n, k,
     rate, weight_rate, bias_rate, decay, weight_decay, bias_decay, rescale, clip, epsilon,
     ENTRIES: tl.constexpr, LANES: tl.constexpr,
 ):  # fmt: skip
@@ -226,13 +226,13 @@ def _learn(
         _learn_bias(bias, tl.sum(total, axis=0), bias_rate, bias_decay, rescale, clip, epsilon)
     else:
         start, stop = tl.load(bounds + u), tl.load(bounds + u + 1)
-        row = tl.load(touched + u).to(tl.int64) * (k + 1)
+        row = tl.load(places + u).to(tl.int64) * (k + 1)
         weight, own = _steepness(start, stop, rows, column, slopes, ENTRIES)
         for first in range(0, k, LANES):
             f = first + tl.arange(0, LANES)
-            crossed = _crossed(start, stop, rows, column, slopes, sums, k, f, ENTRIES, LANES)
-            crossed -= own * tl.load(table + row + f, mask=f < k, other=0.0)
-            _adam(table, means, squares, row + f, crossed, f < k, rate, decay, rescale, clip, epsilon)
+            gradient = _cross(start, stop, rows, column, slopes, sums, k, f, ENTRIES, LANES)
+            gradient -= own * tl.load(table + row + f, mask=f < k, other=0.0)
+            _adam(table, means, squares, row + f, gradient, f < k, rate, decay, rescale, clip, epsilon)
         one = tl.arange(0, 1)
         _adam(
             table, means, squares, row + k + one, weight, one == 0,
@@ -242,24 +242,24 @@ def _learn(
 
 @triton.jit
 def _gradient(
-    touched, bounds, rows, column, sums, slopes, table, found, k,
+    places, bounds, rows, column, sums, slopes, table, gradients, k,
     ENTRIES: tl.constexpr, LANES: tl.constexpr,
 ):  # fmt: skip
     u = tl.program_id(0).to(tl.int64)
     start, stop = tl.load(bounds + u), tl.load(bounds + u + 1)
-    row = tl.load(touched + u).to(tl.int64) * (k + 1)
+    row = tl.load(places + u).to(tl.int64) * (k + 1)
     weight, own = _steepness(start, stop, rows, column, slopes, ENTRIES)
     for first in range(0, k, LANES):
         f = first + tl.arange(0, LANES)
-        crossed = _crossed(start, stop, rows, column, slopes, sums, k, f, ENTRIES, LANES)
-        crossed -= own * tl.load(table + row + f, mask=f < k, other=0.0)
-        tl.store(found + u * (k + 1) + f, crossed, mask=f < k)
-    tl.store(found + u * (k + 1) + k, weight)
+        gradient = _cross(start, stop, rows, column, slopes, sums, k, f, ENTRIES, LANES)
+        gradient -= own * tl.load(table + row + f, mask=f < k, other=0.0)
+        tl.store(gradients + u * (k + 1) + f, gradient, mask=f < k)
+    tl.store(gradients + u * (k + 1) + k, weight)
 
 
 @triton.jit(do_not_specialize=["count"])
 def _apply(
-    touched, gradients, slope, table, means, squares, bias, count, k,
+    places, gradients, slope, table, means, squares, bias, count, k,
     rate, weight_rate, bias_rate, decay, weight_decay, bias_decay, rescale, clip, epsilon,
     LANES: tl.constexpr,
 ):  # fmt: skip
@@ -267,11 +267,21 @@ def _apply(
     if u == count:
         _learn_bias(bias, tl.load(slope), bias_rate, bias_decay, rescale, clip, epsilon)
     else:
-        row = tl.load(touched + u).to(tl.int64) * (k + 1)
+        row = tl.load(places + u).to(tl.int64) * (k + 1)
         for first in range(0, k + 1, LANES):
             f = first + tl.arange(0, LANES)
-            found = tl.load(gradients + u * (k + 1) + f, mask=f <= k, other=0.0)
+            gradient = tl.load(gradients + u * (k + 1) + f, mask=f <= k, other=0.0)
             each_rate, each_decay = tl.where(f < k, rate, weight_rate), tl.where(f < k, decay, weight_decay)
             _adam(
-                table, means, squares, row + f, found, f <= k, each_rate, each_decay, rescale, clip, epsilon
+                table,
+                means,
+                squares,
+                row + f,
+                gradient,
+                f <= k,
+                each_rate,
+                each_decay,
+                rescale,
+                clip,
+                epsilon,
             )

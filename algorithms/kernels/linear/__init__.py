@@ -16,15 +16,14 @@ a block at a time. All in float32; sums of losses and of (shift * scale) . W are
 What a model's columns hold does not depend on the other models, bit for bit: products are taken of a fixed
 number of columns at once, the last padded (`PANEL`).
 
-NumPy arrays and `csr_array`s take the CPU path (`cpu.py`), CUDA tensors go through
-`triton.py`.
+NumPy arrays and `csr_array`s take the CPU path (`cpu.py`), CUDA tensors go through `triton.py`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from optml.algorithms.kernels.linear.terms import KEPT, TINY, Array, Problem, Rows, Update
+from optml.algorithms.kernels.linear.terms import SQUARE_DECAY, TINY, Array, Problem, Rows, Update
 
 
 def scores(rows: Rows, weights: Array, problem: Problem) -> Array:
@@ -53,7 +52,7 @@ def gradient(rows: Rows, labels: Array, weights: Array, problem: Problem) -> tup
 
 
 def update(
-    weights: Array, moments: tuple[Array, ...], summed: Array, share: float, use_bias: bool, how: Update
+    weights: Array, moments: tuple[Array, ...], gradients: Array, share: float, use_bias: bool, how: Update
 ) -> None:
     """Move the weights against `share` times the summed gradient, in place; penalties come on top.
 
@@ -69,17 +68,17 @@ def update(
     if isinstance(weights, np.ndarray):
         from optml.algorithms.kernels.linear import cpu as linear_step_cpu
 
-        linear_step_cpu.update(weights, moments, summed, share, use_bias, how)
+        linear_step_cpu.update(weights, moments, gradients, share, use_bias, how)
         return
     import optml.algorithms.kernels.linear.triton as on_device
 
-    on_device.update(weights, moments, summed, share, use_bias, how)
+    on_device.update(weights, moments, gradients, share, use_bias, how)
 
 
 def reference_update(
     weights: np.ndarray,
     moments: tuple[np.ndarray, ...],
-    summed: np.ndarray,
+    gradients: np.ndarray,
     share: float,
     use_bias: bool,
     how: Update,
@@ -91,16 +90,16 @@ def reference_update(
     rates = np.where(last, how.bias_rates if use_bias else 0, how.rates)
     decays = np.where(last, how.bias_decays, how.decays)
     l1 = np.where(last, 0, how.l1)
-    g = share * summed + decays * weights + l1 * np.sign(weights)
+    g = share * gradients + decays * weights + l1 * np.sign(weights)
     if how.optimizer == "adam":
         mean, square = moments
         mean += (1 - how.first) * (g - mean)
         square += (1 - how.second) * (g * g - square)
-        moved = weights - rates * mean / (np.sqrt(square) + TINY)
+        proposal = weights - rates * mean / (np.sqrt(square) + TINY)
     elif how.optimizer == "sgd":
         moments[0][:] = how.first * moments[0] + rates * g
-        moved = weights - moments[0]
+        proposal = weights - moments[0]
     else:
-        moments[0][:] = KEPT * moments[0] + (1 - KEPT) * g * g
-        moved = weights - rates * g / np.sqrt(moments[0] + TINY)
-    weights[:] = np.where((l1 > 0) & (weights * moved < 0), 0, moved)
+        moments[0][:] = SQUARE_DECAY * moments[0] + (1 - SQUARE_DECAY) * g * g
+        proposal = weights - rates * g / np.sqrt(moments[0] + TINY)
+    weights[:] = np.where((l1 > 0) & (weights * proposal < 0), 0, proposal)

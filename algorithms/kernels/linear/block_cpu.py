@@ -31,8 +31,8 @@ LOWEST = np.float32(-87.0)
 
 def _of_log1p() -> tuple[np.float32, ...]:
     """Coefficients from the highest power on; off by less than 1e-7."""
-    fitted = np.polynomial.Chebyshev.interpolate(lambda t: np.log1p(t) / t, 10, domain=[1e-12, 1])
-    powers = fitted.convert(kind=np.polynomial.Polynomial).coef
+    polynomial = np.polynomial.Chebyshev.interpolate(lambda t: np.log1p(t) / t, 10, domain=[1e-12, 1])
+    powers = polynomial.convert(kind=np.polynomial.Polynomial).coef
     return tuple(np.float32(power) for power in powers[::-1])
 
 

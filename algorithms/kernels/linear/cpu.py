@@ -11,7 +11,15 @@ from numba import boolean, float32, int64, njit, types, void
 
 from optml.algorithms.kernels.linear.dense_cpu import dense_gradient, dense_scores, height
 from optml.algorithms.kernels.linear.sparse_cpu import sparse_gradient, sparse_scores
-from optml.algorithms.kernels.linear.terms import KEPT, LOSSES, OPTIMIZERS, TINY, Problem, Rows, Update
+from optml.algorithms.kernels.linear.terms import (
+    LOSSES,
+    OPTIMIZERS,
+    SQUARE_DECAY,
+    TINY,
+    Problem,
+    Rows,
+    Update,
+)
 from optml.algorithms.kernels.machine.simd import LANES, empty, zeros
 from optml.algorithms.kernels.machine.threads import in_parts
 
@@ -40,12 +48,12 @@ def scores(rows: Rows, weights: np.ndarray, problem: Problem) -> np.ndarray:
         in_parts(lines, -(-weights.shape[1] // LANES), rows.nnz * LANES, blas=False)
         return z
     rows = np.ascontiguousarray(rows)
-    packed, columns, offsets = _pack(weights, problem)
+    panels, columns, offsets = _pack(weights, problem)
 
     def part(start: int, stop: int) -> None:
         dense_scores(
-            rows[start:stop], packed, columns, offsets, problem.shift, problem.scale, problem.folded,
-            *_room(stop - start, d, packed.shape[2], problem.folded), z[start:stop],
+            rows[start:stop], panels, columns, offsets, problem.shift, problem.scale, problem.folded,
+            *_room(stop - start, d, panels.shape[2], problem.folded), z[start:stop],
         )  # fmt: skip
 
     in_parts(part, n, d * PANEL, blas=False)
@@ -58,32 +66,32 @@ def gradient(
     """See `linear_step.gradient`."""
     n, d = rows.shape
     loss, parameter = LOSSES.index(problem.loss), np.float32(problem.parameter)
-    weighted, classes = problem.class_weights, problem.classes
+    class_weights, classes = problem.class_weights, problem.classes
     if not isinstance(rows, np.ndarray):
-        summed = zeros(weights.shape)
+        gradients = zeros(weights.shape)
         losses = np.zeros(problem.models)
         offsets = _offsets(weights, problem)
         unit = LANES if classes == 1 else 1
 
         def models(start: int, stop: int) -> None:
             sparse_gradient(
-                *_csr(rows), labels, weights, problem.scale, offsets, loss, parameter, weighted, classes,
-                start * unit, min(stop * unit, problem.models), summed, losses,
+                *_csr(rows), labels, weights, problem.scale, offsets, loss, parameter, class_weights, classes,
+                start * unit, min(stop * unit, problem.models), gradients, losses,
             )  # fmt: skip
 
         in_parts(models, -(-problem.models // unit), rows.nnz * classes * unit, blas=False)
-        _correct(summed, problem.shift, problem.scale, problem.still)
-        return summed, losses
+        _correct(gradients, problem.shift, problem.scale, problem.still)
+        return gradients, losses
     rows = np.ascontiguousarray(rows)
-    packed, columns, offsets = _pack(weights, problem)
+    panels, columns, offsets = _pack(weights, problem)
 
     def part(start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        product = zeros(packed.shape)
+        product = zeros(panels.shape)
         slopes, losses = np.zeros((1, weights.shape[1]), np.float32), np.zeros(problem.models)
         dense_gradient(
-            rows[start:stop], labels[start:stop], packed, columns, offsets, problem.shift, problem.scale,
-            problem.folded, loss, parameter, weighted, classes,
-            *_room(stop - start, d, packed.shape[2], problem.folded), product, slopes, losses,
+            rows[start:stop], labels[start:stop], panels, columns, offsets, problem.shift, problem.scale,
+            problem.folded, loss, parameter, class_weights, classes,
+            *_room(stop - start, d, panels.shape[2], problem.folded), product, slopes, losses,
         )  # fmt: skip
         return product, slopes, losses
 
@@ -93,16 +101,16 @@ def gradient(
         product += more[0]
         slopes += more[1]
         losses += more[2]
-    summed = np.empty(weights.shape, np.float32)
-    summed[d] = slopes[0]
-    _unpack(product, columns, problem.shift, problem.scale, problem.folded, summed)
-    return summed, losses
+    gradients = np.empty(weights.shape, np.float32)
+    gradients[d] = slopes[0]
+    _unpack(product, columns, problem.shift, problem.scale, problem.folded, gradients)
+    return gradients, losses
 
 
 def update(
     weights: np.ndarray,
     moments: tuple[np.ndarray, ...],
-    summed: np.ndarray,
+    gradients: np.ndarray,
     share: float,
     use_bias: bool,
     how: Update,
@@ -110,12 +118,12 @@ def update(
     """See `linear_step.update`."""
     bias = len(weights) - 1
     kind = OPTIMIZERS.index(how.optimizer)
-    scaled, first, second = np.float32(share), np.float32(how.first), np.float32(how.second)
+    factor, first, second = np.float32(share), np.float32(how.first), np.float32(how.second)
     mean, square = moments[0], moments[-1]
 
     def part(start: int, stop: int) -> None:
         _update(
-            kind, weights, mean, square, summed, scaled, first, second,
+            kind, weights, mean, square, gradients, factor, first, second,
             how.rates, how.decays, how.l1, start, stop,
         )  # fmt: skip
 
@@ -123,7 +131,7 @@ def update(
     if use_bias:
         none = np.zeros_like(how.l1)
         _update(
-            kind, weights, mean, square, summed, scaled, first, second,
+            kind, weights, mean, square, gradients, factor, first, second,
             how.bias_rates, how.bias_decays, none, bias, bias + 1,
         )  # fmt: skip
 
@@ -136,9 +144,9 @@ def _pack(weights: np.ndarray, problem: Problem) -> tuple[np.ndarray, int, np.nd
     together = PANEL if classes == 1 else max(1, 2 * PANEL // classes)
     columns = classes * min(together, problem.models)
     panels = -(-weights.shape[1] // columns)
-    packed = empty(panels * d, columns).reshape(panels, d, -1)
-    _fill(weights, problem.scale, problem.folded, columns, packed)
-    return packed, columns, _offsets(weights, problem) if problem.folded else weights[d]
+    weight_panels = empty(panels * d, columns).reshape(panels, d, -1)
+    _fill(weights, problem.scale, problem.folded, columns, weight_panels)
+    return weight_panels, columns, _offsets(weights, problem) if problem.folded else weights[d]
 
 
 def _room(rows: int, d: int, width: int, folded: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -160,27 +168,32 @@ def _offsets(weights: np.ndarray, problem: Problem) -> np.ndarray:
 
 
 @njit(void(_matrix, _vector, boolean, int64, float32[:, :, ::1]), nogil=True, cache=True)
-def _fill(weights: np.ndarray, scale: np.ndarray, folded: bool, columns: int, packed: np.ndarray) -> None:
-    for p in range(packed.shape[0]):
+def _fill(weights: np.ndarray, scale: np.ndarray, folded: bool, columns: int, panels: np.ndarray) -> None:
+    for p in range(panels.shape[0]):
         first = p * columns
-        for f in range(packed.shape[1]):
+        for f in range(panels.shape[1]):
             factor = scale[f] if folded else np.float32(1)
-            row, panel = weights[f, first : first + columns], packed[p, f]
+            row, panel = weights[f, first : first + columns], panels[p, f]
             for j in range(len(row)):
                 panel[j] = factor * row[j]
 
 
 @njit(void(_panels, int64, _vector, _vector, boolean, float32[:, ::1]), nogil=True, cache=True)
 def _unpack(
-    packed: np.ndarray, columns: int, shift: np.ndarray, scale: np.ndarray, folded: bool, summed: np.ndarray
+    panels: np.ndarray,
+    columns: int,
+    shift: np.ndarray,
+    scale: np.ndarray,
+    folded: bool,
+    gradients: np.ndarray,
 ) -> None:
-    for p in range(packed.shape[0]):
+    for p in range(panels.shape[0]):
         first = p * columns
-        slopes = summed[-1, first : first + columns].copy()
-        for f in range(packed.shape[1]):
+        slopes = gradients[-1, first : first + columns].copy()
+        for f in range(panels.shape[1]):
             factor = scale[f] if folded else np.float32(1)
             ratio = shift[f] * factor if folded else np.float32(0)
-            row, panel = summed[f, first : first + columns], packed[p, f]
+            row, panel = gradients[f, first : first + columns], panels[p, f]
             for j in range(len(row)):
                 row[j] = factor * panel[j] - ratio * slopes[j]
 
@@ -203,23 +216,23 @@ def _center(weights: np.ndarray, shift: np.ndarray, scale: np.ndarray, offsets: 
     nogil=True,
     cache=True,
 )
-def _correct(summed: np.ndarray, shift: np.ndarray, scale: np.ndarray, still: np.ndarray) -> None:
+def _correct(gradients: np.ndarray, shift: np.ndarray, scale: np.ndarray, still: np.ndarray) -> None:
     d = len(shift)
     for f in range(d):
         ratio = shift[f] * scale[f]
         if ratio != 0:
-            kept = np.float32(0) if still[f] else np.float32(1)
-            for j in range(summed.shape[1]):
-                summed[f, j] = kept * (summed[f, j] - ratio * summed[d, j])
+            factor = np.float32(0) if still[f] else np.float32(1)
+            for j in range(gradients.shape[1]):
+                gradients[f, j] = factor * (gradients[f, j] - ratio * gradients[d, j])
 
 
 @njit(float32[::1](_vector, int64), nogil=True, cache=True)
-def _repeated(vector: np.ndarray, size: int) -> np.ndarray:
+def _tile(vector: np.ndarray, size: int) -> np.ndarray:
     """The vector over and over, `size` numbers long."""
-    found = np.empty(size, np.float32)
+    tiles = np.empty(size, np.float32)
     for start in range(0, size, len(vector)):
-        found[start : start + len(vector)] = vector
-    return found
+        tiles[start : start + len(vector)] = vector
+    return tiles
 
 
 @njit(
@@ -236,7 +249,7 @@ def _update(
     weights: np.ndarray,
     mean: np.ndarray,
     square: np.ndarray,
-    summed: np.ndarray,
+    gradients: np.ndarray,
     share: np.float32,
     first: np.float32,
     second: np.float32,
@@ -250,15 +263,15 @@ def _update(
 
     Several rows at a time, and each loop writes to one array only, so that it is vectorised.
     """
-    tiny, kept = np.float32(TINY), np.float32(KEPT)
+    tiny, square_decay = np.float32(TINY), np.float32(SQUARE_DECAY)
     one, none = np.float32(1), np.float32(0)
     columns = len(rates)
     run = max(1, RUN // max(columns, 1)) * columns
-    rates, decays, l1 = _repeated(rates, run), _repeated(decays, run), _repeated(l1, run)
+    rates, decays, l1 = _tile(rates, run), _tile(decays, run), _tile(l1, run)
     g = np.empty(run, np.float32)
     for place in range(start * columns, stop * columns, max(run, 1)):
         n = min(run, stop * columns - place)
-        w, sums = weights.reshape(-1)[place : place + n], summed.reshape(-1)[place : place + n]
+        w, sums = weights.reshape(-1)[place : place + n], gradients.reshape(-1)[place : place + n]
         m, v = mean.reshape(-1)[place : place + n], square.reshape(-1)[place : place + n]
         for j in range(n):
             sign = one if w[j] > 0 else (-one if w[j] < 0 else none)
@@ -277,9 +290,9 @@ def _update(
                 g[j] = m[j]
         else:
             for j in range(n):
-                v[j] = kept * v[j] + (one - kept) * g[j] * g[j]
+                v[j] = square_decay * v[j] + (one - square_decay) * g[j] * g[j]
             for j in range(n):
                 g[j] = rates[j] * g[j] / np.sqrt(v[j] + tiny)
         for j in range(n):
-            moved = w[j] - g[j]
-            w[j] = none if l1[j] > 0 and w[j] * moved < 0 else moved
+            proposal = w[j] - g[j]
+            w[j] = none if l1[j] > 0 and w[j] * proposal < 0 else proposal

@@ -67,20 +67,20 @@ def _add_product(
 
 @njit(void(_matrix, int64, int64, _matrix, float32[:, :, ::1], int64), nogil=True, cache=True)
 def _add_gradient(
-    rows: np.ndarray, start: int, n: int, slopes: np.ndarray, summed: np.ndarray, panel: int
+    rows: np.ndarray, start: int, n: int, slopes: np.ndarray, gradients: np.ndarray, panel: int
 ) -> None:
     """Add n rows, transposed, times their slopes to a panel of the sums."""
-    _, d, width = summed.shape
+    _, d, width = gradients.shape
     tall = d // TALL * TALL
     for f in range(0, tall, TALL):
         for j in range(0, width, LANES):
             tall_tile(
-                rows, start * d + f, 1, d, slopes, j, summed, (panel * d + f) * width + j, width, n
+                rows, start * d + f, 1, d, slopes, j, gradients, (panel * d + f) * width + j, width, n
             )  # fmt: skip
     for f in range(tall, d):
         for j in range(0, width, LANES):
             flat_tile(
-                rows, start * d + f, 1, d, slopes, j, summed, (panel * d + f) * width + j, width, n
+                rows, start * d + f, 1, d, slopes, j, gradients, (panel * d + f) * width + j, width, n
             )  # fmt: skip
 
 
@@ -94,13 +94,13 @@ def _add_gradient(
 )  # fmt: skip
 def dense_scores(
     rows: np.ndarray,
-    packed: np.ndarray,
+    panels: np.ndarray,
     columns: int,
     offsets: np.ndarray,
     shift: np.ndarray,
     scale: np.ndarray,
     folded: bool,
-    scaled: np.ndarray,
+    room: np.ndarray,
     block: np.ndarray,
     z: np.ndarray,
 ) -> None:
@@ -109,14 +109,14 @@ def dense_scores(
     for start in range(0, rows.shape[0], block.shape[0]):
         n = min(block.shape[0], rows.shape[0] - start)
         if not folded:
-            _standardise(rows[start : start + n], shift, scale, scaled)
-        for p in range(packed.shape[0]):
+            _standardise(rows[start : start + n], shift, scale, room)
+        for p in range(panels.shape[0]):
             first = p * columns
             set_offsets(offsets, first, n, block)
             if folded:
-                _add_product(rows, start, n, packed, p, block)
+                _add_product(rows, start, n, panels, p, block)
             else:
-                _add_product(scaled, 0, n, packed, p, block)
+                _add_product(room, 0, n, panels, p, block)
             for i in range(n):
                 for j in range(min(columns, z.shape[1] - first)):
                     z[start + i, first + j] = block[i, j]
@@ -134,7 +134,7 @@ def dense_scores(
 def dense_gradient(
     rows: np.ndarray,
     labels: np.ndarray,
-    packed: np.ndarray,
+    panels: np.ndarray,
     columns: int,
     offsets: np.ndarray,
     shift: np.ndarray,
@@ -144,27 +144,28 @@ def dense_gradient(
     parameter: np.float32,
     class_weights: np.ndarray,
     classes: int,
-    scaled: np.ndarray,
+    room: np.ndarray,
     block: np.ndarray,
-    summed: np.ndarray,
+    gradients: np.ndarray,
     slopes: np.ndarray,
     losses: np.ndarray,
 ) -> None:
-    """Add the gradient by packed weights to `summed`, the sums of slopes (M * C) and losses (M) to theirs."""
+    """Add the gradients by weights in panels to `gradients`, the sums of slopes (M * C) and losses (M) to
+    theirs."""
     models = columns // classes
     for start in range(0, rows.shape[0], block.shape[0]):
         n = min(block.shape[0], rows.shape[0] - start)
         y = labels[start : start + n]
         if not folded:
-            _standardise(rows[start : start + n], shift, scale, scaled)
-        for p in range(packed.shape[0]):
+            _standardise(rows[start : start + n], shift, scale, room)
+        for p in range(panels.shape[0]):
             first, model = p * columns, p * models
             last = min(model + models, len(losses))
             set_offsets(offsets, first, n, block)
             if folded:
-                _add_product(rows, start, n, packed, p, block)
+                _add_product(rows, start, n, panels, p, block)
             else:
-                _add_product(scaled, 0, n, packed, p, block)
+                _add_product(room, 0, n, panels, p, block)
             weights = class_weights[:, model:last].copy()
             if loss == SOFTMAX:
                 slopes_of_classes(block, y, weights, classes, losses[model:last])
@@ -172,6 +173,6 @@ def dense_gradient(
                 slopes_of_one(block, y, loss, parameter, weights, losses[model:last])
             add_rows(block, n, (last - model) * classes, slopes, first)
             if folded:
-                _add_gradient(rows, start, n, block, summed, p)
+                _add_gradient(rows, start, n, block, gradients, p)
             else:
-                _add_gradient(scaled, 0, n, block, summed, p)
+                _add_gradient(room, 0, n, block, gradients, p)

@@ -90,12 +90,12 @@ def _add_slopes(
     scale: np.ndarray,
     z: np.ndarray,
     i: int,
-    summed: np.ndarray,
+    gradients: np.ndarray,
     first: int,
     columns: int,
 ) -> None:
-    """Add entries begin to end, times the slopes in row i of z, to so many columns of `summed`."""
-    stride = summed.shape[1]
+    """Add entries begin to end, times the slopes in row i of z, to so many columns of `gradients`."""
+    stride = gradients.shape[1]
     row = i * z.shape[1]
     j = 0
     while j + 2 * LANES <= columns:
@@ -104,8 +104,8 @@ def _add_slopes(
             f = int64(places[k])
             x = fill(values[k] * scale[f])
             at = f * stride + first + j
-            store_from(summed, at, multiply_add(x, one, load_from(summed, at)))
-            store_from(summed, at + LANES, multiply_add(x, two, load_from(summed, at + LANES)))
+            store_from(gradients, at, multiply_add(x, one, load_from(gradients, at)))
+            store_from(gradients, at + LANES, multiply_add(x, two, load_from(gradients, at + LANES)))
         j += 2 * LANES
     while j + FEW < columns:
         count = min(LANES, columns - j)
@@ -114,13 +114,13 @@ def _add_slopes(
             f = int64(places[k])
             x = fill(values[k] * scale[f])
             at = f * stride + first + j
-            store_part(summed, at, multiply_add(x, one, load_part(summed, at, count)), count)
+            store_part(gradients, at, multiply_add(x, one, load_part(gradients, at, count)), count)
         j += LANES
     for c in range(j, columns):
         slope = z[i, c]
         for k in range(begin, end):
             f = places[k]
-            summed[f, first + c] += values[k] * scale[f] * slope
+            gradients[f, first + c] += values[k] * scale[f] * slope
 
 
 @njit(
@@ -175,7 +175,7 @@ def sparse_gradient(
     classes: int,
     model: int,
     last: int,
-    summed: np.ndarray,
+    gradients: np.ndarray,
     losses: np.ndarray,
 ) -> None:
     """Add models `model` to `last` to the gradient of rows that were scaled, but not shifted."""
@@ -196,5 +196,5 @@ def sparse_gradient(
             slopes_of_one(z, labels[start : start + n], loss, parameter, class_weights, losses)
         for i in range(n):
             begin, end = starts[start + i], starts[start + i + 1]
-            _add_slopes(values, places, begin, end, scale, z, i, summed, first, columns)
-        add_rows(z, n, columns, summed, d * weights.shape[1] + first)
+            _add_slopes(values, places, begin, end, scale, z, i, gradients, first, columns)
+        add_rows(z, n, columns, gradients, d * weights.shape[1] + first)

@@ -30,7 +30,7 @@ FAR = 100.0  # standard deviations: of float32's 7 digits 5 are left
 
 TINY = 1e-8  # keeps adam and rmsprop from dividing by 0
 
-KEPT = 0.9  # of rmsprop's mean squared gradient, a step
+SQUARE_DECAY = 0.9  # of rmsprop's mean squared gradient, a step
 
 
 @dataclass(frozen=True, slots=True)

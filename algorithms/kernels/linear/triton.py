@@ -22,27 +22,27 @@ import torch
 import triton
 import triton.language as tl
 
-from optml.algorithms.kernels.linear.terms import KEPT, LOSSES, OPTIMIZERS, TINY, Problem, Update
+from optml.algorithms.kernels.linear.terms import LOSSES, OPTIMIZERS, SQUARE_DECAY, TINY, Problem, Update
 
 Tensor = Any  # a torch tensor; torch's own name would bring torch's types into mypy
 
 
 def scores(rows: Any, weights: Tensor, problem: Problem) -> Tensor:
     """See `linear_step.scores`; rows may be a csr_array on the host."""
-    return _scores(_placed(rows, weights), weights, problem)
+    return _scores(_place(rows, weights), weights, problem)
 
 
 def gradient(rows: Any, labels: Tensor, weights: Tensor, problem: Problem) -> tuple[Tensor, Tensor]:
     """See `linear_step.gradient`; rows may be a csr_array on the host."""
     dense = isinstance(rows, torch.Tensor)
-    there = _placed(rows, weights)
+    there = _place(rows, weights)
     z = _scores(there, weights, problem)
     losses = slopes(z, labels, problem)
     total = z.sum(dim=0)
     if dense and not problem.folded:
         product = ((rows - problem.shift) * problem.scale).T @ z
     else:
-        transposed = rows.T if dense else _placed(rows.T.tocsr(), weights)
+        transposed = rows.T if dense else _place(rows.T.tocsr(), weights)
         product = problem.scale[:, None] * (transposed @ z)
         product -= (problem.shift * problem.scale)[:, None] * total
         product *= ~problem.still[:, None]
@@ -73,16 +73,16 @@ def slopes(z: Tensor, labels: Tensor, problem: Problem) -> Tensor:
 
 
 def update(
-    weights: Tensor, moments: tuple[Tensor, ...], summed: Tensor, share: float, use_bias: bool, how: Update
+    weights: Tensor, moments: tuple[Tensor, ...], gradients: Tensor, share: float, use_bias: bool, how: Update
 ) -> None:
     """See `linear_step.update`."""
     columns = weights.shape[1]
     size = weights.numel() if use_bias else weights.numel() - columns
     block = 1024
     _move[(triton.cdiv(size, block),)](
-        weights, moments[0], moments[-1], summed, how.rates, how.decays, how.l1, how.bias_rates,
+        weights, moments[0], moments[-1], gradients, how.rates, how.decays, how.l1, how.bias_rates,
         how.bias_decays, share, how.first, how.second, size, weights.numel() - columns, columns,
-        OPTIMIZER=OPTIMIZERS.index(how.optimizer), KEPT_=KEPT, TINY_=TINY, BLOCK=block,
+        OPTIMIZER=OPTIMIZERS.index(how.optimizer), KEPT_=SQUARE_DECAY, TINY_=TINY, BLOCK=block,
     )  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def _scores(rows: Tensor, weights: Tensor, problem: Problem) -> Tensor:
     return (rows @ (problem.scale[:, None] * weights[:-1])).add_(offsets)
 
 
-def _placed(rows: Any, weights: Tensor) -> Tensor:
+def _place(rows: Any, weights: Tensor) -> Tensor:
     """A csr_array as a sparse tensor beside the weights; a tensor as it is."""
     if isinstance(rows, torch.Tensor):
         return rows
@@ -174,7 +174,7 @@ def _softmax_slopes(scores, labels, class_weights, values, models, classes, CLAS
 
 @triton.jit
 def _move(
-    weights, means, squares, summed, rates, decays, l1s, bias_rates, bias_decays,
+    weights, means, squares, gradients, rates, decays, l1s, bias_rates, bias_decays,
     share, first, second, size, bias, columns,
     OPTIMIZER: tl.constexpr, KEPT_: tl.constexpr, TINY_: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -189,26 +189,26 @@ def _move(
     )
     l1 = tl.where(of_bias, 0.0, tl.load(l1s + column, mask=inside))
     sign = tl.where(w > 0, 1.0, tl.where(w < 0, -1.0, 0.0))
-    g = share * tl.load(summed + place, mask=inside, other=0.0) + decay * w + l1 * sign
+    g = share * tl.load(gradients + place, mask=inside, other=0.0) + decay * w + l1 * sign
     if OPTIMIZER == 0:  # adam
         m = first * tl.load(means + place, mask=inside, other=0.0) + (1.0 - first) * g
         v = second * tl.load(squares + place, mask=inside, other=0.0) + (1.0 - second) * g * g
         tl.store(means + place, m, mask=inside)
         tl.store(squares + place, v, mask=inside)
-        moved = w - rate * m / (tl.sqrt(v) + TINY_)
+        proposal = w - rate * m / (tl.sqrt(v) + TINY_)
     elif OPTIMIZER == 1:  # sgd
         s = first * tl.load(means + place, mask=inside, other=0.0) + rate * g
         tl.store(means + place, s, mask=inside)
-        moved = w - s
+        proposal = w - s
     else:  # rmsprop
         v = KEPT_ * tl.load(squares + place, mask=inside, other=0.0) + (1.0 - KEPT_) * g * g
         tl.store(squares + place, v, mask=inside)
-        moved = w - rate * g / tl.sqrt(v + TINY_)
-    moved = tl.where((l1 > 0) & (w * moved < 0), 0.0, moved)
-    tl.store(weights + place, moved, mask=inside)
+        proposal = w - rate * g / tl.sqrt(v + TINY_)
+    proposal = tl.where((l1 > 0) & (w * proposal < 0), 0.0, proposal)
+    tl.store(weights + place, proposal, mask=inside)
 
 
-class Captured:
+class CapturedStep:
     """The step of full dense batches as one CUDA graph: a launch, where else it takes twenty.
 
     Replays read and write the tensors it was made with: weights and moments, and its own of rows, labels and
@@ -230,15 +230,15 @@ class Captured:
         self._rows = torch.zeros(size, len(weights) - 1, device=weights.device)
         self._labels = torch.zeros(size, device=weights.device)
         self._rates, self._bias_rates = how.rates.clone(), how.bias_rates.clone()
-        fixed = Update(
+        rates_there = Update(
             how.optimizer, self._rates, how.decays, how.l1, self._bias_rates, how.bias_decays,
             how.first, how.second,
         )  # fmt: skip
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):  # records, and runs nothing
-            summed, values = gradient(self._rows, self._labels, weights, problem)
+            gradients, values = gradient(self._rows, self._labels, weights, problem)
             losses += values
-            update(weights, moments, summed, 1 / size, use_bias, fixed)
+            update(weights, moments, gradients, 1 / size, use_bias, rates_there)
 
     def step(self, rows: Tensor, labels: Tensor, how: Update) -> None:
         self._rows.copy_(rows)

@@ -10,19 +10,19 @@ from optml.errors import UserError
 REQUIRED = {"feature_dim": "10", "num_factors": "2", "predictor_type": "regressor"}
 
 
-def read(**given: str) -> Hyperparameters:
-    return parse(REQUIRED | given, ALGORITHM.hyperparameters, ())[0]
+def read(**hyperparameters: str) -> Hyperparameters:
+    return parse(REQUIRED | hyperparameters, ALGORITHM.hyperparameters, ())[0]
 
 
 def test_what_is_required_is_listed_at_once() -> None:
-    with pytest.raises(UserError) as raised:
+    with pytest.raises(UserError) as error:
         parse({}, ALGORITHM.hyperparameters, ())
     for name in REQUIRED:
-        assert name in str(raised.value)
+        assert name in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("hyperparameters", "message"),
     [
         ({"epoch": "3"}, "did you mean 'epochs'"),
         ({"eps": "0"}, "eps is 0: it keeps Adam from dividing by 0"),
@@ -33,9 +33,9 @@ def test_what_is_required_is_listed_at_once() -> None:
         ({"bias_init_method": "xavier"}, "bias_init_method"),
     ],
 )
-def test_what_cannot_be_is_refused(given: dict[str, str], said: str) -> None:
-    with pytest.raises(UserError, match=said):
-        read(**given)
+def test_what_cannot_be_is_refused(hyperparameters: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read(**hyperparameters)
 
 
 def test_what_aws_s_default_file_holds_is_read() -> None:

@@ -9,8 +9,8 @@ from optml.algorithms.factorization_machines import ALGORITHM
 from optml.algorithms.factorization_machines.initial import Initial
 
 
-def initial(seed: int = 0, factors: int = 8, **given: Any) -> Initial:
-    settings = {"feature_dim": 100, "num_factors": factors, "predictor_type": "regressor"} | given
+def initial(seed: int = 0, factors: int = 8, **hyperparameters: Any) -> Initial:
+    settings = {"feature_dim": 100, "num_factors": factors, "predictor_type": "regressor"} | hyperparameters
     return Initial(ALGORITHM.hyperparameters(**settings), seed)
 
 
@@ -42,23 +42,23 @@ def test_seeds_give_different_values() -> None:
     assert initial(1).bias != initial(2).bias
 
 
-@pytest.mark.parametrize(("given", "size"), [({}, 0.07), ({"factors_init_scale": 3.0}, 3.0)])
-def test_uniform_values_fill_their_range(given: dict[str, float], size: float) -> None:
-    factors = initial(factors_init_method="uniform", **given).rows(np.arange(5000))[:, :-1]
+@pytest.mark.parametrize(("hyperparameters", "size"), [({}, 0.07), ({"factors_init_scale": 3.0}, 3.0)])
+def test_uniform_values_fill_their_range(hyperparameters: dict[str, float], size: float) -> None:
+    factors = initial(factors_init_method="uniform", **hyperparameters).rows(np.arange(5000))[:, :-1]
     assert np.abs(factors).max() < size
     quartiles = np.quantile(factors, [0.25, 0.5, 0.75]) / size
     np.testing.assert_allclose(quartiles, [-0.5, 0, 0.5], atol=0.02)
 
 
 def test_constants_are_what_was_given_or_nothing() -> None:
-    given = {f"{group}_init_method": "constant" for group in ("bias", "linear", "factors")}
-    assert initial(**given).bias == 0
-    assert (initial(**given, factors_init_value=-2.5).rows(np.arange(3))[:, :-1] == -2.5).all()
+    hyperparameters = {f"{group}_init_method": "constant" for group in ("bias", "linear", "factors")}
+    assert initial(**hyperparameters).bias == 0
+    assert (initial(**hyperparameters, factors_init_value=-2.5).rows(np.arange(3))[:, :-1] == -2.5).all()
 
 
 def test_terms_that_are_dropped_begin_at_nothing() -> None:
-    dropped = initial(use_bias=False, use_linear=False)
-    assert dropped.bias == 0
-    rows = dropped.rows(np.arange(10))
+    nothing = initial(use_bias=False, use_linear=False)
+    assert nothing.bias == 0
+    rows = nothing.rows(np.arange(10))
     assert (rows[:, -1] == 0).all()
     assert (rows[:, :-1] != 0).all()

@@ -21,7 +21,7 @@ from tests.algorithms.factorization_machines.training import (
     batches,
     fit,
     learner,
-    planted,
+    plant,
     rows_of,
     sparse,
     values,
@@ -30,15 +30,15 @@ from tests.algorithms.hosts import on_hosts
 
 
 @pytest.mark.parametrize(
-    ("given", "least", "most"),
+    ("hyperparameters", "least", "most"),
     [({"linear_lr": 0.01, "factors_lr": 0.01, "epochs": 5}, 0.8, 0.86), ({"epochs": 20}, 1.18, 1.27)],
 )
 def test_planted_interactions_are_found_as_well_as_the_specification_asks(
-    given: dict[str, float], least: float, most: float
+    hyperparameters: dict[str, float], least: float, most: float
 ) -> None:
-    features, labels = planted(200_000)
+    features, labels = plant(200_000)
     cut = 180_000
-    state = learner(2500, num_factors=8, **given)
+    state = learner(2500, num_factors=8, **hyperparameters)
     absorb(state, features[:cut], labels[:cut])
     state.finish()
     rmse = values(list(state.evaluate("test", batches(features[cut:], labels[cut:], 1000))))["test:rmse"]
@@ -54,21 +54,21 @@ def test_a_classifier_learns_what_is_in_interactions_alone() -> None:
         4, predictor_type="binary_classifier", factors_lr=0.1, factors_init_sigma=0.1, mini_batch_size=100
     )
     absorb(state, csr_array(features), labels)
-    found = values(list(state.evaluate("test", batches(csr_array(features), labels, 1000))))
-    assert found["test:binary_classification_accuracy"] == 1
-    assert found["test:binary_f_beta"] == 1
-    assert found["test:binary_classification_cross_entropy"] < 0.1
+    metrics = values(list(state.evaluate("test", batches(csr_array(features), labels, 1000))))
+    assert metrics["test:binary_classification_accuracy"] == 1
+    assert metrics["test:binary_f_beta"] == 1
+    assert metrics["test:binary_classification_cross_entropy"] < 0.1
     (last, *_) = reversed(list(state.evaluate("test", batches(features, labels, 1000))))
     assert last.token == "1.000"
 
 
 def test_one_update_is_adam_s_step_on_rows_that_occur_and_no_others() -> None:
     features, labels = sparse(50, 40, 0.05)
-    given = {"factors_lr": 0.01, "linear_lr": 0.02, "factors_wd": 0.1, "linear_wd": 0.2}
-    state, untouched = learner(40, factors_init_sigma=0.5, **given), learner(40, factors_init_sigma=0.5)
-    for each in (state, untouched):
+    hyperparameters = {"factors_lr": 0.01, "linear_lr": 0.02, "factors_wd": 0.1, "linear_wd": 0.2}
+    state, other = learner(40, factors_init_sigma=0.5, **hyperparameters), learner(40, factors_init_sigma=0.5)
+    for each in (state, other):
         each.dense = False
-    before, bias = rows_of(untouched).astype(np.float64), untouched.model().bias  # type: ignore[union-attr]
+    before, bias = rows_of(other).astype(np.float64), other.model().bias  # type: ignore[union-attr]
     state.update(Records(features, labels[:, None]))
     _, _, slopes, gradient = reference(
         before, bias, features.toarray().astype(float), labels, classifier=False
@@ -87,7 +87,7 @@ def test_one_update_is_adam_s_step_on_rows_that_occur_and_no_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "rescale", "clip"),
+    ("hyperparameters", "rescale", "clip"),
     [
         ({}, 1 / 50, math.inf),
         ({"rescale_grad": 2.0}, 2.0, math.inf),
@@ -96,7 +96,7 @@ def test_one_update_is_adam_s_step_on_rows_that_occur_and_no_others() -> None:
     ],
 )
 def test_gradients_are_rescaled_decayed_and_clipped_in_turn(
-    given: dict[str, float], rescale: float, clip: float
+    hyperparameters: dict[str, float], rescale: float, clip: float
 ) -> None:
     features, labels = sparse(50, 10, 0.5)
     rates = {
@@ -107,7 +107,7 @@ def test_gradients_are_rescaled_decayed_and_clipped_in_turn(
     }  # steps follow gradients' sizes
     decays = {"factors_wd": 0.1, "linear_wd": 0.2, "bias_wd": 0.3}
     starts = {"factors_init_sigma": 0.5, "bias_init_sigma": 1.0}
-    state = learner(10, **rates, **decays, **starts, **given)
+    state = learner(10, **rates, **decays, **starts, **hyperparameters)
     state.dense = False
     before, bias = rows_of(state).astype(np.float64), state.model().bias  # type: ignore[union-attr]
     state.update(Records(features, labels[:, None]))
@@ -120,8 +120,8 @@ def test_gradients_are_rescaled_decayed_and_clipped_in_turn(
     g = np.clip(rescale * np.append(gradient.reshape(-1), slopes.sum()) + decay * values, -clip, clip)
     mean, square = (1 - BETA1) * g, (1 - BETA2) * g * g
     step = rate * math.sqrt(1 - BETA2) / (1 - BETA1) * mean / (np.sqrt(square) + 100)
-    found = np.append(rows_of(state).reshape(-1), state.model().bias)  # type: ignore[union-attr]
-    np.testing.assert_allclose(found, values - step, rtol=1e-4, atol=1e-4)  # sums of 50 rows in float32
+    parameters = np.append(rows_of(state).reshape(-1), state.model().bias)  # type: ignore[union-attr]
+    np.testing.assert_allclose(parameters, values - step, rtol=1e-4, atol=1e-4)  # sums of 50 rows in float32
 
 
 def test_dense_batches_move_all_rows_and_score_as_sparse_ones() -> None:
@@ -153,10 +153,10 @@ def test_kinds_of_batches_may_change_on_the_way() -> None:
 
 def test_a_short_batch_counts_its_own_rows() -> None:
     features, labels = sparse(30)
-    short, told = learner(30, mini_batch_size=1000), learner(30, rescale_grad=1 / 30)
+    short, by_hand = learner(30, mini_batch_size=1000), learner(30, rescale_grad=1 / 30)
     short.update(Records(features, labels[:, None]))
-    told.update(Records(features, labels[:, None]))
-    np.testing.assert_array_equal(rows_of(short), rows_of(told))
+    by_hand.update(Records(features, labels[:, None]))
+    np.testing.assert_array_equal(rows_of(short), rows_of(by_hand))
 
 
 def test_values_of_an_epoch_are_means_of_what_each_batch_scored_before_its_update() -> None:
@@ -173,11 +173,11 @@ def test_values_of_an_epoch_are_means_of_what_each_batch_scored_before_its_updat
             fresh.dense = False
             scores = fresh.model().scores(batch.features)  # type: ignore[union-attr]
         errors.append(batch.labels[:, 0] - scores)  # type: ignore[index]
-    found = values(list(state.end_round()))
+    metrics = values(list(state.end_round()))
     every = np.concatenate(errors)
-    assert found["train:mse:epoch"] == pytest.approx((every**2).mean(), rel=1e-5)
-    assert found["train:rmse:epoch"] == pytest.approx(math.sqrt((every**2).mean()), rel=1e-5)
-    assert found["train:absolute_loss:epoch"] == pytest.approx(np.abs(every).mean(), rel=1e-5)
+    assert metrics["train:mse:epoch"] == pytest.approx((every**2).mean(), rel=1e-5)
+    assert metrics["train:rmse:epoch"] == pytest.approx(math.sqrt((every**2).mean()), rel=1e-5)
+    assert metrics["train:absolute_loss:epoch"] == pytest.approx(np.abs(every).mean(), rel=1e-5)
     assert [(line.name, line.batch) for line in lines] == [
         (f"train:{name}", batch) for batch in (0, 2) for name in ("rmse", "mse", "absolute_loss")
     ]
@@ -199,9 +199,9 @@ def test_terms_can_be_dropped() -> None:
 
 def test_the_order_of_features_changes_nothing_but_rounding() -> None:
     features, labels = sparse()
-    given: dict[str, Any] = {"factors_lr": 0.01, "mini_batch_size": 60, "epochs": 3}
+    hyperparameters: dict[str, Any] = {"factors_lr": 0.01, "mini_batch_size": 60, "epochs": 3}
     order = np.random.default_rng(0).permutation(60)
-    a, b = fit(features, labels, **given), fit(features[order], labels[order], **given)
+    a, b = fit(features, labels, **hyperparameters), fit(features[order], labels[order], **hyperparameters)
     np.testing.assert_allclose(a.factors, b.factors, atol=1e-4)
 
 
@@ -209,20 +209,20 @@ def test_the_order_of_features_changes_nothing_but_rounding() -> None:
 def test_a_resumed_state_goes_on_as_if_undisturbed(dense: bool) -> None:
     features, labels = sparse(100, 60, 0.02)  # some occur first after the resume
     x = features.toarray() if dense else features
-    given: dict[str, Any] = {"factors_lr": 0.05, "mini_batch_size": 20, "seed": 5}
-    state = learner(60, **given)
+    hyperparameters: dict[str, Any] = {"factors_lr": 0.05, "mini_batch_size": 20, "seed": 5}
+    state = learner(60, **hyperparameters)
     parts = list(batches(x, labels, 20))
     for part in parts[:3]:
         state.update(part)
-    resumed = learner(60, **given | {"seed": 6})
+    resumed = learner(60, **hyperparameters | {"seed": 6})
     resumed.load_state_dict({name: array.copy() for name, array in state.state_dict().items()})
     for part in parts[3:]:
         assert list(state.update(part)) == list(resumed.update(part))
     assert list(state.end_round()) == list(resumed.end_round())
     np.testing.assert_array_equal(rows_of(state), rows_of(resumed))
-    ended = learner(60, **given)
-    ended.load_state_dict(state.state_dict())
-    assert ended.variances == state.variances != (0.0, 0.0)
+    end = learner(60, **hyperparameters)
+    end.load_state_dict(state.state_dict())
+    assert end.variances == state.variances != (0.0, 0.0)
     fresh = learner(60)
     fresh.load_state_dict(fresh.state_dict())
     assert fresh.model() is None
@@ -232,21 +232,21 @@ def test_a_resumed_state_goes_on_as_if_undisturbed(dense: bool) -> None:
 def test_two_hosts_learn_what_one_does_with_twice_the_batch(dense: bool) -> None:
     features, labels = sparse(200, 50, 0.1)
     x = features.toarray() if dense else features
-    given: dict[str, Any] = {"factors_lr": 0.01, "linear_lr": 0.01, "factors_init_sigma": 0.3}
+    hyperparameters: dict[str, Any] = {"factors_lr": 0.01, "linear_lr": 0.01, "factors_init_sigma": 0.3}
 
     def work(cluster: Any) -> tuple[np.ndarray, float, dict[str, float]]:
-        state = learner(50, cluster=cluster, mini_batch_size=20, **given)
+        state = learner(50, cluster=cluster, mini_batch_size=20, **hyperparameters)
         for number, batch in enumerate(batches(x, labels, 20)):
             if number % 2 == cluster.rank:
                 state.update(batch)
-        found = values(list(state.end_round()))
+        epoch = values(list(state.end_round()))
         test = values(list(state.evaluate("test", batches(x, labels, 50) if cluster.rank else [])))
-        return rows_of(state), state.model().bias, found | test  # type: ignore[union-attr]
+        return rows_of(state), state.model().bias, epoch | test  # type: ignore[union-attr]
 
     first, second = on_hosts(2, work)
     np.testing.assert_array_equal(first[0], second[0])
     assert first[1:] == second[1:]
-    alone = learner(50, mini_batch_size=40, **given)
+    alone = learner(50, mini_batch_size=40, **hyperparameters)
     expected = absorb(alone, x, labels)
     np.testing.assert_allclose(first[0], rows_of(alone), atol=1e-4)  # steps are 0.01: signs agree but near 0
     assert first[2]["train:mse:epoch"] == pytest.approx(expected["train:mse:epoch"], rel=1e-4)
@@ -303,7 +303,7 @@ ORIGINS = ((0, Origin("train/a.pbr", 11)),)
 
 
 @pytest.mark.parametrize(
-    ("kind", "labels", "said"),
+    ("kind", "labels", "message"),
     [
         ("regressor", None, "record 11 of train/a.pbr has no labels; channel 'train' needs label['values']"),
         ("regressor", [[1.0], [math.nan]], "record 12 of train/a.pbr has no label"),
@@ -317,9 +317,9 @@ ORIGINS = ((0, Origin("train/a.pbr", 11)),)
         ),
     ],
 )
-def test_labels_that_cannot_be_learned_are_named(kind: str, labels: Any, said: str) -> None:
+def test_labels_that_cannot_be_learned_are_named(kind: str, labels: Any, message: str) -> None:
     records = Records(sparse(2)[0], None if labels is None else np.array(labels), origins=ORIGINS)
-    with pytest.raises(UserError, match=said.translate({ord(mark): rf"\{mark}" for mark in "[]+"})):
+    with pytest.raises(UserError, match=message.translate({ord(mark): rf"\{mark}" for mark in "[]+"})):
         learner(30, predictor_type=kind).update(records)
 
 
@@ -332,7 +332,7 @@ def test_values_without_their_method_are_said_to_be_ignored(caplog: Any) -> None
 
 def test_factors_that_hardly_moved_give_a_hint(caplog: Any) -> None:
     caplog.set_level(logging.INFO, "optml")
-    features, labels = planted(20_000)
+    features, labels = plant(20_000)
     fit(features, labels)
     assert "The factors have hardly moved" in caplog.text
     assert "[Sparse network] Building a sparse network." in caplog.text
@@ -343,7 +343,7 @@ def test_factors_that_hardly_moved_give_a_hint(caplog: Any) -> None:
 
 def test_a_handful_of_updates_is_told_with_what_it_comes_to(caplog: Any) -> None:
     caplog.set_level(logging.WARNING, "optml")
-    features, labels = planted(500)
+    features, labels = plant(500)
     fit(features, labels, mini_batch_size=1000)
     assert "Only 1 update(s) were made, one a mini-batch of 1000 rows" in caplog.text
     assert "no weight moved by more than 0.001" in caplog.text

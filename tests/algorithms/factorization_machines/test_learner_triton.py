@@ -23,10 +23,10 @@ DEVICE = "cuda:0" if torch.cuda.is_available() else "cpu:0"  # "cpu" alone would
 GIVEN = {"factors_lr": 0.01, "factors_init_sigma": 0.3, "mini_batch_size": 10}
 
 
-def in_tensors(cluster: Any = None, **given: Any) -> Learner:
+def in_tensors(cluster: Any = None, **hyperparameters: Any) -> Learner:
     return Learner(
         Setting(
-            ALGORITHM.hyperparameters(feature_dim=20, num_factors=4, **GIVEN, **given),
+            ALGORITHM.hyperparameters(feature_dim=20, num_factors=4, **GIVEN, **hyperparameters),
             cluster or Alone(),
             DEVICE,
         )

@@ -21,7 +21,7 @@ from optml.algorithms.kernels.factorized import reference
 from optml.algorithms.ndarray import RowSparse
 from optml.errors import UserError
 from optml.formats.records import Features, Records
-from tests.algorithms.factorization_machines.training import fit, learner, pairs_of_ids, planted
+from tests.algorithms.factorization_machines.training import fit, learner, pairs_of_ids, plant
 from tests.shared import SHARED, needs_shared
 
 GOLDEN = "golden/aws_artifacts/factorization-machines-raghul"
@@ -94,8 +94,8 @@ def test_another_width_is_refused() -> None:
 @pytest.mark.parametrize("kind", ["regressor", "binary_classifier"])
 def test_a_saved_model_answers_the_same_by_our_file_and_by_aws_s(tmp_path: Path, kind: str) -> None:
     features, labels = some(12, 40), np.arange(40) % 2.0
-    trained = fit(features, labels, predictor_type=kind, factors_init_sigma=0.5)
-    trained.save(tmp_path)
+    model = fit(features, labels, predictor_type=kind, factors_init_sigma=0.5)
+    model.save(tmp_path)
     arrays = load_file(tmp_path / artifact.ARRAYS)
     shapes = {name: array.shape for name, array in arrays.items()}
     assert shapes == {"v": (12, 4), "w1_weight": (12, 1), "w0_weight": (1,)}
@@ -103,7 +103,7 @@ def test_a_saved_model_answers_the_same_by_our_file_and_by_aws_s(tmp_path: Path,
     (tmp_path / artifact.DESCRIPTION).unlink()
     theirs = load(tmp_path, "cpu")
     for again in (ours, theirs):
-        for name, column in answer(trained, features).items():
+        for name, column in answer(model, features).items():
             np.testing.assert_array_equal(answer(again, features)[name], column)
     assert registry.recognise(tmp_path) == "factorization-machines"
     meta = mxnet_archive.read(tmp_path / "model_algo-1").documents["meta.json"]
@@ -117,28 +117,28 @@ def test_rows_of_a_huge_width_are_kept_with_the_seed_of_the_others(tmp_path: Pat
     features = csr_array((np.ones(5, np.float32), indices, np.array([0, 3, 5])), shape=(2, width))
     state = learner(width, seed=9, factors_init_sigma=0.5)
     state.update(Records(features, np.ones((2, 1))))
-    trained = state.finish()[0]
-    trained.save(tmp_path)
+    model = state.finish()[0]
+    model.save(tmp_path)
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 20_000
     ours = load(tmp_path, "cpu")
     unseen = csr_array((np.ones(2, np.float32), np.array([5, 6]), np.array([0, 2])), shape=(1, width))
     for rows in (features, unseen):
-        np.testing.assert_array_equal(answer(ours, rows)["score"], answer(trained, rows)["score"])
+        np.testing.assert_array_equal(answer(ours, rows)["score"], answer(model, rows)["score"])
     settings = ALGORITHM.hyperparameters(
         feature_dim=width, num_factors=4, predictor_type="regressor", factors_init_sigma=0.5
     )
     six = Initial(settings, 9).rows(np.array([6]))[0]
-    five = np.flatnonzero(trained.ids == 5)[0]  # type: ignore[arg-type]
-    by_hand = trained.bias + trained.weights[five] + six[-1] + trained.factors[five] @ six[:-1]
+    five = np.flatnonzero(model.ids == 5)[0]  # type: ignore[arg-type]
+    by_hand = model.bias + model.weights[five] + six[-1] + model.factors[five] @ six[:-1]
     assert answer(ours, unseen)["score"][0] == pytest.approx(by_hand, rel=1e-5)
     (tmp_path / artifact.DESCRIPTION).unlink()  # AWS's file knows nothing of features that never occurred
     theirs = load(tmp_path, "cpu")
     np.testing.assert_array_equal(answer(theirs, features)["score"], answer(ours, features)["score"])
-    alone = trained.bias + trained.weights[five]
+    alone = model.bias + model.weights[five]
     assert answer(theirs, unseen)["score"][0] == pytest.approx(alone, rel=1e-5)
 
 
-def archived(path: Path, kind: str | None = "regressor", **arrays: Any) -> Path:
+def write_archive(path: Path, kind: str | None = "regressor", **arrays: Any) -> Path:
     path.mkdir(exist_ok=True)
     documents = {} if kind is None else {"meta.json": {"training_parameters": {"predictor_type": kind}}}
     mxnet_archive.write(path / "model_algo-1", "params", arrays, documents)
@@ -147,7 +147,7 @@ def archived(path: Path, kind: str | None = "regressor", **arrays: Any) -> Path:
 
 def test_a_dense_network_of_aws_s_is_read(tmp_path: Path) -> None:
     ours = model(kind="binary_classifier")
-    archived(
+    write_archive(
         tmp_path,
         "binary_classifier",
         v=np.ascontiguousarray(ours.factors.T),
@@ -171,7 +171,7 @@ V, W, B = np.ones((3, 2), np.float32), np.ones((3, 1), np.float32), np.ones(1, n
 
 
 @pytest.mark.parametrize(
-    ("kind", "arrays", "said"),
+    ("kind", "arrays", "message"),
     [
         ("regressor", {"w1_weight": W}, "no factors 'v'; its arrays: w1_weight"),
         ("regressor", {"v": B, "w1_weight": W}, "must be a matrix"),
@@ -182,37 +182,39 @@ V, W, B = np.ones((3, 2), np.float32), np.ones((3, 1), np.float32), np.ones(1, n
     ],
 )
 def test_what_is_wrong_with_an_archive_is_said(
-    tmp_path: Path, kind: str | None, arrays: dict[str, np.ndarray], said: str
+    tmp_path: Path, kind: str | None, arrays: dict[str, np.ndarray], message: str
 ) -> None:
-    archived(tmp_path, kind, **arrays)
-    with pytest.raises(UserError, match=said):
+    write_archive(tmp_path, kind, **arrays)
+    with pytest.raises(UserError, match=message):
         load(tmp_path, "cpu")
     assert not ALGORITHM.inference.recognises(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         ({"predictor_type": "ranker"}, "need predictor_type and feature_dim, found ranker and 12"),
         ({"feature_dim": 13}, "holds 12 features, but feature_dim is 13"),
         ({"num_factors": 5}, "holds 4 factors, but num_factors is 5"),
     ],
 )
-def test_what_is_wrong_with_our_own_files_is_said(tmp_path: Path, damage: dict[str, Any], said: str) -> None:
+def test_what_is_wrong_with_our_own_files_is_said(
+    tmp_path: Path, damage: dict[str, Any], message: str
+) -> None:
     fit(some(12, 20), np.ones(20)).save(tmp_path)
     path = tmp_path / artifact.DESCRIPTION
     description = json.loads(path.read_text())
     description["hyperparameters"] |= damage
     path.write_text(json.dumps(description))
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         load(tmp_path, "cpu")
 
 
 @pytest.mark.parametrize("seed", [np.empty(0, np.uint64), np.array([math.nan])])
 def test_a_seed_that_is_no_number_is_said(tmp_path: Path, seed: np.ndarray) -> None:
-    given = {"predictor_type": "regressor", "feature_dim": 9, "num_factors": 2}
+    hyperparameters = {"predictor_type": "regressor", "feature_dim": 9, "num_factors": 2}
     arrays = {"v": V, "w1_weight": W, "w0_weight": B, "ids": np.arange(3), "seed": seed}
-    artifact.write(tmp_path, ALGORITHM.slug, arrays, given)
+    artifact.write(tmp_path, ALGORITHM.slug, arrays, hyperparameters)
     with pytest.raises(UserError, match="seed must be one integer"):
         load(tmp_path, "cpu")
 
@@ -228,7 +230,7 @@ def test_training_parameters_of_another_kind_do_not_tell_either(tmp_path: Path, 
 
 def test_a_huge_width_without_weights_allocates_none(tmp_path: Path) -> None:
     v = RowSparse(V[:2], np.array([0, 2]), (10**15, 2))
-    assert load(archived(tmp_path, v=v, w0_weight=B), "cpu").weights.tolist() == [0, 0]
+    assert load(write_archive(tmp_path, v=v, w0_weight=B), "cpu").weights.tolist() == [0, 0]
 
 
 def test_an_empty_folder_is_no_model(tmp_path: Path) -> None:
@@ -245,10 +247,10 @@ def test_a_model_of_aws_s_gives_the_scores_that_were_computed_from_it(tmp_path: 
     ours = load(tmp_path, "cpu")
     assert (ours.width, ours.factors.shape, ours.predictor_type) == (2625, (2625, 64), "regressor")
     assert ours.bias == pytest.approx(3.439924, abs=1e-6)
-    known = json.loads((SHARED / GOLDEN / "expected.json").read_text())["computed_by_independent_numpy"]
-    keys = np.array([row["keys"] for row in known])
+    records = json.loads((SHARED / GOLDEN / "expected.json").read_text())["computed_by_independent_numpy"]
+    keys = np.array([row["keys"] for row in records])
     features = pairs_of_ids(keys[:, 0], keys[:, 1] - 943, 943, 1682)
-    scores = [row["score"] for row in known]
+    scores = [row["score"] for row in records]
     np.testing.assert_allclose(answer(ours, features)["score"], scores, rtol=2e-7)  # float32
     ours.save(tmp_path / "again")
     (tmp_path / "again" / artifact.DESCRIPTION).unlink()
@@ -270,19 +272,19 @@ def test_a_model_of_aws_s_gives_the_scores_that_were_computed_from_it(tmp_path: 
 def test_row_sparse_factors_of_some_rows_leave_the_others_zero(tmp_path: Path) -> None:
     v = RowSparse(V[:2], np.array([0, 2]), (4, 2))
     w = RowSparse(W[:1], np.array([2]), (4, 1))
-    read = load(archived(tmp_path, v=v, w1_weight=w, w0_weight=B), "cpu")
+    read = load(write_archive(tmp_path, v=v, w1_weight=w, w0_weight=B), "cpu")
     assert answer(read, np.ones((1, 4), np.float32))["score"].tolist() == [1 + 1 + 2]
 
 
 def test_nearest_items_by_inner_product_are_the_items_that_score_best() -> None:
     """The chain of AWS's blog: items are concat(v, w), users concat(v, 1); users' own terms are constant."""
     users, items = 60, 80
-    features, labels = planted(20_000, users, items)
-    trained = fit(features, labels, factors_lr=0.01, linear_lr=0.01, epochs=5, num_factors=8)
-    vectors = np.column_stack([trained.factors, trained.weights])[users:]
+    features, labels = plant(20_000, users, items)
+    model = fit(features, labels, factors_lr=0.01, linear_lr=0.01, epochs=5, num_factors=8)
+    vectors = np.column_stack([model.factors, model.weights])[users:]
     for user in np.random.default_rng(0).integers(0, users, 10):
-        asked = np.append(trained.factors[user], 1)
-        nearest = np.argsort(-(vectors @ asked), kind="stable")[:10]
+        query = np.append(model.factors[user], 1)
+        nearest = np.argsort(-(vectors @ query), kind="stable")[:10]
         pairs = pairs_of_ids(np.full(items, user), np.arange(items), users, items)
-        best = np.argsort(-answer(trained, pairs)["score"], kind="stable")[:10]
+        best = np.argsort(-answer(model, pairs)["score"], kind="stable")[:10]
         assert nearest.tolist() == best.tolist()

@@ -24,9 +24,9 @@ def learner(
     seed: int = 0,
     cluster: Cluster | None = None,
     channels: tuple[str, ...] = ("train",),
-    **given: Any,
+    **hyperparameters: Any,
 ) -> Learner:
-    settings = {"num_factors": 4, "predictor_type": "regressor"} | given
+    settings = {"num_factors": 4, "predictor_type": "regressor"} | hyperparameters
     return Learner(
         Setting(
             ALGORITHM.hyperparameters(feature_dim=width, **settings),
@@ -45,16 +45,16 @@ def batches(features: Features, labels: np.ndarray, size: int) -> Iterator[Recor
 
 def absorb(state: Learner, features: Features, labels: np.ndarray) -> dict[str, float]:
     """Train for all epochs; the metrics of the last one."""
-    found: list[Metric] = []
+    metrics: list[Metric] = []
     for _ in range(state.hyperparameters.epochs):
         for batch in batches(features, labels, state.hyperparameters.mini_batch_size):
             state.update(batch)
-        found = list(state.end_round())
-    return values(found)
+        metrics = list(state.end_round())
+    return values(metrics)
 
 
-def fit(features: Features, labels: np.ndarray, **given: Any) -> Model:
-    state = learner(features.shape[1], **given)
+def fit(features: Features, labels: np.ndarray, **hyperparameters: Any) -> Model:
+    state = learner(features.shape[1], **hyperparameters)
     absorb(state, features, labels)
     return state.finish()[0]
 
@@ -73,7 +73,7 @@ def pairs_of_ids(left: np.ndarray, right: np.ndarray, lefts: int, rights: int) -
     )
 
 
-def planted(n: int, users: int = 1000, items: int = 1500) -> tuple[csr_array, np.ndarray]:
+def plant(n: int, users: int = 1000, items: int = 1500) -> tuple[csr_array, np.ndarray]:
     """Ratings 3.5 + biases + <u, i> of rank 4 + noise: deviations 0.4, 0.5, 0.98 and 0.8."""
     random = np.random.RandomState(0)
     bias_user, bias_item = 0.4 * random.randn(users), 0.5 * random.randn(items)

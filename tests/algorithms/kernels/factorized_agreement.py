@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array, random_array
 
 from optml.algorithms.kernels import factorized
-from optml.algorithms.kernels.factorized.terms import BETA1, BETA2, State, Step, View
+from optml.algorithms.kernels.factorized.terms import BETA1, BETA2, FactorState, Step, View
 
 # (rows, features, factors, share of entries that are there)
 SHAPES = [
@@ -50,7 +50,7 @@ def case(n: int, d: int, k: int, share: float, *, classifier: bool) -> Case:
     return Case(0.5 * rng.normal(size=(d, k + 1)), moments, np.array([0.3, 0.2, 0.1]), features, labels)
 
 
-def stepped(
+def step_of_adam(
     table: np.ndarray, mean: np.ndarray, square: np.ndarray, gradient: np.ndarray, rates: Any, decays: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Adam's step by its formula, in float64."""
@@ -62,65 +62,67 @@ def stepped(
 def sparse_batches_agree(put: Put, shape: tuple[int, int, int, float], *, classifier: bool) -> None:
     """Scores, gradients, tallies and the state after a step are the definition's; other rows stay."""
     n, d, k, share = shape
-    given = case(n, d, k, share, classifier=classifier)
-    features = given.features.astype(np.float32)
+    example = case(n, d, k, share, classifier=classifier)
+    features = example.features.astype(np.float32)
     view = View.of(features.indptr, features.indices, features.data)
-    state = State(*(put(a.astype(np.float32)) for a in (given.table, *given.moments)), put(given.bias.copy()))
-    there = View(*(put(getattr(view, field.name)) for field in fields(View)))
-    labels = put(given.labels.astype(np.float32))
-
-    scored = factorized.score(state, there, labels, classifier=classifier)
-    scores, pairs, slopes, gradient = factorized.reference(
-        given.table, 0.3, given.features.toarray(), given.labels, classifier=classifier
+    state = FactorState(
+        *(put(a.astype(np.float32)) for a in (example.table, *example.moments)), put(example.bias.copy())
     )
-    size = np.abs(given.features.toarray()).sum(1).max(initial=1) ** 2 * k  # of what cancels in a pair term
-    slack = 1e-6 * size
-    np.testing.assert_allclose(host(scored.scores), scores, atol=slack, rtol=1e-5)
-    np.testing.assert_allclose(host(scored.slopes), slopes, atol=slack, rtol=1e-5)
-    tallies_agree(host(scored.tallies), scores, pairs, given.labels, classifier=classifier, slack=slack)
+    there = View(*(put(getattr(view, field.name)) for field in fields(View)))
+    labels = put(example.labels.astype(np.float32))
 
-    touched = view.touched
-    found = host(factorized.gradient(state, there, scored))
-    np.testing.assert_allclose(found, gradient[touched], atol=slack * n, rtol=1e-4)
-    other = State(*(put(host(getattr(state, field.name)).copy()) for field in fields(State)))
-    factorized.learn(state, there, scored, STEP)
+    forward = factorized.score(state, there, labels, classifier=classifier)
+    scores, pairs, slopes, gradient = factorized.reference(
+        example.table, 0.3, example.features.toarray(), example.labels, classifier=classifier
+    )
+    size = np.abs(example.features.toarray()).sum(1).max(initial=1) ** 2 * k  # of what cancels in a pair term
+    slack = 1e-6 * size
+    np.testing.assert_allclose(host(forward.scores), scores, atol=slack, rtol=1e-5)
+    np.testing.assert_allclose(host(forward.slopes), slopes, atol=slack, rtol=1e-5)
+    tallies_agree(host(forward.tallies), scores, pairs, example.labels, classifier=classifier, slack=slack)
+
+    distinct = view.distinct
+    gradients = host(factorized.gradient(state, there, forward))
+    np.testing.assert_allclose(gradients, gradient[distinct], atol=slack * n, rtol=1e-4)
+    other = FactorState(*(put(host(getattr(state, field.name)).copy()) for field in fields(FactorState)))
+    factorized.learn(state, there, forward, STEP)
     rates, decays = (np.array([*[three[0]] * k, three[1]]) for three in (STEP.rates, STEP.decays))
-    expected = [a.astype(np.float32).astype(np.float64) for a in (given.table, *given.moments)]
-    after = stepped(
-        *(a[touched] for a in expected), found.astype(np.float64), rates, decays
+    expected = [a.astype(np.float32).astype(np.float64) for a in (example.table, *example.moments)]
+    after = step_of_adam(
+        *(a[distinct] for a in expected), gradients.astype(np.float64), rates, decays
     )  # from the gradient found: its sign near 0 decides by rounding
     for whole, part in zip(expected, after, strict=True):
-        whole[touched] = part
+        whole[distinct] = part
     for array, correct in zip((state.rows, state.means, state.squares), expected, strict=True):
         np.testing.assert_allclose(host(array), correct, atol=1e-5, rtol=1e-4)
-        others = np.setdiff1d(np.arange(d), touched)
+        others = np.setdiff1d(np.arange(d), distinct)
         np.testing.assert_array_equal(host(array)[others], correct[others].astype(np.float32))
-    total = host(scored.slopes).sum(dtype=np.float64)
+    total = host(forward.slopes).sum(dtype=np.float64)
     np.testing.assert_allclose(
-        host(state.bias), stepped(*given.bias, total, STEP.rates[2], STEP.decays[2]), rtol=1e-5
+        host(state.bias), step_of_adam(*example.bias, total, STEP.rates[2], STEP.decays[2]), rtol=1e-5
     )
 
     slope = put(np.array([total]))
-    factorized.apply(other, there.touched, put(found), slope, STEP)  # as hosts do it, in two halves
-    for field in fields(State):
+    factorized.apply(other, there.distinct, put(gradients), slope, STEP)  # as hosts do it, in two halves
+    for field in fields(FactorState):
         np.testing.assert_allclose(
             host(getattr(other, field.name)), host(getattr(state, field.name)), atol=1e-6, rtol=1e-5
         )
 
 
 def dense_batches_score_as_sparse_ones(put: Put, *, classifier: bool) -> None:
-    given = case(50, 12, 6, 0.6, classifier=classifier)
-    table, dense = given.table.astype(np.float32), given.features.toarray().astype(np.float32)
-    state = State(put(table), put(table * 0), put(table * 0), put(given.bias.copy()))
-    labels = put(given.labels.astype(np.float32))
-    scored = factorized.score_dense(state, put(dense), put(dense**2), labels, classifier=classifier)
+    example = case(50, 12, 6, 0.6, classifier=classifier)
+    table, dense = example.table.astype(np.float32), example.features.toarray().astype(np.float32)
+    state = FactorState(put(table), put(table * 0), put(table * 0), put(example.bias.copy()))
+    labels = put(example.labels.astype(np.float32))
+    forward = factorized.score_dense(state, put(dense), put(dense**2), labels, classifier=classifier)
     scores, pairs, _, gradient = factorized.reference(
-        given.table, 0.3, given.features.toarray(), given.labels, classifier=classifier
+        example.table, 0.3, example.features.toarray(), example.labels, classifier=classifier
     )
-    np.testing.assert_allclose(host(scored.scores), scores, atol=1e-5, rtol=1e-5)
-    tallies_agree(host(scored.tallies), scores, pairs, given.labels, classifier=classifier, slack=1e-5)
-    found = factorized.gradient_dense(state.rows, put(dense), put(dense**2), scored.sums, scored.slopes)
-    np.testing.assert_allclose(host(found), gradient, atol=1e-3, rtol=1e-4)
+    np.testing.assert_allclose(host(forward.scores), scores, atol=1e-5, rtol=1e-5)
+    tallies_agree(host(forward.tallies), scores, pairs, example.labels, classifier=classifier, slack=1e-5)
+    gradients = factorized.gradient_dense(state.rows, put(dense), put(dense**2), forward.sums, forward.slopes)
+    np.testing.assert_allclose(host(gradients), gradient, atol=1e-3, rtol=1e-4)
 
 
 def tallies_agree(

@@ -43,22 +43,22 @@ def case(loss: str, *, rows: int, features: int, models: int, seed: int = 0, far
     return Case(values.astype(np.float32), y.astype(np.float32), weights.astype(np.float32), problem)
 
 
-def expected(given: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def expected(case_of: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gradient, losses and scores in float64."""
-    problem = given.problem
-    scaled = (given.rows.astype(np.float64) - problem.shift) * problem.scale
-    z = scaled @ given.weights[:-1] + given.weights[-1].astype(np.float64)
+    problem = case_of.problem
+    rows = (case_of.rows.astype(np.float64) - problem.shift) * problem.scale
+    z = rows @ case_of.weights[:-1] + case_of.weights[-1].astype(np.float64)
     by_model = z.reshape(len(z), problem.models, problem.classes)
     loss = Loss(problem.loss, problem.parameter)
     weights = problem.class_weights if len(problem.class_weights) > 1 else None
-    slopes = loss.gradient(by_model, given.labels, weights).reshape(z.shape)
-    losses = loss.value(by_model, given.labels, weights).sum(axis=0)
-    return np.concatenate([scaled.T @ slopes, slopes.sum(axis=0)[None]]), losses, z
+    slopes = loss.gradient(by_model, case_of.labels, weights).reshape(z.shape)
+    losses = loss.value(by_model, case_of.labels, weights).sum(axis=0)
+    return np.concatenate([rows.T @ slopes, slopes.sum(axis=0)[None]]), losses, z
 
 
-def agree(given: Case, found: tuple[np.ndarray, ...]) -> None:
+def agree(case_of: Case, results: tuple[np.ndarray, ...]) -> None:
     """Within the rounding of float32 sums over so many rows."""
-    for ours, theirs in zip(found, expected(given), strict=True):
+    for ours, theirs in zip(results, expected(case_of), strict=True):
         np.testing.assert_allclose(
             ours, theirs, rtol=1e-4, atol=2e-5 * max(1.0, np.abs(theirs).max(initial=0))
         )
@@ -74,9 +74,9 @@ def agree_on_updates(update: Callable[..., None], optimizer: str, *, use_bias: b
     moments = tuple(np.zeros((7, 5), np.float32) for _ in range(MOMENTS[optimizer]))
     exact: list[Any] = [weights.astype(np.float64), tuple(m.astype(np.float64) for m in moments)]
     for _ in range(3):
-        summed = (rng.normal(size=(7, 5)) * 10).astype(np.float32)
-        update(weights, moments, summed, 0.1, use_bias, how)
-        reference_update(*exact, summed.astype(np.float64), 0.1, use_bias, how)
+        gradients = (rng.normal(size=(7, 5)) * 10).astype(np.float32)
+        update(weights, moments, gradients, 0.1, use_bias, how)
+        reference_update(*exact, gradients.astype(np.float64), 0.1, use_bias, how)
         np.testing.assert_allclose(weights, exact[0], rtol=1e-4, atol=1e-5)
     for moment, theirs in zip(moments, exact[1], strict=True):
         np.testing.assert_allclose(moment[:-1], theirs[:-1], rtol=1e-4, atol=1e-5)

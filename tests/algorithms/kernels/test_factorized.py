@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from optml.algorithms.kernels import factorized
 from optml.algorithms.kernels.factorized import cpu as factorized_cpu
 from optml.algorithms.kernels.factorized.places import Places
-from optml.algorithms.kernels.factorized.terms import State, Step, View
+from optml.algorithms.kernels.factorized.terms import FactorState, Step, View
 from tests.algorithms.kernels import factorized_agreement as agreement
 
 
@@ -59,8 +59,8 @@ def test_the_gradient_is_that_of_the_definition_by_autograd() -> None:
     np.testing.assert_allclose(gradient, table.grad.numpy(), rtol=0, atol=1e-9)
     sums, fast, _ = factorized.product(rows, 0.7, features, features**2)
     np.testing.assert_allclose(fast, scores, rtol=0, atol=1e-9)
-    found = factorized.gradient_dense(rows, features, features**2, sums, slopes)
-    np.testing.assert_allclose(found, gradient, rtol=0, atol=1e-9)
+    gradients = factorized.gradient_dense(rows, features, features**2, sums, slopes)
+    np.testing.assert_allclose(gradients, gradient, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("parts", [2, 3])
@@ -78,16 +78,18 @@ def test_sharing_out_changes_no_bit(parts: int, monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_array_equal(alone.squares, together.squares)
 
 
-def train() -> State:
+def train() -> FactorState:
     rng = np.random.default_rng(0)
-    state = State(rng.normal(size=(50, 9)).astype(np.float32), *np.zeros((2, 50, 9), np.float32), np.zeros(3))
+    state = FactorState(
+        rng.normal(size=(50, 9)).astype(np.float32), *np.zeros((2, 50, 9), np.float32), np.zeros(3)
+    )
     places = Places()
     for t in range(1, 4):
         indices = rng.integers(0, 50, 600).astype(np.int32)
         view = places.view(np.arange(0, 601, 6, dtype=np.int32), indices, np.ones(600, np.float32))
-        scored = factorized.score(state, view, np.ones(100, np.float32), classifier=False)
+        forward = factorized.score(state, view, np.ones(100, np.float32), classifier=False)
         step = Step.number(t, (0.1, 0.1, 0.1), (0, 0, 0), rescale=0.01, clip=np.inf, epsilon=1e-8)
-        factorized.learn(state, view, scored, step)
+        factorized.learn(state, view, forward, step)
     return state
 
 
@@ -95,26 +97,26 @@ def train() -> State:
 @given(batches=st.lists(st.lists(st.lists(st.integers(0, 2**40), max_size=6), max_size=8), max_size=6))
 def test_places_follow_the_order_of_appearance(batches: list[list[list[int]]]) -> None:
     places = Places()
-    seen: dict[int, int] = {}
+    numbers: dict[int, int] = {}
     for batch in batches:
         indices = np.array([key for row in batch for key in row], np.int64)
         indptr = np.cumsum([0, *map(len, batch)])
         data = np.arange(len(indices), dtype=np.float32)
         view = places.view(indptr, indices, data)
-        expected = [seen.setdefault(key, len(seen)) for key in indices.tolist()]
+        expected = [numbers.setdefault(key, len(numbers)) for key in indices.tolist()]
         assert view.places.tolist() == expected
         entries = set()
-        for u, place in enumerate(view.touched.tolist()):
+        for u, place in enumerate(view.distinct.tolist()):
             for e in range(view.bounds[u], view.bounds[u + 1]):
                 entries.add((place, int(view.rows[e]), float(view.column[e])))
         owners = np.repeat(np.arange(len(batch)), np.diff(indptr)).tolist()
         assert entries == set(zip(expected, owners, data.tolist(), strict=True))
-        sorted_ = View.of(indptr, view.places, data)
-        assert sorted(view.touched.tolist()) == sorted_.touched.tolist()
-        turns = np.argsort(view.touched)
-        np.testing.assert_array_equal(np.diff(view.bounds)[turns], np.diff(sorted_.bounds))
+        by_sorting = View.of(indptr, view.places, data)
+        assert sorted(view.distinct.tolist()) == by_sorting.distinct.tolist()
+        turns = np.argsort(view.distinct)
+        np.testing.assert_array_equal(np.diff(view.bounds)[turns], np.diff(by_sorting.bounds))
         assert len(entries) == len(view.rows)
-    assert places.ids.tolist() == list(seen)
+    assert places.ids.tolist() == list(numbers)
 
 
 def test_many_ids_find_their_places_again() -> None:

@@ -25,7 +25,7 @@ def there(array: Any) -> Any:
     return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
 
-def placed(value: Any) -> Any:
+def place(value: Any) -> Any:
     """A problem or an update with its arrays as tensors."""
     arrays = {
         name: there(getattr(value, name))
@@ -39,9 +39,9 @@ def gradient(rows: Any, labels: np.ndarray, weights: np.ndarray, problem: Proble
     from optml.algorithms.kernels.linear import triton as linear_step_triton
 
     features = there(rows) if isinstance(rows, np.ndarray) else rows
-    found = linear_step_triton.gradient(features, there(labels), there(weights), placed(problem))
-    z = linear_step_triton.scores(features, there(weights), placed(problem))
-    return tuple(array.cpu().numpy() for array in (*found, z))
+    results = linear_step_triton.gradient(features, there(labels), there(weights), place(problem))
+    z = linear_step_triton.scores(features, there(weights), place(problem))
+    return tuple(array.cpu().numpy() for array in (*results, z))
 
 
 @pytest.mark.parametrize("folded", [False, True])
@@ -62,13 +62,13 @@ def test_updates_agree_with_the_reference(optimizer: str, use_bias: bool) -> Non
     def update(
         weights: np.ndarray,
         moments: tuple[np.ndarray, ...],
-        summed: np.ndarray,
+        gradients: np.ndarray,
         share: float,
         bias: bool,
         how: Update,
     ) -> None:
         tensors = there(weights), tuple(there(moment) for moment in moments)
-        linear_step_triton.update(*tensors, there(summed), share, bias, placed(how))
+        linear_step_triton.update(*tensors, there(gradients), share, bias, place(how))
         weights[:] = tensors[0].cpu().numpy()
         for moment, tensor in zip(moments, tensors[1], strict=True):
             moment[:] = tensor.cpu().numpy()

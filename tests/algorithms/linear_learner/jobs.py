@@ -47,27 +47,29 @@ class Trained:
     metrics: dict[str, float]
 
 
-def fit(train: Pair, validation: Pair | None = None, test: Pair | None = None, **given: Any) -> Trained:
+def fit(
+    train: Pair, validation: Pair | None = None, test: Pair | None = None, **hyperparameters: Any
+) -> Trained:
     """The model that a job with these hyperparameters leaves."""
-    hyperparameters = ALGORITHM.hyperparameters(**given)
-    size = hyperparameters.mini_batch_size  # type: ignore[attr-defined]
-    epochs = hyperparameters.epochs  # type: ignore[attr-defined]
-    held = {} if validation is None else {"validation": Batches(validation, size)}
+    setting = ALGORITHM.hyperparameters(**hyperparameters)
+    size = setting.mini_batch_size  # type: ignore[attr-defined]
+    epochs = setting.epochs  # type: ignore[attr-defined]
+    validation_batches = {} if validation is None else {"validation": Batches(validation, size)}
     plan = Plan(
         Batches(train, size),
-        held,
+        validation_batches,
         {} if test is None else {"test": Batches(test, size)},
         epochs=epochs,
-        final=held,
+        final=validation_batches,
         checkpoint_every=1e9,
     )
     published: list[Any] = []
     handler = Handler(io.StringIO())
     report = Report(ALGORITHM, handler, host="algo-1", leader=True, epochs=epochs, began=time.time())
-    channels = ("train", *held, *plan.test)
+    channels = ("train", *validation_batches, *plan.test)
     with TemporaryDirectory() as scratch:
         Loop(
-            ALGORITHM.training.learner(Setting(hyperparameters, Alone(), channels=channels)),
+            ALGORITHM.training.learner(Setting(setting, Alone(), channels=channels)),
             plan,
             cluster=Alone(),
             report=report,

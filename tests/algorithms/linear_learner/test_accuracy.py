@@ -24,19 +24,19 @@ def split(features: np.ndarray, labels: np.ndarray) -> tuple[Pair, Pair, Pair]:
     return first, second, third
 
 
-def trained(data: tuple[np.ndarray, np.ndarray], kind: str, **given: object) -> Trained:
-    return fit(*split(*data), predictor_type=kind, mini_batch_size=32, **given)
+def train_model(data: tuple[np.ndarray, np.ndarray], kind: str, **hyperparameters: object) -> Trained:
+    return fit(*split(*data), predictor_type=kind, mini_batch_size=32, **hyperparameters)
 
 
 def test_breast_cancer_is_told_as_well_as_an_exact_solver_tells_it() -> None:
-    metrics = trained(load_breast_cancer(return_X_y=True), "binary_classifier").metrics
+    metrics = train_model(load_breast_cancer(return_X_y=True), "binary_classifier").metrics
     assert metrics["test:binary_classification_accuracy"] >= 0.976
     assert metrics["test:roc_auc_score"] >= 0.99
 
 
 def test_digits_are_told_as_well_as_an_exact_solver_tells_them() -> None:
-    found = trained(load_digits(return_X_y=True), "multiclass_classifier", num_classes=10)
-    assert found.metrics["test:multiclass_accuracy"] >= 0.962
+    job = train_model(load_digits(return_X_y=True), "multiclass_classifier", num_classes=10)
+    assert job.metrics["test:multiclass_accuracy"] >= 0.962
 
 
 @pytest.mark.parametrize("share", [0.5, 0.05])
@@ -57,7 +57,7 @@ def test_a_few_thousand_rows_are_ranked_as_an_exact_solver_ranks_them(share: flo
 
 
 def test_diabetes_is_regressed_nearly_as_least_squares_do() -> None:
-    metrics = trained(load_diabetes(return_X_y=True), "regressor").metrics
+    metrics = train_model(load_diabetes(return_X_y=True), "regressor").metrics
     assert metrics["test:mse"] <= 3230
     assert metrics["test:rmse"] == pytest.approx(metrics["test:mse"] ** 0.5)
 
@@ -65,9 +65,9 @@ def test_diabetes_is_regressed_nearly_as_least_squares_do() -> None:
 @pytest.mark.parametrize(("quantile", "exact"), [(0.1, 8.728), (0.5, 21.607), (0.9, 8.999)])
 def test_a_quantile_has_its_share_of_the_labels_below(quantile: float, exact: float) -> None:
     data = load_diabetes(return_X_y=True)
-    found = trained(data, "regressor", loss="quantile_loss", quantile=quantile)
+    job = train_model(data, "regressor", loss="quantile_loss", quantile=quantile)
     (features, labels), _, _ = split(*data)
-    score = found.model.predict(Records(features), {})["score"]
+    score = job.model.predict(Records(features), {})["score"]
     assert (labels <= score).mean() == pytest.approx(quantile, abs=0.05)
     assert mean_pinball_loss(labels, score, alpha=quantile) <= 1.10 * exact
 
@@ -75,5 +75,5 @@ def test_a_quantile_has_its_share_of_the_labels_below(quantile: float, exact: fl
 @needs_shared("data/mnist")
 def test_the_digit_0_is_told_as_well_as_aws_told_it() -> None:
     table = tables.mnist(0)
-    found = fit(table.train, table.validation, table.test, predictor_type=table.kind, mini_batch_size=200)
-    assert found.metrics["test:binary_classification_accuracy"] >= 0.990
+    job = fit(table.train, table.validation, table.test, predictor_type=table.kind, mini_batch_size=200)
+    assert job.metrics["test:binary_classification_accuracy"] >= 0.990

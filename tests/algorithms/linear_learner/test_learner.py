@@ -37,11 +37,11 @@ def learner(
     channels: tuple[str, ...] = ("train",),
     warm_start: Path | None = None,
     seed: int = 0,
-    **given: Any,
+    **hyperparameters: Any,
 ) -> Learner:
-    given = {"predictor_type": "regressor", "mini_batch_size": 50} | given
-    settings = Hyperparameters.model_validate(given)
-    return Learner(Setting(settings, cluster or Alone(), "cpu", seed, warm_start, channels))
+    hyperparameters = {"predictor_type": "regressor", "mini_batch_size": 50} | hyperparameters
+    setting = Hyperparameters.model_validate(hyperparameters)
+    return Learner(Setting(setting, cluster or Alone(), "cpu", seed, warm_start, channels))
 
 
 def batches(rows: Any = ROWS, labels: np.ndarray = TARGET, size: int = 50) -> list[Records]:
@@ -67,8 +67,8 @@ def weights(state: Learner) -> tuple[np.ndarray, np.ndarray]:
 def test_a_step_is_the_rule_of_the_specification(monkeypatch: pytest.MonkeyPatch) -> None:
     """Adam with an L2 penalty and a tenfold rate of the bias, on scaled rows, written out in float64."""
     monkeypatch.setattr(learning, "LEAST_UPDATES", 0)
-    given = {"num_models": 1, "wd": 0.01, "lr_scheduler_step": 3, "num_point_for_scaler": 600}
-    state = learner(**given)
+    hyperparameters = {"num_models": 1, "wd": 0.01, "lr_scheduler_step": 3, "num_point_for_scaler": 600}
+    state = learner(**hyperparameters)
     parts = batches()
     epochs(state, parts)
     x, y = (ROWS - ROWS.mean(axis=0)) / ROWS.std(axis=0), (TARGET - TARGET.mean()) / TARGET.std()
@@ -88,16 +88,16 @@ def test_a_step_is_the_rule_of_the_specification(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("sparse", [False, True])
 def test_a_row_weighs_the_same_in_a_short_step(sparse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learning, "LEAST_UPDATES", 0)
-    given = {"optimizer": "sgd", "learning_rate": 1e-6, "wd": 0.0, "num_models": 1}
+    hyperparameters = {"optimizer": "sgd", "learning_rate": 1e-6, "wd": 0.0, "num_models": 1}
     rows, y = ROWS[:60], (TARGET[:60] - TARGET[:60].mean()) / TARGET[:60].std()
-    state = learner(**given, use_lr_scheduler=False)
+    state = learner(**hyperparameters, use_lr_scheduler=False)
     epochs(state, batches(csr_array(rows) if sparse else rows, TARGET[:60]))
     x = (rows - rows.mean(axis=0)) / rows.std(axis=0)
-    begun = np.random.default_rng((0, 1, 0)).uniform(-0.07, 0.07, (6, 1))[:, 0]
+    start = np.random.default_rng((0, 1, 0)).uniform(-0.07, 0.07, (6, 1))[:, 0]
     assert state.stack is not None
-    moved = (begun - state.stack.model(0)[0][0]) / 1e-6
+    change = (start - state.stack.model(0)[0][0]) / 1e-6
     # So small a rate leaves the weights about where they were: both steps, of 50 rows and of 10, add up.
-    np.testing.assert_allclose(moved, 2 * (x @ begun - y) @ x / 50, atol=0.02)
+    np.testing.assert_allclose(change, 2 * (x @ start - y) @ x / 50, atol=0.02)
 
 
 def test_few_rows_are_gone_over_until_the_models_have_learnt(caplog: pytest.LogCaptureFixture) -> None:
@@ -108,7 +108,7 @@ def test_few_rows_are_gone_over_until_the_models_have_learnt(caplog: pytest.LogC
     assert once.stack is not None
     assert (state.stack.updates, once.stack.updates) == (learning.LEAST_UPDATES, 12)
     assert state.rows == 0
-    assert sum(map(len, state.sample)) == 600
+    assert sum(map(len, state.sample.batches)) == 600
     # The loss is that of the first pass alone, and the epochs that follow are one pass each.
     assert metrics[0].value == pytest.approx(once.objective[0], rel=1e-2)
     epochs(state, batches())
@@ -166,8 +166,8 @@ def test_two_hosts_train_the_models_of_one_at_twice_the_batch() -> None:
     alone = learner(mini_batch_size=100, num_point_for_scaler=130)
     epochs(alone, batches(size=100), 2)
     expected = weights(alone)
-    for found in on_hosts(2, work):
-        for ours, theirs in zip(found, expected, strict=True):
+    for result in on_hosts(2, work):
+        for ours, theirs in zip(result, expected, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4 * np.abs(theirs).max())
 
 
@@ -219,8 +219,8 @@ def test_each_epoch_tells_the_loss_before_each_update_on_scaled_labels() -> None
 
 def test_early_stopping_keeps_the_best_epoch(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "optml")
-    given = {"predictor_type": "binary_classifier", "mini_batch_size": 50, "epochs": 40}
-    fit((ROWS, CLASS), (ROWS[:200], CLASS[:200]), early_stopping_tolerance=0.5, **given)
+    hyperparameters = {"predictor_type": "binary_classifier", "mini_batch_size": 50, "epochs": 40}
+    fit((ROWS, CLASS), (ROWS[:200], CLASS[:200]), early_stopping_tolerance=0.5, **hyperparameters)
     assert "Epoch 0: Loss improved. Updating best model" in caplog.messages
     assert [line for line in caplog.messages if "has not improved" in line] == [
         f"Epoch {epoch}: Loss has not improved for {epoch - 1} epochs." for epoch in (1, 2, 3)
@@ -234,16 +234,16 @@ def test_validation_is_in_units_of_the_label_and_its_criterion_that_of_the_best_
     state = learner(channels=("train", "validation"), loss=loss, huber_delta=0.2, num_models=8)
     monkeypatch.setattr(learning, "LEAST_UPDATES", 0)  # or the first model may be the best
     epochs(state, batches(), 2)
-    found = {metric.model: metric.value for metric in state.evaluate("validation", batches())}
+    metrics = {metric.model: metric.value for metric in state.evaluate("validation", batches())}
     assert state.stack is not None
     measure = Loss(loss, 0.2 * TARGET.std())
     rows = (ROWS - ROWS.mean(axis=0)) / ROWS.std(axis=0)
     for place in range(8):
         weight, bias = state.stack.model(place)
         z = (rows @ weight.T + bias) * TARGET.std() + TARGET.mean()
-        assert found[place] == pytest.approx(measure.value(z[:, None], TARGET).mean(), rel=1e-4)
-    criterion = found.pop(None)
-    assert criterion == min(found.values()) < found[0]
+        assert metrics[place] == pytest.approx(measure.value(z[:, None], TARGET).mean(), rel=1e-4)
+    criterion = metrics.pop(None)
+    assert criterion == min(metrics.values()) < metrics[0]
     model, _ = state.finish()
     assert isinstance(model, Model)
     (objective, *_) = state.evaluate("validation", batches())
@@ -251,14 +251,14 @@ def test_validation_is_in_units_of_the_label_and_its_criterion_that_of_the_best_
     assert objective.value == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("validated", [False, True])
-def test_early_stopping_goes_by_the_lowest_loss_whatever_the_criterion(validated: bool) -> None:
-    channels = ("train", "validation") if validated else ("train",)
+@pytest.mark.parametrize("has_validation", [False, True])
+def test_early_stopping_goes_by_the_lowest_loss_whatever_the_criterion(has_validation: bool) -> None:
+    channels = ("train", "validation") if has_validation else ("train",)
     state = learner(predictor_type="binary_classifier", channels=channels, epochs=9)
-    rule, watched = state.stopping()
-    assert watched == CRITERIA
+    rule, objective = state.stopping()
+    assert objective == CRITERIA
     metrics = epochs(state, batches(labels=CLASS))
-    if validated:
+    if has_validation:
         metrics = list(state.evaluate("validation", batches(labels=CLASS)))
         assert metrics[-1].token == "sampled_accuracy"
     assert rule.update(metrics[-1].value) == "best"
@@ -266,12 +266,17 @@ def test_early_stopping_goes_by_the_lowest_loss_whatever_the_criterion(validated
 
 
 def test_a_learning_rate_below_the_schedule_s_minimum_stays() -> None:
-    given = {"optimizer": "sgd", "num_models": 1, "learning_rate": 1e-12, "lr_scheduler_minimum_lr": 1.0}
-    state = learner(**given)
+    hyperparameters = {
+        "optimizer": "sgd",
+        "num_models": 1,
+        "learning_rate": 1e-12,
+        "lr_scheduler_minimum_lr": 1.0,
+    }
+    state = learner(**hyperparameters)
     epochs(state, batches())
-    drawn = np.random.default_rng((0, 1, 0)).uniform(-0.07, 0.07, (6, 1))
+    start = np.random.default_rng((0, 1, 0)).uniform(-0.07, 0.07, (6, 1))
     assert state.stack is not None
-    np.testing.assert_allclose(state.stack.model(0)[0], drawn.T, atol=1e-8)
+    np.testing.assert_allclose(state.stack.model(0)[0], start.T, atol=1e-8)
 
 
 def test_a_diverged_model_is_dropped_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
@@ -294,13 +299,13 @@ def test_divergence_of_all_names_the_learning_rate() -> None:
 
 def test_positive_rows_weigh_as_they_are_told_to() -> None:
     labels = (np.arange(600) % 10 == 0).astype(float)
-    given = {"predictor_type": "binary_classifier", "num_models": 2}
-    state = learner(positive_example_weight_mult="balanced", **given)
+    hyperparameters = {"predictor_type": "binary_classifier", "num_models": 2}
+    state = learner(positive_example_weight_mult="balanced", **hyperparameters)
     epochs(state, batches(labels=labels))
     assert state.stack is not None
     assert state.stack.class_weights is not None
     np.testing.assert_array_equal(state.stack.class_weights, [[1, 1], [9, 9]])
-    state = learner(positive_example_weight_mult="auto", **given)
+    state = learner(positive_example_weight_mult="auto", **hyperparameters)
     epochs(state, batches(labels=labels))
     assert state.stack is not None
     assert state.stack.class_weights is not None
@@ -347,15 +352,15 @@ def test_features_too_small_for_float32_count_as_constant() -> None:
 
 
 def test_scores_of_many_classes_are_computed_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {"predictor_type": "multiclass_classifier", "num_classes": 40}
+    hyperparameters = {"predictor_type": "multiclass_classifier", "num_classes": 40}
     labels = np.arange(600) % 40.0
-    state = learner(channels=("train", "validation"), **given)
+    state = learner(channels=("train", "validation"), **hyperparameters)
     epochs(state, batches(labels=labels))
     at_once = [metric.value for metric in state.evaluate("validation", batches(labels=labels, size=600))]
     assert state.stack is not None
     most, scores = [], state.stack.scores
     monkeypatch.setattr(state.stack, "scores", lambda rows: most.append(len(rows)) or scores(rows))
-    monkeypatch.setattr("optml.algorithms.linear_learner.learner.SCORES_BYTES", 4 * 32 * 40 * 7)
+    monkeypatch.setattr("optml.algorithms.linear_learner.evaluation.BYTES", 4 * 32 * 40 * 7)
     in_pieces = [metric.value for metric in state.evaluate("validation", batches(labels=labels, size=600))]
     assert max(most) == 7
     np.testing.assert_allclose(in_pieces, at_once, rtol=1e-6)  # sums of float32 losses in another order
@@ -364,19 +369,19 @@ def test_scores_of_many_classes_are_computed_a_few_rows_at_a_time(monkeypatch: p
 def test_the_rows_to_choose_a_model_by_are_not_those_of_the_scaler_alone() -> None:
     state = learner(num_point_for_scaler=1)
     epochs(state, batches(), 2)
-    assert sum(map(len, state.sample)) == 600
+    assert sum(map(len, state.sample.batches)) == 600
     state = learner(num_point_for_scaler=200, num_calibration_samples=130)
     epochs(state, batches(), 2)
-    assert [len(part) for part in state.sample] == [50, 50, 30]
+    assert [len(part) for part in state.sample.batches] == [50, 50, 30]
 
 
 def test_the_rows_to_choose_a_model_by_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("optml.algorithms.linear_learner.learner.SAMPLE_BYTES", 4 * 6 * 120)
+    monkeypatch.setattr("optml.algorithms.linear_learner.train_sample.BYTES", 4 * 6 * 120)
     for rows in (ROWS, csr_array(ROWS)):
         state = learner()
         epochs(state, batches(rows), 2)
-        kept = sum(map(len, state.sample))
-        assert kept == (120 if rows is ROWS else 60)  # a sparse value takes 8 bytes, and its 6 are all there
+        size = sum(map(len, state.sample.batches))
+        assert size == (120 if rows is ROWS else 60)  # a sparse value takes 8 bytes, and its 6 are all there
 
 
 def test_without_bias_there_is_none() -> None:
@@ -410,17 +415,17 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "given", "values", "said"), BAD)
+@pytest.mark.parametrize(("kind", "hyperparameters", "values", "message"), BAD)
 def test_labels_that_are_none_are_named(
-    kind: str, given: dict[str, int], values: list[float], said: str
+    kind: str, hyperparameters: dict[str, int], values: list[float], message: str
 ) -> None:
-    with pytest.raises(UserError, match=said):
-        learner(predictor_type=kind, **given).update(batches(ROWS[:3], np.array(values))[0])
+    with pytest.raises(UserError, match=message):
+        learner(predictor_type=kind, **hyperparameters).update(batches(ROWS[:3], np.array(values))[0])
 
 
-@pytest.mark.parametrize(("classes", "said"), [(5, r"5 distinct labels.*num_classes=5"), (2, "binary")])
-def test_a_missing_number_of_classes_is_counted(classes: int, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+@pytest.mark.parametrize(("classes", "message"), [(5, r"5 distinct labels.*num_classes=5"), (2, "binary")])
+def test_a_missing_number_of_classes_is_counted(classes: int, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         epochs(learner(predictor_type="multiclass_classifier"), batches(labels=np.arange(600) % classes))
 
 

@@ -26,14 +26,14 @@ ROWS = (RNG.normal(size=(210, 4)) * (RNG.random((210, 4)) < 0.5) + np.array([0, 
 LABELS = (ROWS @ [1, -2, 0.5, 1] > 1.5).astype(float)
 
 
-def on(device: str, **given: Any) -> Learner:
+def on(device: str, **hyperparameters: Any) -> Learner:
     settings = Hyperparameters.model_validate(
-        {"predictor_type": "binary_classifier", "mini_batch_size": 60, "num_models": 3} | given
+        {"predictor_type": "binary_classifier", "mini_batch_size": 60, "num_models": 3} | hyperparameters
     )
     return Learner(Setting(settings, Alone(), device))
 
 
-def trained(state: Learner, rows: Any) -> Learner:
+def train(state: Learner, rows: Any) -> Learner:
     whole = Records(rows, LABELS[:, None])
     for _ in range(3):
         for start in range(0, 210, 60):
@@ -46,12 +46,12 @@ def trained(state: Learner, rows: Any) -> Learner:
 def test_tensors_learn_what_arrays_learn(kind: str) -> None:
     device = "cuda:0" if torch.cuda.is_available() else "cpu:0"  # "cpu" alone would mean NumPy
     rows = {"dense": ROWS, "sparse": csr_array(ROWS), "far": ROWS + np.float32(1e3)}[kind]
-    state = trained(on(device), rows)
+    state = train(on(device), rows)
     resumed = on(device)
     resumed.load_state_dict(state.state_dict())
     (model, metrics), (again, _) = state.finish(), resumed.finish()
     np.testing.assert_array_equal(model.weight, again.weight)
-    expected, scores = trained(on("cpu"), rows).finish()
+    expected, scores = train(on("cpu"), rows).finish()
     np.testing.assert_allclose(model.weight, expected.weight, rtol=1e-3, atol=1e-3)
     for ours, theirs in zip(metrics, scores, strict=True):
         assert ours.value == pytest.approx(theirs.value, abs=0.01)

@@ -95,16 +95,19 @@ def test_a_scaled_loss_measures_in_label_units() -> None:
     for name, degree in [("huber_loss", 2), ("eps_insensitive_squared_loss", 2), ("quantile_loss", 1)]:
         loss = Loss(name, 0.4)
         np.testing.assert_allclose(
-            loss.scaled(unit).value(z * unit, y * unit), loss.value(z, y) * unit**degree, rtol=1e-12
+            loss.in_units_of(unit).value(z * unit, y * unit), loss.value(z, y) * unit**degree, rtol=1e-12
         )
 
 
 def test_each_loss_takes_its_own_hyperparameter() -> None:
-    given = {
+    hyperparameters = {
         "loss": "quantile_loss",
         "quantile": 0.9,
         "margin": 3,
         "huber_delta": 4,
         "loss_insensitivity": 5,
     }
-    assert Loss.of(Hyperparameters.model_validate({"predictor_type": "regressor"} | given)).parameter == 0.9
+    assert (
+        Loss.of(Hyperparameters.model_validate({"predictor_type": "regressor"} | hyperparameters)).parameter
+        == 0.9
+    )

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 
 from optml.algorithms import artifact, mxnet_archive
 from optml.algorithms.linear_learner.aws import ADDITIONAL, PARAMS, SYMBOL
-from optml.algorithms.linear_learner.model import Model, load, recognises, served
+from optml.algorithms.linear_learner.model import Model, answers_of, load, recognises
 from optml.errors import UserError
 from optml.formats.records import Origin, Records
 from tests.shared import SHARED, needs_shared
@@ -25,11 +25,11 @@ LOSSES = {
 }
 
 
-def model(kind: str = "binary_classifier", width: int = 3, **given: Any) -> Model:
+def model(kind: str = "binary_classifier", width: int = 3, **options: Any) -> Model:
     rng = np.random.default_rng(0)
     outputs = 5 if kind == "multiclass_classifier" else 1
-    given = {"loss": LOSSES[kind]} | given
-    return Model(rng.normal(size=(outputs, width)), rng.normal(size=outputs), predictor_type=kind, **given)
+    options = {"loss": LOSSES[kind]} | options
+    return Model(rng.normal(size=(outputs, width)), rng.normal(size=outputs), predictor_type=kind, **options)
 
 
 def records(rows: Any) -> Records:
@@ -63,30 +63,30 @@ def test_a_model_of_aws_is_written_as_aws_wrote_it(adult: Path, tmp_path: Path) 
     assert ours.documents["manifest.json"] == theirs.documents["manifest.json"]
     for name, array in theirs.arrays.items():
         np.testing.assert_array_equal(ours.arrays[name], array)
-    unnamed = [
+    documents = [
         json.loads(json.dumps(document[SYMBOL]).replace("39", "0"))  # the number of a node
         for document in (theirs.documents, ours.documents)
     ]
-    assert unnamed[0] == unnamed[1]
+    assert documents[0] == documents[1]
 
 
 @pytest.mark.parametrize("kind", LOSSES)
 def test_what_is_saved_is_loaded_by_us_and_in_the_form_of_aws(tmp_path: Path, kind: str) -> None:
-    saved = model(
+    original = model(
         kind,
         threshold=0.25,
         hyperparameters={"f_beta": 2.0},
-        chosen={"learning_rate": 0.1},
+        choices={"learning_rate": 0.1},
         mean=np.ones(3),
         stdev=np.full(3, 2.0),
         metrics={"sampled_accuracy": 0.9},
     )
-    saved.save(tmp_path)
+    original.save(tmp_path)
     ours = load(tmp_path, "cpu")
-    assert (ours.hyperparameters, ours.chosen, ours.metrics) == (
-        saved.hyperparameters,
-        saved.chosen,
-        saved.metrics,
+    assert (ours.hyperparameters, ours.choices, ours.metrics) == (
+        original.hyperparameters,
+        original.choices,
+        original.metrics,
     )
     assert ours.mean is not None
     assert ours.stdev is not None
@@ -94,20 +94,20 @@ def test_what_is_saved_is_loaded_by_us_and_in_the_form_of_aws(tmp_path: Path, ki
     (tmp_path / artifact.DESCRIPTION).unlink()
     assert recognises(tmp_path)
     rows = records(np.random.default_rng(1).normal(size=(9, 3)))
-    for loaded in (ours, load(tmp_path, "cpu")):
-        assert (loaded.predictor_type, loaded.loss) == (kind, LOSSES[kind])
-        for name, column in saved.predict(rows, {}).items():
-            np.testing.assert_array_equal(loaded.predict(rows, {})[name], column)
+    for copy in (ours, load(tmp_path, "cpu")):
+        assert (copy.predictor_type, copy.loss) == (kind, LOSSES[kind])
+        for name, column in original.predict(rows, {}).items():
+            np.testing.assert_array_equal(copy.predict(rows, {})[name], column)
 
 
 def test_the_parameters_of_the_metrics_are_those_of_the_loss(tmp_path: Path) -> None:
-    given = {"quantile": 0.9, "huber_delta": 2.0, "loss_insensitivity": 0.1, "f_beta": 2.0}
+    hyperparameters = {"quantile": 0.9, "huber_delta": 2.0, "loss_insensitivity": 0.1, "f_beta": 2.0}
     for loss in ("quantile_loss", "eps_insensitive_squared_loss"):
-        model("regressor", loss=loss, hyperparameters=given).save(tmp_path)
-        found = mxnet_archive.read(tmp_path / "model_algo-1").documents[ADDITIONAL]
+        model("regressor", loss=loss, hyperparameters=hyperparameters).save(tmp_path)
+        document = mxnet_archive.read(tmp_path / "model_algo-1").documents[ADDITIONAL]
         quantile = loss == "quantile_loss"
-        assert (found["loss_type"], found["threshold"]) == (loss, None)
-        assert found["metrics_params"] == {
+        assert (document["loss_type"], document["threshold"]) == (loss, None)
+        assert document["metrics_params"] == {
             "quantile": 0.9 if quantile else None,
             "huber_delta": None,
             "margin": None,
@@ -167,8 +167,8 @@ def test_hinge_serves_the_raw_score() -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_large_scores_are_certain_and_no_warnings() -> None:
-    assert served(np.array([-1e4, 1e4], np.float32), "logistic").tolist() == [0, 1]
-    assert served(np.array([[-1e4, 1e4]], np.float32), "softmax_loss").tolist() == [[0, 1]]
+    assert answers_of(np.array([-1e4, 1e4], np.float32), "logistic").tolist() == [0, 1]
+    assert answers_of(np.array([[-1e4, 1e4]], np.float32), "softmax_loss").tolist() == [[0, 1]]
 
 
 def test_the_width_of_a_request_is_checked() -> None:
@@ -183,17 +183,17 @@ def test_no_rows_give_empty_columns() -> None:
         assert [len(column) for column in answer.values()] == [0] * len(answer)
 
 
-def rewritten(folder: Path, **changes: Any) -> None:
+def rewrite(folder: Path, **changes: Any) -> None:
     """An archive of AWS's, with other arrays or another additional-params.json."""
     model().save(folder)
     (folder / artifact.DESCRIPTION).unlink()
-    found = mxnet_archive.read(folder / "model_algo-1")
-    arrays = found.arrays | {name: array for name, array in changes.items() if name in found.arrays}
+    archive = mxnet_archive.read(folder / "model_algo-1")
+    arrays = archive.arrays | {name: array for name, array in changes.items() if name in archive.arrays}
     arrays = {name: array for name, array in arrays.items() if array is not None}
-    additional = found.documents[ADDITIONAL] | {
-        name: value for name, value in changes.items() if name not in found.arrays
+    additional = archive.documents[ADDITIONAL] | {
+        name: value for name, value in changes.items() if name not in archive.arrays
     }
-    documents = found.documents | {ADDITIONAL: additional}
+    documents = archive.documents | {ADDITIONAL: additional}
     mxnet_archive.write(folder / "model_algo-1", PARAMS, arrays, documents)
 
 
@@ -212,14 +212,14 @@ def rewritten(folder: Path, **changes: Any) -> None:
 def test_a_damaged_model_of_aws_says_what_is_wrong(
     tmp_path: Path, changes: dict[str, Any], sentence: str
 ) -> None:
-    rewritten(tmp_path, **changes)
-    with pytest.raises(UserError, match="model_algo-1") as caught:
+    rewrite(tmp_path, **changes)
+    with pytest.raises(UserError, match="model_algo-1") as error:
         load(tmp_path, "cpu")
-    assert sentence in str(caught.value)
+    assert sentence in str(error.value)
 
 
 def test_a_model_of_aws_without_bias_has_none(tmp_path: Path) -> None:
-    rewritten(tmp_path, fc0_bias=None)
+    rewrite(tmp_path, fc0_bias=None)
     assert load(tmp_path, "cpu").bias.tolist() == [0]
 
 
@@ -250,9 +250,9 @@ def test_a_damaged_model_of_ours_says_what_is_wrong(
     description = json.loads(path.read_text())
     description["facts"] |= facts
     path.write_text(json.dumps(description))
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(UserError) as error:
         load(tmp_path, "cpu")
-    assert sentence in str(caught.value)
+    assert sentence in str(error.value)
 
 
 def test_arrays_that_do_not_fit_are_named(tmp_path: Path) -> None:

@@ -21,23 +21,23 @@ def batches(rows: object = ROWS) -> list[Records]:
     return [whole[:100], whole[100:170], whole[170:]]
 
 
-def regressor(**given: object) -> Hyperparameters:
-    return Hyperparameters.model_validate({"predictor_type": "regressor"} | given)
+def regressor(**options: object) -> Hyperparameters:
+    return Hyperparameters.model_validate({"predictor_type": "regressor"} | options)
 
 
 def test_means_and_deviations_are_those_of_the_rows() -> None:
-    found = Scaler.fit(batches(), 5, 3, Alone())
+    scaler = Scaler.fit(batches(), 5, 3, Alone())
     exact = ROWS.astype(np.float64)
-    np.testing.assert_allclose(found.mean, exact.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(found.stdev[:3], exact.std(axis=0)[:3], rtol=1e-9)
-    np.testing.assert_allclose(found.label, [LABELS.mean(), LABELS.std()])
-    np.testing.assert_array_equal(found.counts, np.bincount(LABELS.astype(int)))
+    np.testing.assert_allclose(scaler.mean, exact.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(scaler.stdev[:3], exact.std(axis=0)[:3], rtol=1e-9)
+    np.testing.assert_allclose(scaler.label, [LABELS.mean(), LABELS.std()])
+    np.testing.assert_array_equal(scaler.counts, np.bincount(LABELS.astype(int)))
 
 
 def test_constant_features_are_divided_by_1() -> None:
-    found = Scaler.fit(batches(), 5, 0, Alone())
-    np.testing.assert_array_equal(found.stdev[3:], 1)
-    np.testing.assert_array_equal(found.still, [False, False, False, False, True])
+    scaler = Scaler.fit(batches(), 5, 0, Alone())
+    np.testing.assert_array_equal(scaler.stdev[3:], 1)
+    np.testing.assert_array_equal(scaler.still, [False, False, False, False, True])
 
 
 def test_sparse_rows_give_the_same() -> None:
@@ -50,10 +50,10 @@ def test_hosts_agree_on_what_one_would_find() -> None:
     parts = batches()
     shares = [parts[:1], parts[1:], []]
     alone = Scaler.fit(parts, 5, 3, Alone())
-    for found in on_hosts(3, lambda cluster: Scaler.fit(shares[cluster.rank], 5, 3, cluster)):
-        np.testing.assert_allclose(found.mean, alone.mean, rtol=1e-12)
-        np.testing.assert_allclose(found.stdev, alone.stdev, rtol=1e-9)
-        np.testing.assert_array_equal(found.counts, alone.counts)
+    for scaler in on_hosts(3, lambda cluster: Scaler.fit(shares[cluster.rank], 5, 3, cluster)):
+        np.testing.assert_allclose(scaler.mean, alone.mean, rtol=1e-12)
+        np.testing.assert_allclose(scaler.stdev, alone.stdev, rtol=1e-9)
+        np.testing.assert_array_equal(scaler.counts, alone.counts)
 
 
 def test_switches_turn_scaling_and_centring_off() -> None:
