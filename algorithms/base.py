@@ -171,6 +171,9 @@ class Setting:
     store: Path | None = None  # a folder for what grows with the job; it lasts as long as checkpoints do
     train: Any = None  # the data of that channel (`Training.data`), which a learner may read when it is made
     tests: Mapping[str, Data] = field(default_factory=dict)  # what the final model will be scored on, by name
+    # Was this host told to stop? For work of many seconds between two batches, which is then left; hosts
+    # that hold collectives meanwhile must agree on it.
+    stopped: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,6 +154,7 @@ class Process:
             job.pretrained,
             (job.checkpoints if job.checkpoints.is_dir() else scratch)
             / f"{job.algorithm.slug}-{self.cluster.rank}.store",
+            stopped=lambda: self.stop.requested,
         )
 
     def _fit(self, job: Job, device: str, scratch: Path) -> None:

@@ -67,6 +67,8 @@ class Learner:
         self.error = np.zeros(len(self.points))  # mean of prediction - label, in that evaluation
         self._label = (0.0, 1.0)  # what is subtracted from labels, and what they are divided by then
         self._final: tuple[Model, np.ndarray | None] | None = None  # and its class weights
+        self._stopped = setting.stopped
+        self._cut: dict[str, np.ndarray] = {}  # the first rows, where their repetition was left
 
     def update(self, batch: Records | None) -> Iterable[Metric]:
         y = None if batch is None else self._labels_of(batch, "train")
@@ -136,6 +138,8 @@ class Learner:
         }
         if self.stack is None or self.scaler is None:
             return state | self.waiting.state_dict()
+        if self._cut:
+            return state | self._cut
         choice = {} if self.choice is None else self.choice.state_dict()
         return state | choice | self.scaler.state_dict() | self.stack.state_dict() | self.sample.state_dict()
 
@@ -145,6 +149,13 @@ class Learner:
         self.objective, self.error = np.array(state["objective"]), np.array(state["error"])
         if "waiting_sizes" in state:
             self.waiting.load_state_dict(state)
+            if self.epoch:  # the end of the first one was left on the way: once more
+                self.epoch = 0
+                self._start(whole=True)
+                self.epoch, self.rows = 1, 0
+                assert self.stack is not None
+                self.stack.take_losses()
+                self.stack.bury(np.isfinite(self.objective))
             return
         self._prepare(Scaler.of_state_dict(state)).load_state_dict(state)
         self.choice = Choice.of_state_dict(state)
@@ -212,20 +223,27 @@ class Learner:
         stack = self._prepare(scaler)
         if self.warm is not None:
             stack.start_from(*unfold(self.warm, scaler, hyperparameters))
+        waiting = self.waiting.state_dict() if whole else {}
         batches = list(self.waiting.steps()) if whole else []
         for batch in batches or self.waiting.steps():
             self._learn(batch, None if batch is None else self._labels_of(batch, "train"))
-        if batches:
-            self._repeat(batches, stack)
+        if batches and not self._repeat(batches, stack):
+            self._cut = waiting
 
-    def _repeat(self, batches: Sequence[Records | None], stack: Stack) -> None:
+    def _repeat(self, batches: Sequence[Records | None], stack: Stack) -> bool:
         """More updates by the rows of the first epoch, LEAST_UPDATES with its own. They count neither as rows
-        nor in its loss."""
+        nor in its loss. False: told to stop on the way."""
         losses = stack.take_losses()
-        while stack.updates < LEAST_UPDATES:
+        stop = np.zeros(1, np.int64)  # hosts that were told to stop
+        while stack.updates < LEAST_UPDATES and not stop[0]:
             for batch in batches:
                 self._step(batch, None if batch is None else self._labels_of(batch, "train"))
+                stop[0] = self._stopped()
+                self.cluster.all_sum(stop)
+                if stop[0]:
+                    break
         stack.put_losses(losses)
+        return not stop[0]
 
     def _prepare(self, scaler: Scaler) -> Stack:
         """A stack of models at their start, for data that the scaler knows."""

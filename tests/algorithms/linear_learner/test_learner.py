@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,20 @@ def learner(
     channels: tuple[str, ...] = ("train",),
     warm_start: Path | None = None,
     seed: int = 0,
+    stopped: Callable[[], bool] = lambda: False,
     **hyperparameters: Any,
 ) -> Learner:
     hyperparameters = {"predictor_type": "regressor", "mini_batch_size": 50} | hyperparameters
-    setting = Hyperparameters.model_validate(hyperparameters)
-    return Learner(Setting(setting, cluster or Alone(), "cpu", seed, warm_start, channels))
+    setting = Setting(
+        Hyperparameters.model_validate(hyperparameters),
+        cluster or Alone(),
+        "cpu",
+        seed,
+        warm_start,
+        channels,
+        stopped=stopped,
+    )
+    return Learner(setting)
 
 
 def batches(rows: Any = ROWS, labels: np.ndarray = TARGET, size: int = 50) -> list[Records]:
@@ -113,6 +122,28 @@ def test_few_rows_are_gone_over_until_the_models_have_learnt(caplog: pytest.LogC
     assert metrics[0].value == pytest.approx(once.objective[0], rel=1e-2)
     epochs(state, batches())
     assert state.stack.updates == learning.LEAST_UPDATES + 12
+
+
+def test_a_job_stopped_while_it_goes_over_few_rows_has_a_model_and_goes_on_as_if_undisturbed() -> None:
+    undisturbed, asked = learner(num_models=2), []
+    epochs(undisturbed, batches(), 2)
+
+    def stopped() -> bool:
+        asked.append(1)
+        return len(asked) >= 20
+
+    state = learner(num_models=2, stopped=stopped)
+    epochs(state, batches())
+    assert state.stack is not None
+    assert state.stack.updates == 12 + 20
+    assert state.model() is not None
+    resumed = learner(num_models=2)
+    resumed.load_state_dict(state.state_dict())
+    assert resumed.rows == 0
+    np.testing.assert_array_equal(resumed.objective, state.objective)
+    epochs(resumed, batches())
+    for mine, theirs in zip(weights(resumed), weights(undisturbed), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def test_folded_weights_answer_as_the_scaled_ones() -> None:
