@@ -58,7 +58,7 @@ def main() -> int:
     device_names = _devices()
     _open_many_files()
     cores = cpus.count()
-    processes = 1 if settings.multi_model else settings.workers or len(device_names) or cores
+    processes = 1 if settings.multi_model else settings.workers or len(device_names) or _workers(cores)
     cpus.limit_threads(processes)
     with tempfile.TemporaryDirectory(prefix="optml-serve-", dir=_shared_memory()) as scratch:
         failure = Path(scratch) / "failure"
@@ -261,6 +261,23 @@ def _end(status: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status & 0xFF)
+
+
+def _workers(cores: int) -> int:
+    """One a CPU, but no more than the container's memory holds: the kernel kills what takes more."""
+    from optml import memory
+    from optml.serving import memory as needs
+
+    fit = needs.workers(Paths.of_environment().model)
+    if fit < cores:
+        log.warning(
+            "%s of memory hold %d workers of this model, not one for each of the %d CPUs; "
+            "SAGEMAKER_MODEL_SERVER_WORKERS overrides it",
+            memory.size(memory.limit()),
+            fit,
+            cores,
+        )
+    return min(cores, fit)
 
 
 def _open_many_files() -> None:

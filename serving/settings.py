@@ -18,7 +18,9 @@ class Settings:
     """One server's settings; sizes in bytes, times in seconds."""
 
     port: int = 8080  # SAGEMAKER_BIND_TO_PORT
-    workers: int | None = None  # SAGEMAKER_MODEL_SERVER_WORKERS, MODEL_SERVER_WORKERS; None: one a CPU or GPU
+    workers: int | None = (
+        None  # SAGEMAKER_MODEL_SERVER_WORKERS, MODEL_SERVER_WORKERS; None: by CPUs, memory, GPUs
+    )
     timeout: float = 60.0  # SAGEMAKER_MODEL_SERVER_TIMEOUT: how long a request may wait for its inference
     stall: float = 30.0  # OPTML_STALL_TIMEOUT: how long a request may stop coming, or an answer being taken
     max_content_length: int = 128 << 20  # MAX_CONTENT_LENGTH, also of a body that arrives compressed

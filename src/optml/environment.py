@@ -45,7 +45,7 @@ SERVING = (
     Variable(("SAGEMAKER_BIND_TO_PORT",), "8080", "the port"),
     Variable(
         ("SAGEMAKER_MODEL_SERVER_WORKERS", "MODEL_SERVER_WORKERS"),
-        "one a CPU, or one a GPU",
+        "one a CPU, as many as the memory holds, or one a GPU",
         "worker processes",
     ),
     Variable(

@@ -31,9 +31,9 @@ def _kmeans() -> Model:
 def _knn() -> Model:
     from optml.algorithms.knn.flat import Flat
     from optml.algorithms.knn.model import Model
-    from optml.algorithms.knn.settings import Settings
+    from optml.algorithms.knn.settings import ModelSettings
 
-    return Model(Flat(ROWS, inner=False), ROWS[:, 0] // 3, Settings(3, "classifier"))
+    return Model(Flat(ROWS, inner=False), ROWS[:, 0] // 3, ModelSettings(3, "classifier"))
 
 
 def _pca() -> Model:
