@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import orjson
 
+from optml.deadline import check
 from optml.errors import UserError
 from optml.formats.blocks import lines
 
@@ -56,6 +57,7 @@ class Long:
     def runs(self) -> Iterator[list[Any]]:
         """The items, some at a time."""
         for start, stop in _runs(self.text, self.start, self.stop, self.where):
+            check()
             if stop - start > 2 * RUN:
                 yield [_value(self.text, start, stop, self.where, self.depth + 1)]
             else:
@@ -130,6 +132,7 @@ def each_line(body: bytes, one: Callable[[bytes, int], Any]) -> Iterator[tuple[i
     """
     number = 1
     for block in lines(io.BytesIO(body), RUN, source="the request"):
+        check()
         texts = block.splitlines()
         numbered = [(at, line) for at, line in enumerate(texts, number) if line and not line.isspace()]
         number += len(texts)

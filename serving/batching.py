@@ -17,10 +17,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from optml.deadline import Overdue, check, until
 from optml.formats.records import Columns, Records, concatenate
 from optml.serving import metrics
-from optml.serving.errors import RequestError, busy
+from optml.serving.errors import RequestError, busy, too_long
 from optml.serving.served import Served
+from optml.serving.settings import Settings
 
 LIGHT = 0.001  # seconds of computing that are not worth waiting in line for
 RUN = 8192  # records that are computed at a time: after each run a request that is too late ends
@@ -45,7 +47,8 @@ class Gate:
     """Lets one inference through at a time, for kernels use all cores that their process has; one that takes
     less than a lock costs under load passes beside."""
 
-    def __init__(self, max_queue: int) -> None:
+    def __init__(self, max_queue: int, max_answer: int = Settings.max_answer) -> None:
+        self._max_answer = max_answer
         self._turn = Lock()
         self._max_queue = max_queue
         self._waiting = 0
@@ -61,7 +64,7 @@ class Gate:
                 self._wait(deadline)
             try:
                 start = time.perf_counter()
-                answer = _predict(served, records, options, deadline)
+                answer = _predict(served, records, options, deadline, self._max_answer)
             finally:
                 self._turn.release()
         metrics.QUEUED.observe(start - began)
@@ -84,21 +87,35 @@ class Gate:
                 metrics.gauge("queue_depth", self._waiting)
 
 
-def _predict(served: Served, records: Any, options: Mapping[str, str], deadline: float) -> Columns:
-    """The model's answer, computed in runs of records. Raises RequestError (503) at the deadline."""
-    runs = (
-        [records[start : start + RUN] for start in range(0, len(records), RUN)]
-        if isinstance(records, Records)
-        else [records]
-    )
+def _predict(served: Served, records: Any, options: Mapping[str, str], deadline: float, most: int) -> Columns:
+    """The model's answer, computed in runs of records where a batch can be cut.
+
+    Raises RequestError: 503 at the deadline, 413 for an answer that would take more than `most` bytes.
+    """
+    cut = hasattr(records, "__getitem__") and len(records) > RUN
+    runs = (records[start : start + RUN] for start in range(0, len(records), RUN)) if cut else [records]
     answers = []
-    for run in runs:
-        if time.monotonic() > deadline:
-            raise overtaken()
-        answers.append(served.model.predict(run, options))
+    size = 0
+    try:
+        with until(deadline):
+            for run in runs:
+                check()
+                answers.append(served.model.predict(run, options))
+                size += sum(map(_size, answers[-1].values()))
+                if size > most:
+                    raise too_long(most)
+    except Overdue:
+        raise overtaken() from None
     if len(answers) == 1:
         return answers[0]
     return {name: _put_together([answer[name] for answer in answers]) for name in answers[0]}
+
+
+def _size(column: np.ndarray) -> int:
+    """Bytes of a column, of which its text takes no fewer, or hardly."""
+    if column.dtype != object:
+        return int(column.nbytes)
+    return sum(len(value) if isinstance(value, str) else 8 * np.size(value) for value in column.tolist())
 
 
 def _put_together(columns: Sequence[np.ndarray]) -> np.ndarray:
@@ -136,7 +153,10 @@ class Batcher:
     A request whose records the model refuses fails alone: its batch is then answered one by one.
     """
 
-    def __init__(self, max_records: int, max_delay: float, max_queue: int) -> None:
+    def __init__(
+        self, max_records: int, max_delay: float, max_queue: int, max_answer: int = Settings.max_answer
+    ) -> None:
+        self._max_answer = max_answer
         self._max_records = max_records
         self._max_delay = max_delay
         self._max_queue = max_queue
@@ -160,7 +180,7 @@ class Batcher:
             start = time.perf_counter()
             for job in batch:
                 metrics.QUEUED.observe(start - job.began)
-            _answer(batch)
+            _answer(batch, self._max_answer)
 
     def _collect(self) -> list[_Job]:
         """Wait for a request, and for others until the batch is full or the first has waited long enough."""
@@ -195,19 +215,20 @@ def _joined(batch: list[_Job]) -> Any:
     return batch[0].records if len(batch) == 1 else join([job.records for job in batch])
 
 
-def _answer(batch: list[_Job]) -> None:
+def _answer(batch: list[_Job], most: int) -> None:
     if not batch:
         return
     first = batch[0]
     start = time.perf_counter()
     try:
-        answer = _predict(first.served, _joined(batch), first.options, max(job.deadline for job in batch))
+        deadline = max(job.deadline for job in batch)
+        answer = _predict(first.served, _joined(batch), first.options, deadline, most)
     except BaseException as error:
         if len(batch) == 1:
             first.answer.set_exception(error)
         else:
             for job in batch:
-                _answer([job])
+                _answer([job], most)
         return
     metrics.COMPUTED.observe(time.perf_counter() - start)
     metrics.RECORDS.observe(sum(len(job.records) for job in batch))

@@ -6,17 +6,21 @@ give the double back (`0.27046188712120056`), with `.0` where they are whole; se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
-from itertools import compress, islice
+from itertools import chain, compress, islice
 
 import numpy as np
 import orjson
 
-from optml.algorithms.answers import Response
+from optml.algorithms.answers import Response, Written
+from optml.deadline import check
 from optml.formats.content_type import CSV, JSON, RECORDIO_PROTOBUF
 from optml.formats.records import Columns
+from optml.serving.errors import too_long
 
+TOGETHER = 8192  # rows that are written at a time
 _SHORT = 15  # significant digits of numbers in compact JSON lines
 _MANY = 64  # numbers from which orjson, with its fixed cost, is the faster printer
 
@@ -30,6 +34,7 @@ def encode(
     metadata: Sequence[str] | None = None,
     failed: Mapping[int, str] | None = None,
     final_newline: bool = True,
+    most: int | None = None,
 ) -> bytes:
     """Write the answer of one request; columns are (n,) or (n, m), in the order of `response.fields` (of
     `response.csv_fields` in CSV, where there are such; of the alphabet in compact JSON lines).
@@ -37,26 +42,74 @@ def encode(
     uids, metadata: of the request's records, copied to a RecordIO answer.
     failed:         place in the answer -> why that record has no prediction; `columns` holds the others.
     final_newline:  ends the last line of JSON lines and CSV, unless a batch transform job adds its own.
+    most:           bytes of the answer; RequestError (413) is raised for more.
     """
     fields = response.csv_fields if media == CSV and response.csv_fields else response.fields
     if tuple(columns) != fields:
         columns = {name: columns[name] for name in sorted(columns, key=_rank(fields))}
     failed = failed or {}
     if media == RECORDIO_PROTOBUF:
-        return _recordio(columns, uids, metadata, failed)
-    if media == CSV:
-        rows = _csv_rows(columns)
-    else:
-        compact = response.compact_lines and media != JSON
-        rows = _compact_rows(columns) if compact else _json_rows(columns)
+        return b"".join(_within(_recordio(columns, uids, metadata, failed), most))
+    rows: Iterator[str] = chain.from_iterable(_rows(part, media, response) for part in parts(columns))
     if failed:
-        good = iter(rows)
-        places = range(len(rows) + len(failed))
-        rows = [unanswered(failed[place], media) if place in failed else next(good) for place in places]
+        rows = _with_failed(rows, _count(columns) + len(failed), failed, media)
+    between = ", " if media == JSON else "\n"
+    texts = (between.join(some).encode() for some in iter(lambda: list(islice(rows, TOGETHER)), []))
+    pieces = list(_within(texts, most))
     if media == JSON:
-        return f'{{"{response.wrapper}": [{", ".join(rows)}]}}'.encode()
-    text = "\n".join(rows)
-    return (text + "\n" if final_newline and rows else text).encode()
+        return b'{"%b": [%b]}' % (response.wrapper.encode(), b", ".join(pieces))
+    if final_newline and pieces:
+        pieces.append(b"")
+    return b"\n".join(pieces)
+
+
+def _within(texts: Iterable[bytes], most: int | None) -> Iterator[bytes]:
+    """The pieces of an answer. Raises RequestError (413) once they are longer together than `most`."""
+    size = 0
+    for text in texts:
+        size += len(text)
+        if most is not None and size > most:
+            raise too_long(most)
+        yield text
+        check()
+
+
+def _count(columns: Columns) -> int:
+    return len(next(iter(columns.values()), ()))
+
+
+def parts(columns: Columns) -> Iterator[Columns]:
+    """The columns, some rows at a time: their texts take twenty times the memory of the numbers."""
+    for start in range(0, max(1, _count(columns)), TOGETHER):
+        yield {name: column[start : start + TOGETHER] for name, column in columns.items()}
+
+
+def _rows(columns: Columns, media: str, response: Response) -> list[str]:
+    if media == CSV:
+        return _csv_rows(columns)
+    return _compact_rows(columns) if response.compact_lines and media != JSON else _json_rows(columns)
+
+
+def _with_failed(rows: Iterator[str], count: int, failed: Mapping[int, str], media: str) -> Iterator[str]:
+    for place in range(count):
+        yield unanswered(failed[place], media) if place in failed else next(rows)
+
+
+def joined(parts: Iterable[Written | None], most: int) -> Written | None:
+    """An answer that an algorithm has written in parts; None where it has not. Raises RequestError (413) for
+    one of more than `most` bytes."""
+    rows: list[bytes] = []
+    size = 0
+    for part in parts:
+        if part is None:
+            return None
+        size += sum(map(len, part.rows))
+        if size > most:
+            raise too_long(most)
+        rows += part.rows
+        whole = part
+        check()
+    return replace(whole, rows=rows)
 
 
 def unanswered(why: str, media: str) -> str:
@@ -188,13 +241,22 @@ def _cell(value: str) -> str:
 
 def _recordio(
     columns: Columns, uids: Sequence[str] | None, metadata: Sequence[str] | None, failed: Mapping[int, str]
-) -> bytes:
+) -> Iterator[bytes]:
     """One Record per record; one that failed holds NaN, and the reason as its metadata."""
     from optml.formats.record_protobuf import encode_columns
 
-    if not failed:
-        return encode_columns(columns, uids, metadata)
-    rows = len(next(iter(columns.values()), np.empty(0))) + len(failed)
+    if failed:
+        columns, uids, metadata = _spread(columns, uids, metadata, failed)
+    for number, part in enumerate(parts(columns)):
+        some = slice(number * TOGETHER, (number + 1) * TOGETHER)
+        yield encode_columns(part, uids and uids[some], metadata and metadata[some])
+
+
+def _spread(
+    columns: Columns, uids: Sequence[str] | None, metadata: Sequence[str] | None, failed: Mapping[int, str]
+) -> tuple[Columns, Sequence[str] | None, Sequence[str]]:
+    """The same with places for the records that failed."""
+    rows = _count(columns) + len(failed)
     good = [place for place in range(rows) if place not in failed]
     spread = {}
     for name, column in columns.items():
@@ -207,4 +269,4 @@ def _recordio(
         names[place], notes[place] = uid, note
     for place, why in failed.items():
         notes[place] = unanswered(why, JSON)
-    return encode_columns(spread, names if uids else None, notes)
+    return spread, names if uids else None, notes

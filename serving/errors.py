@@ -77,6 +77,14 @@ def too_large(limit: int) -> RequestError:
     return RequestError(413, "PayloadTooLarge", message)
 
 
+def too_long(limit: int) -> RequestError:
+    message = (
+        f"the answer would be larger than {limit >> 20} MiB; send fewer records at a time, or raise "
+        "OPTML_MAX_ANSWER_MB"
+    )
+    return RequestError(413, "AnswerTooLarge", message)
+
+
 def busy(cause: str) -> RequestError:
     return RequestError(503, "Busy", f"the server is busy: {cause}; try again", [("Retry-After", "1")])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from optml.algorithms.answers import Answer
+from optml.deadline import Overdue, check, until
 from optml.errors import UserError
 from optml.formats import tabular
 from optml.formats.checks import check_finite
@@ -52,8 +52,16 @@ class Predictor:
         """The body of the answer and its content type.
 
         content_type, accept: the headers, "" where there is none. deadline: in `time.monotonic()`'s seconds.
-        Raises RequestError, also for records that do not parse or that the model cannot take.
+        Raises RequestError, also for records that do not parse or that the model cannot take, for an answer
+        that is too long, and at the deadline (503).
         """
+        try:
+            with until(deadline):
+                return self._answer(body, content_type, accept, deadline)
+        except Overdue:
+            raise overtaken() from None
+
+    def _answer(self, body: bytes, content_type: str, accept: str, deadline: float) -> tuple[bytes, str]:
         algorithm = self.served.algorithm
         unparsable, bare = algorithm.inference.refusals
         if not body:
@@ -62,7 +70,7 @@ class Predictor:
         start = time.perf_counter()
         failed: dict[int, str] = {}
         try:
-            records = self.decode(body, form, deadline)
+            records = self.decode(body, form)
         except TooLarge:
             raise too_large(self._settings.max_content_length) from None
         except UserError as error:
@@ -84,9 +92,8 @@ class Predictor:
         metrics.ENCODED.observe(time.perf_counter() - start)
         return answer, media
 
-    def decode(self, body: bytes, form: ContentType, deadline: float = math.inf) -> Any:
-        """The records of a table, or what the algorithm makes of a body. Raises UserError; RequestError (503)
-        at the deadline."""
+    def decode(self, body: bytes, form: ContentType) -> Any:
+        """The records of a table, or what the algorithm makes of a body. Raises UserError, and Overdue."""
         if self.served.algorithm.inference.decode is not None:
             body = as_utf8(body, form, "the request") if is_text(form) else body
             return self.served.algorithm.inference.decode(body, form, self.served.model)
@@ -94,8 +101,7 @@ class Predictor:
         for block in tabular.blocks(body, form, self._layout, max_bytes=self._settings.max_content_length):
             check_finite(block, missing=self.served.algorithm.inference.missing)
             blocks.append(block)
-            if time.monotonic() > deadline:
-                raise overtaken()
+            check()
         return gathered(blocks)
 
     def _sound(
@@ -119,8 +125,7 @@ class Predictor:
         count = len(apart.records)
         untried = [range(at, min(at + TOGETHER, count)) for at in range(0, count, TOGETHER)][::-1]
         while untried:
-            if time.monotonic() > deadline:
-                raise overtaken()
+            check()
             places = untried.pop()
             try:
                 some = apart.body(apart.records[places.start : places.stop])
@@ -149,12 +154,12 @@ class Predictor:
     def written(self, columns: Columns, media: str, records: Any, failed: Mapping[int, str]) -> bytes:
         """The body of an answer; failed: place -> why that record has none."""
         algorithm = self.served.algorithm
-        written = (
-            algorithm.inference.encode(columns, media, self._part) if algorithm.inference.encode else None
-        )
-        if written is not None:
-            others = {place: codecs.unanswered(why, media).encode() for place, why in failed.items()}
-            return bytes(written.with_others(others) if others else written)
+        if algorithm.inference.encode is not None:
+            parts = (algorithm.inference.encode(part, media, self._part) for part in codecs.parts(columns))
+            written = codecs.joined(parts, self._settings.max_answer)
+            if written is not None:
+                others = {place: codecs.unanswered(why, media).encode() for place, why in failed.items()}
+                return bytes(written.with_others(others) if others else written)
         return codecs.encode(
             columns,
             media,
@@ -163,4 +168,5 @@ class Predictor:
             metadata=getattr(records, "metadata", None),
             failed=failed,
             final_newline=not self._settings.batch,
+            most=self._settings.max_answer,
         )

@@ -180,8 +180,10 @@ class _Server:
 
         def queue(device: str) -> Queue:
             if device == "cpu":
-                return Gate(settings.max_queue)
-            return Batcher(settings.max_batch_records, settings.max_batch_delay, settings.max_queue)
+                return Gate(settings.max_queue, settings.max_answer)
+            return Batcher(
+                settings.max_batch_records, settings.max_batch_delay, settings.max_queue, settings.max_answer
+            )
 
         state = State(
             settings,

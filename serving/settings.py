@@ -24,6 +24,7 @@ class Settings:
     timeout: float = 60.0  # SAGEMAKER_MODEL_SERVER_TIMEOUT: how long a request may wait for its inference
     stall: float = 30.0  # OPTML_STALL_TIMEOUT: how long a request may stop coming, or an answer being taken
     max_content_length: int = 128 << 20  # MAX_CONTENT_LENGTH, also of a body that arrives compressed
+    max_answer: int = 256 << 20  # OPTML_MAX_ANSWER_MB, of one request
     max_batch_records: int = 1024  # OPTML_MAX_BATCH_RECORDS
     max_batch_delay: float = 0.0  # OPTML_MAX_BATCH_DELAY_MS
     max_queue: int = 64  # OPTML_MAX_QUEUE: requests of one worker that may wait for inference
@@ -91,6 +92,7 @@ class Settings:
             ),
             stall=number("OPTML_STALL_TIMEOUT", cls.stall),
             max_content_length=int(number("MAX_CONTENT_LENGTH", cls.max_content_length)),
+            max_answer=int(number("OPTML_MAX_ANSWER_MB", cls.max_answer >> 20)) << 20,
             max_batch_records=int(number("OPTML_MAX_BATCH_RECORDS", cls.max_batch_records)),
             max_batch_delay=number("OPTML_MAX_BATCH_DELAY_MS", 0.0, least=0) / 1000,
             max_queue=int(number("OPTML_MAX_QUEUE", cls.max_queue)),

@@ -12,6 +12,7 @@ import numpy as np
 from optml.algorithms.blazingtext import fasttext_file
 from optml.algorithms.blazingtext.quantized import Matrix
 from optml.algorithms.blazingtext.vocabulary import END, Vocabulary, character_ngrams, hash_of, word_ngrams
+from optml.deadline import check
 from optml.formats.records import Columns
 
 LINES = 1024  # scored at a time
@@ -26,6 +27,9 @@ class Texts:
 
     def __len__(self) -> int:
         return len(self.lines)
+
+    def __getitem__(self, some: slice) -> Texts:
+        return Texts(self.lines[some], self.k[some])
 
 
 class Classifier:
@@ -65,6 +69,7 @@ class Classifier:
         probabilities = np.empty(len(batch), object)
         labels = np.empty(len(batch), object)
         for start in range(0, len(batch), LINES):
+            check()
             lines = batch.lines[start : start + LINES]
             scores, known = self.probabilities(lines)
             for place in range(len(lines)):

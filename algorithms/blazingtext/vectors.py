@@ -30,6 +30,9 @@ class Lookup:
     def __len__(self) -> int:
         return len(self.words)
 
+    def __getitem__(self, some: slice) -> Lookup:
+        return Lookup(self.words[some])
+
 
 class WordVectors:
     """settings, vocabulary, matrices: those of fastText's file; output None: unknown.

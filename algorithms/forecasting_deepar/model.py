@@ -19,11 +19,13 @@ from optml.algorithms.forecasting_deepar.levels import Levels
 from optml.algorithms.forecasting_deepar.series import Series
 from optml.algorithms.forecasting_deepar.windows import SMALLEST, Shape, gather
 from optml.algorithms.kernels.forecast import Forecaster, Layer, Steps
+from optml.deadline import check
 from optml.errors import UserError
 from optml.formats.records import Columns
 
 SLUG = "forecasting-deepar"
 TOGETHER = 1 << 26  # numbers of the paths that are in memory at a time
+PATHS = 1 << 16  # drawn at a time: a second or two, after which a request that is too late ends
 APART = 1 << 24  # numbers of the inputs and gates of paths, each from a level of its own, at a time
 QUANTILE = "quantile "  # how the names of their columns begin
 
@@ -42,6 +44,9 @@ class Request:
 
     def __len__(self) -> int:
         return len(self.series)
+
+    def __getitem__(self, some: slice) -> Request:
+        return replace(self, series=self.series.take(np.arange(len(self))[some]))
 
 
 class Model:
@@ -88,8 +93,9 @@ class Model:
         if not len(batch):
             return {"mean": np.empty((0, self.shape.horizon))}
         parts = []
-        size = max(1, TOGETHER // (batch.samples * self.shape.steps))
+        size = max(1, min(PATHS, TOGETHER // self.shape.steps) // batch.samples)
         for start in range(0, len(batch), size):
+            check()
             whole = len(batch) <= size
             part = (
                 batch.series if whole else batch.series.take(np.arange(start, min(start + size, len(batch))))
@@ -135,6 +141,7 @@ class Model:
         paths = np.empty((scales.size, horizon), np.float32)
         size = max(1, APART // (self.shape.steps * sum(self._forecaster.inputs.shape)))
         for start in range(0, scales.size, size):
+            check()
             owner, path = np.divmod(np.arange(start, min(start + size, scales.size)), samples)
             some = np.arange(owner[0], owner[-1] + 1)
             known, each = self._steps(series.take(some), 1.0, keys[some]), owner - owner[0]

@@ -31,6 +31,9 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.hashes)
 
+    def __getitem__(self, some: slice) -> Pairs:
+        return Pairs(self.hashes[some], self.addresses[some])
+
     def rows(self, count: int) -> np.ndarray:
         """(n,) uint32: the rows of the entities in a table of `count` rows."""
         return (self.hashes % np.uint64(count)).astype(np.uint32)

@@ -54,6 +54,7 @@ SERVING = (
         "seconds that a request may take",
     ),
     Variable(("MAX_CONTENT_LENGTH",), "134217728", "bytes of a request's body, also once inflated"),
+    Variable(("OPTML_MAX_ANSWER_MB",), "256", "MiB of an answer; a request for more is refused with 413"),
     Variable(
         ("OPTML_STALL_TIMEOUT",), "30", "seconds that a request may stop coming, or an answer being taken"
     ),
