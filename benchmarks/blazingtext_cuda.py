@@ -20,7 +20,7 @@ LINE = 1000  # tokens
 
 def measure(mode: int, bandwidth: float) -> dict[str, Any]:
     from optml.algorithms.kernels.words import word2vec_triton
-    from optml.algorithms.kernels.words.terms import Plan
+    from optml.algorithms.kernels.words.terms import WordPlan
 
     generator = np.random.default_rng(0)
     share = 1 / np.arange(1, WORDS + 1)
@@ -29,7 +29,7 @@ def measure(mode: int, bandwidth: float) -> dict[str, Any]:
     tokens[LINE::LINE] = -1
     ratio = 1e-4 / share
     keep = np.minimum(np.sqrt(ratio) + ratio, 1.0)
-    plan = Plan(
+    plan = WordPlan(
         mode=mode, keep=(keep * 2**32).astype(np.int64), noise=share**0.75, starts=np.empty(0, np.int64),
         members=np.empty(0, np.int32), window=WINDOW, negatives=NEGATIVES, batch=11, end=-1, rate=0.05,
         total=1e9, seed=1,

@@ -148,8 +148,8 @@ def step(pairs: Pairs, count: int, **changed: Any) -> dict[str, Any]:
         float(np.mean([len(array) for array in arrays])) / given.mini_batch_size
         for arrays in (
             [view.addresses for view in views],
-            [view.entities.touched for view in views],
-            [view.prefixes.touched for view in views],
+            [view.entities.rows for view in views],
+            [view.prefixes.rows for view in views],
         )
     )
     width, layers = given.vector_dim, given.num_ip_encoder_layers

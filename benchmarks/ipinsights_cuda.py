@@ -47,7 +47,7 @@ def measure(size: int, bandwidth: float) -> dict[str, Any]:
         pair_step.learn(state.parameters.state, view, found, numbers)
 
     taken = seconds(step, 20)
-    touched = len(view.entities.touched) + len(view.prefixes.touched)
+    touched = len(view.entities.rows) + len(view.prefixes.rows)
     moved = 4 * given.vector_dim * (size + len(LENGTHS) * len(view.addresses) + 6 * touched)
     for _ in range(2):  # kernels are compiled by the first pass
         torch.cuda.synchronize()

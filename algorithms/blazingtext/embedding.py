@@ -17,7 +17,7 @@ from optml.algorithms.blazingtext.progress import Progress
 from optml.algorithms.blazingtext.quantized import Dense
 from optml.algorithms.blazingtext.similarity import evaluate
 from optml.algorithms.blazingtext.vectors import WordVectors
-from optml.algorithms.kernels.words.terms import Plan
+from optml.algorithms.kernels.words.terms import WordPlan
 from optml.algorithms.metrics import Metric
 from optml.errors import UserError
 
@@ -160,7 +160,7 @@ class Embedding:
         counts = vocabulary.counts
         share = counts / counts.sum()
         ratio = hyperparameters.sampling_threshold / share
-        plan = Plan(
+        plan = WordPlan(
             mode=MODES.index(hyperparameters.mode),
             keep=(np.minimum(np.sqrt(ratio) + ratio, 1.0) * 2**32).astype(np.int64),
             noise=counts.astype(np.float64) ** POWER,

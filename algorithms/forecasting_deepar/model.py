@@ -148,7 +148,7 @@ class Model:
             # Of steps before all series begin only the last one leaves a state.
             begin = max(int(known.real.argmax(axis=1).min()) - 1, 0)
             scale = np.maximum(scales[owner, path], SMALLEST)
-            given = known.given[each, begin:]
+            given = known.inputs[each, begin:]
             given[..., column] = np.log(scale)[:, None]
             if lags.any():
                 before = place[owner, begin:, None] < known.lags

@@ -195,7 +195,7 @@ class Learner:
     def _add_up(self, rows: int, groups: Groups, mine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The rows (u,) that any host touches and the sums (u, d) of their gradients: each host tells those
         that it touches, or the whole table is summed where that is less."""
-        every_id = self.cluster.gather(host(groups.touched))
+        every_id = self.cluster.gather(host(groups.rows))
         touched = np.unique(np.concatenate(every_id))
         if sum(map(len, every_id)) < rows:
             summed = np.zeros((len(touched), mine.shape[1]), np.float32)
@@ -203,7 +203,7 @@ class Learner:
                 summed[np.searchsorted(touched, ids)] += gradients  # in the hosts' order, on every host
             return touched, summed
         whole = np.zeros((rows, mine.shape[1]), np.float32)
-        whole[host(groups.touched)] = mine
+        whole[host(groups.rows)] = mine
         self.cluster.all_sum(whole)
         return touched, whole[touched]
 

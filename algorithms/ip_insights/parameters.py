@@ -13,7 +13,7 @@ from optml.algorithms.device import Device, host
 from optml.algorithms.ip_insights.hyperparameters import Hyperparameters
 from optml.algorithms.ip_insights.sampling import Samples
 from optml.algorithms.kernels.machine.simd import empty, stride
-from optml.algorithms.kernels.pairs.terms import BITS, PREFIXES, Array, Groups, State, View
+from optml.algorithms.kernels.pairs.terms import BITS, PREFIXES, Array, Groups, PairState, View
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Parameters:
             self.size(), "the parameters, Adam's moments and the model", f"lower {tables}{prefixes}", device
         )
         rows = PREFIXES if hyperparameters.ip_prefix_tables else 0
-        self.state = State(
+        self.state = PairState(
             self._table(hyperparameters.num_entity_vectors, (seed, ENTITIES)),
             self._table(rows, (seed, ADDRESSES)),
             self._dense(seed),
@@ -145,4 +145,4 @@ class Parameters:
 
 
 def _arrays(groups: Groups) -> tuple[np.ndarray, ...]:
-    return groups.touched, groups.bounds, groups.places, groups.rates
+    return groups.rows, groups.bounds, groups.places, groups.rates

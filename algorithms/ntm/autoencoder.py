@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from optml.algorithms.kernels.bags import Bags
-from optml.algorithms.kernels.bags.autograd import embedded, likelihoods
+from optml.algorithms.kernels.bags.autograd import embed, likelihoods
 from optml.algorithms.ntm.hyperparameters import Hyperparameters
 from optml.algorithms.ntm.parameters import Parameters
 
@@ -74,7 +74,7 @@ class Autoencoder(torch.nn.Module):
 
     def encode(self, bags: Bags) -> tuple[Tensor, Tensor]:
         """mu and log sigma, (n, topics)."""
-        pi = embedded(bags, self.words, sparse=self._sparse) + self.bias
+        pi = embed(bags, self.words, sparse=self._sparse) + self.bias
         pi = self._activation(self._normalized(0, pi))
         for place, layer in enumerate(self.layers, 1):
             pi = self._activation(self._normalized(place, layer(pi)))

@@ -41,7 +41,7 @@ class Bags:
     """A batch of n documents over a vocabulary of `words`.
 
     documents: by document, its words and counts.
-    columns:   by word that occurs, the documents and its counts in them; `touched` (u,) int64 says which
+    columns:   by word that occurs, the documents and its counts in them; `word_ids` (u,) int64 says which
                words these are, in ascending order.
     lengths:   (n,) float32, the sums of the counts.
     """
@@ -49,7 +49,7 @@ class Bags:
     words: int
     documents: Table
     columns: Table
-    touched: Array
+    word_ids: Array
     lengths: Array
 
     def __len__(self) -> int:
@@ -60,14 +60,14 @@ class Bags:
         """From counts (n, words) float32."""
         columns = counts.tocsc()
         entries = np.diff(columns.indptr)
-        touched = np.flatnonzero(entries)
-        bounds = np.append(columns.indptr[touched], columns.indptr[-1])
+        word_ids = np.flatnonzero(entries)
+        bounds = np.append(columns.indptr[word_ids], columns.indptr[-1])
         lengths = np.asarray(counts.sum(axis=1), np.float32).reshape(-1)
         return cls(
             counts.shape[1],
             _table(counts.indptr, counts.indices, counts.data),
             _table(bounds, columns.indices, columns.data),
-            touched,
+            word_ids,
             lengths,
         )
 
@@ -78,11 +78,11 @@ class Bags:
         def put(array: np.ndarray) -> Any:
             return torch.from_numpy(array).to(device, non_blocking=True)
 
-        def table(held: Table) -> Table:
-            return Table(put(held.bounds), put(held.places), put(held.values))
+        def table(source: Table) -> Table:
+            return Table(put(source.bounds), put(source.places), put(source.values))
 
         documents, columns = table(self.documents), table(self.columns)
-        return Bags(self.words, documents, columns, put(self.touched), put(self.lengths))
+        return Bags(self.words, documents, columns, put(self.word_ids), put(self.lengths))
 
 
 def _table(bounds: np.ndarray, places: np.ndarray, values: np.ndarray) -> Table:

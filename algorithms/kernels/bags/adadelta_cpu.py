@@ -44,17 +44,26 @@ def step_rows(
     squares: np.ndarray,
     steps: np.ndarray,
     rows: np.ndarray,
-    shrunk: np.ndarray,
+    shrinkage: np.ndarray,
     gradient: np.ndarray,
     rho: float,
     epsilon: float,
 ) -> None:
     """The same of some rows alone, distinct int64 (m,), with their gradient (m, w); first both means of row i
-    shrink by shrunk[i], float32 (m,)."""
+    shrink by shrinkage[i], float32 (m,)."""
 
     def part(start: int, stop: int) -> None:
         _step_rows(
-            start, stop, values, squares, steps, rows, shrunk, gradient, np.float32(rho), np.float32(epsilon)
+            start,
+            stop,
+            values,
+            squares,
+            steps,
+            rows,
+            shrinkage,
+            gradient,
+            np.float32(rho),
+            np.float32(epsilon),
         )
 
     _in_parts(part, len(rows), WORTH * values.shape[1])
@@ -107,16 +116,16 @@ def _step(values, squares, steps, gradient, rho, epsilon):
     fastmath={"contract"},
     error_model="numpy",  # a division that could raise would not be vectorised
 )
-def _step_rows(start, stop, values, squares, steps, rows, shrunk, gradient, rho, epsilon):
+def _step_rows(start, stop, values, squares, steps, rows, shrinkage, gradient, rho, epsilon):
     for i in range(start, stop):
         row = rows[i]
-        before = shrunk[i]
+        before = shrinkage[i]
         rest = np.float32(1) - rho
         for column in range(values.shape[1]):
             g = gradient[i, column]
             square = rho * before * squares[row, column] + rest * g * g
-            moved = before * steps[row, column]
-            step = np.sqrt((moved + epsilon) / (square + epsilon)) * g
+            change = before * steps[row, column]
+            step = np.sqrt((change + epsilon) / (square + epsilon)) * g
             squares[row, column] = square
-            steps[row, column] = rho * moved + rest * step * step
+            steps[row, column] = rho * change + rest * step * step
             values[row, column] -= step

@@ -21,7 +21,7 @@ from optml.algorithms.kernels.machine.threads import ALONE, in_parts
 
 RUNS = 8
 CELLS = 1 << 17  # scores of a block, 512 KiB
-KEPT = 2 * CELLS  # scores up to which the gradient finds their powers where they were left
+CACHED_SCORES = 2 * CELLS  # of a batch; up to so many the powers are kept for the gradient
 
 _NOWHERE = np.float32(-1e30)  # the bias of a word that is none
 
@@ -40,22 +40,22 @@ class Powers:
 
 def sums(table: Table, rows: np.ndarray) -> np.ndarray:
     """The sums (n, h) float32 of rows (m, h) float32."""
-    found = np.empty((len(table), rows.shape[1]), np.float32)
+    totals = np.empty((len(table), rows.shape[1]), np.float32)
 
     def part(start: int, stop: int) -> None:
-        _sums(start, stop, table.bounds, table.places, table.values, rows, found)
+        _sums(start, stop, table.bounds, table.places, table.values, rows, totals)
 
     if len(table.places) * rows.shape[1] < ALONE:
         part(0, len(table))
     else:
         in_parts(part, len(table), len(table.places) * rows.shape[1] // len(table))
-    return found
+    return totals
 
 
-def settle(table: Table, touched: np.ndarray, rows: np.ndarray, found: np.ndarray) -> None:
-    """found (v, h) becomes the sums (u, h) of rows (m, h), at the places touched (u,), less found."""
-    np.negative(found, out=found)
-    _add_sums(table.bounds, table.places, table.values, touched, rows, found)
+def settle(table: Table, places: np.ndarray, rows: np.ndarray, totals: np.ndarray) -> None:
+    """totals (v, h) become the sums (u, h) of rows (m, h), at the places (u,), less totals."""
+    np.negative(totals, out=totals)
+    _add_sums(table.bounds, table.places, table.values, places, rows, totals)
 
 
 def normalizers(
@@ -67,34 +67,34 @@ def normalizers(
     runs = _runs(words)
     most = np.full((len(runs), n), -np.inf, np.float32)
     total = np.zeros((len(runs), n), np.float32)
-    kept: list[Powers | None] = [None] * len(runs)
+    cache: list[Powers | None] = [None] * len(runs)
 
     def part(start: int, stop: int) -> None:
         for run in range(start, stop):
             for block in _blocks(*runs[run], n):
                 scores, padded = _scores(latent, weight, bias, block)
-                top, summed = np.empty(n, np.float32), np.empty(n, np.float32)
+                top, more = np.empty(n, np.float32), np.empty(n, np.float32)
                 _most(scores, padded, top)
                 np.maximum(top, most[run], out=top)
-                _powers(scores, padded, top, summed)
-                total[run] = total[run] * np.exp(most[run] - top) + summed
+                _powers(scores, padded, top, more)
+                total[run] = total[run] * np.exp(most[run] - top) + more
                 most[run] = top
-            if n * words <= KEPT:
-                kept[run] = Powers(scores, most[run])
+            if n * words <= CACHED_SCORES:
+                cache[run] = Powers(scores, most[run])
 
     in_parts(_quietly(part), len(runs), n * weight.size // len(runs))
     with np.errstate(invalid="ignore"):
         highest = most.max(axis=0)
-        found: np.ndarray = highest + np.log((total * np.exp(most - highest)).sum(axis=0))
-    return found, [powers for powers in kept if powers] or None
+        result: np.ndarray = highest + np.log((total * np.exp(most - highest)).sum(axis=0))
+    return result, [powers for powers in cache if powers] or None
 
 
-def expected(
+def expectations(
     latent: np.ndarray,
     weight: np.ndarray,
     bias: np.ndarray,
     normalizers: np.ndarray,
-    kept: list[Powers] | None,
+    cache: list[Powers] | None,
     shares: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """With p = exp(latent @ weight.T + bias - normalizers), (n, v), and shares (n,):
@@ -103,26 +103,26 @@ def expected(
     runs = _runs(len(weight))
     of_latent = np.zeros((len(runs), n, k), np.float32)
     of_weight, of_bias = np.empty_like(weight), np.empty_like(bias)
-    scaled = latent * shares[:, None]
+    weighted_latent = latent * shares[:, None]
 
     def part(start: int, stop: int) -> None:
         for run in range(start, stop):
-            if kept:
+            if cache:
                 begin, end = runs[run]
-                factor = np.exp(kept[run].most - normalizers)
-                powers = kept[run].powers[:, : end - begin]
+                factor = np.exp(cache[run].most - normalizers)
+                powers = cache[run].powers[:, : end - begin]
                 np.matmul(powers, weight[begin:end], out=of_latent[run])
                 of_latent[run] *= factor[:, None]
-                np.matmul(powers.T, scaled * factor[:, None], out=of_weight[begin:end])
+                np.matmul(powers.T, weighted_latent * factor[:, None], out=of_weight[begin:end])
                 np.matmul(powers.T, shares * factor, out=of_bias[begin:end])
                 continue
-            unused = np.empty(n, np.float32)
+            sums_there = np.empty(n, np.float32)
             for begin, end in _blocks(*runs[run], n):
                 scores, padded = _scores(latent, weight, bias, (begin, end))
-                _powers(scores, padded, normalizers, unused)
+                _powers(scores, padded, normalizers, sums_there)
                 powers = scores[:, : end - begin]
                 of_latent[run] += powers @ weight[begin:end]
-                np.matmul(powers.T, scaled, out=of_weight[begin:end])
+                np.matmul(powers.T, weighted_latent, out=of_weight[begin:end])
                 np.matmul(powers.T, shares, out=of_bias[begin:end])
 
     in_parts(_quietly(part), len(runs), 3 * n * weight.size // len(runs))
@@ -167,16 +167,16 @@ def _scores(
     nogil=True,
     fastmath={"contract"},
 )
-def _sums(start, stop, bounds, places, values, rows, found):
+def _sums(start, stop, bounds, places, values, rows, totals):
     width = rows.shape[1]
     for i in range(start, stop):
         for column in range(width):
-            found[i, column] = 0
+            totals[i, column] = 0
         for e in range(bounds[i], bounds[i + 1]):
             value = values[e]
             row = places[e]
             for column in range(width):
-                found[i, column] += value * rows[row, column]
+                totals[i, column] += value * rows[row, column]
 
 
 @njit(
@@ -185,19 +185,19 @@ def _sums(start, stop, bounds, places, values, rows, found):
     nogil=True,
     fastmath={"contract"},
 )
-def _add_sums(bounds, places, values, touched, rows, found):
+def _add_sums(bounds, places, values, places_of_rows, rows, totals):
     width = rows.shape[1]
-    for i in range(len(touched)):
-        at = touched[i]
+    for i in range(len(places_of_rows)):
+        at = places_of_rows[i]
         for e in range(bounds[i], bounds[i + 1]):
             value = values[e]
             row = places[e]
             for column in range(width):
-                found[at, column] += value * rows[row, column]
+                totals[at, column] += value * rows[row, column]
 
 
 @simd.compiled(void(_table, _floats, float32[::1]))
-def _most(scores, bias, found):
+def _most(scores, bias, highest):
     """The largest score + bias of each row."""
     lines = scores.shape[1] // LANES
     one = simd.fill(np.float32(1))
@@ -206,12 +206,12 @@ def _most(scores, bias, found):
         for line in range(lines):
             score = simd.multiply_add(one, simd.load(scores, i * lines + line), simd.load(bias, line))
             most = simd.maximum(score, most)
-        found[i] = simd.highest(most)
+        highest[i] = simd.highest(most)
 
 
 @simd.compiled(void(float32[:, ::1], _floats, _floats, float32[::1]))
-def _powers(scores, bias, levels, found):
-    """Scores become exp(score + bias - level of the row), and their sums are found."""
+def _powers(scores, bias, levels, totals):
+    """Scores become exp(score + bias - level of the row), and their sums are `totals`."""
     lines = scores.shape[1] // LANES
     one = simd.fill(np.float32(1))
     for i in range(scores.shape[0]):
@@ -222,4 +222,4 @@ def _powers(scores, bias, levels, found):
             power = simd.exponential(simd.multiply_add(one, score, level))
             simd.store(scores, i * lines + line, power)
             total = simd.multiply_add(one, power, total)
-        found[i] = simd.add_up(total)
+        totals[i] = simd.add_up(total)

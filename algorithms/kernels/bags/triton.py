@@ -32,51 +32,51 @@ def sums(table: Table, rows: Tensor) -> Tensor:
     """See `bags_cpu.sums`."""
     rows = rows.contiguous()
     width = rows.shape[1]
-    found = torch.empty(len(table), width, device=rows.device)
+    totals = torch.empty(len(table), width, device=rows.device)
     columns = min(triton.next_power_of_2(width), 128)
     if len(table):
         _sums[(len(table), triton.cdiv(width, columns))](
-            table.bounds, table.places, table.values, rows, found, width, COLUMNS=columns, num_warps=1
+            table.bounds, table.places, table.values, rows, totals, width, COLUMNS=columns, num_warps=1
         )
-    return found
+    return totals
 
 
 def normalizers(latent: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """(n,): log sum_v exp(latent @ weight.T + bias)."""
     n, k = latent.shape
-    found = torch.empty(n, device=latent.device)
+    levels = torch.empty(n, device=latent.device)
     _normalizers[(triton.cdiv(n, DOCUMENTS),)](
-        latent.contiguous(), weight, bias, found, n, len(weight), k,
+        latent.contiguous(), weight, bias, levels, n, len(weight), k,
         DOCUMENTS=DOCUMENTS, WORDS=WORDS, INNER=_inner(k),
     )  # fmt: skip
-    return found
+    return levels
 
 
 def likely(latent: Tensor, weight: Tensor, bias: Tensor, normalizers: Tensor) -> Tensor:
     """(n, v): exp(latent @ weight.T + bias - normalizers)."""
     n, k = latent.shape
-    found = torch.empty(n, len(weight), device=latent.device)
+    likelihoods = torch.empty(n, len(weight), device=latent.device)
     _likely[(triton.cdiv(n, DOCUMENTS), triton.cdiv(len(weight), WORDS))](
-        latent.contiguous(), weight, bias, normalizers, found, n, len(weight), k,
+        latent.contiguous(), weight, bias, normalizers, likelihoods, n, len(weight), k,
         DOCUMENTS=DOCUMENTS, WORDS=WORDS, INNER=_inner(k),
     )  # fmt: skip
-    return found
+    return likelihoods
 
 
-def expected(
+def expectations(
     latent: Tensor, weight: Tensor, bias: Tensor, normalizers: Tensor, shares: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """See `bags_cpu.expected`; a block of words at a time."""
-    found, of_weight, of_bias = torch.zeros_like(latent), torch.empty_like(weight), torch.empty_like(bias)
-    scaled = latent * shares[:, None]
+    """See `cpu.expectations`; a block of words at a time."""
+    of_latent, of_weight, of_bias = torch.zeros_like(latent), torch.empty_like(weight), torch.empty_like(bias)
+    weighted_latent = latent * shares[:, None]
     size = max(BLOCK // max(len(latent), 1), WORDS)
     for start in range(0, len(weight), size):
         run = slice(start, start + size)
         block = likely(latent, weight[run], bias[run], normalizers)
-        found.addmm_(block, weight[run])
-        torch.mm(block.T, scaled, out=of_weight[run])
+        of_latent.addmm_(block, weight[run])
+        torch.mm(block.T, weighted_latent, out=of_weight[run])
         torch.mv(block.T, shares, out=of_bias[run])
-    return found, of_weight, of_bias
+    return of_latent, of_weight, of_bias
 
 
 def _inner(k: int) -> int:
@@ -84,7 +84,7 @@ def _inner(k: int) -> int:
 
 
 @triton.jit
-def _sums(bounds, places, values, rows, found, width, COLUMNS: tl.constexpr):
+def _sums(bounds, places, values, rows, totals, width, COLUMNS: tl.constexpr):
     i = tl.program_id(0)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     inside = column < width
@@ -92,7 +92,7 @@ def _sums(bounds, places, values, rows, found, width, COLUMNS: tl.constexpr):
     for e in range(tl.load(bounds + i), tl.load(bounds + i + 1)):
         row = tl.load(places + e).to(tl.int64)
         total += tl.load(values + e) * tl.load(rows + row * width + column, mask=inside, other=0.0)
-    tl.store(found + i.to(tl.int64) * width + column, total, mask=inside)
+    tl.store(totals + i.to(tl.int64) * width + column, total, mask=inside)
 
 
 @triton.jit
@@ -121,7 +121,7 @@ def _scores(
 
 @triton.jit
 def _normalizers(
-    latent, weight, bias, found, documents, words, k,
+    latent, weight, bias, levels, documents, words, k,
     DOCUMENTS: tl.constexpr, WORDS: tl.constexpr, INNER: tl.constexpr,
 ):  # fmt: skip
     document = tl.program_id(0) * DOCUMENTS + tl.arange(0, DOCUMENTS)
@@ -133,12 +133,12 @@ def _normalizers(
         new = tl.maximum(most, tl.max(tile, axis=1))
         total = total * tl.exp(most - new) + tl.sum(tl.exp(tile - new[:, None]), axis=1)
         most = new
-    tl.store(found + document, most + tl.log(total), mask=document < documents)
+    tl.store(levels + document, most + tl.log(total), mask=document < documents)
 
 
 @triton.jit
 def _likely(
-    latent, weight, bias, normalizers, found, documents, words, k,
+    latent, weight, bias, normalizers, likelihoods, documents, words, k,
     DOCUMENTS: tl.constexpr, WORDS: tl.constexpr, INNER: tl.constexpr,
 ):  # fmt: skip
     document = tl.program_id(0) * DOCUMENTS + tl.arange(0, DOCUMENTS)
@@ -147,4 +147,4 @@ def _likely(
     level = tl.load(normalizers + document, mask=document < documents, other=0.0)
     place = document[:, None].to(tl.int64) * words + word[None, :]
     inside = (document[:, None] < documents) & (word[None, :] < words)
-    tl.store(found + place, tl.exp(tile - level[:, None]), mask=inside)
+    tl.store(likelihoods + place, tl.exp(tile - level[:, None]), mask=inside)

@@ -38,14 +38,14 @@ class Layer:
 class Steps:
     """What is known of n series over t steps, the last of which are the forecast.
 
-    given:   (n, t, i) float32, inputs of the first layer, the l lags last; 0 where a lag is unknown.
+    inputs:  (n, t, i) float32, inputs of the first layer, the l lags last; 0 where a lag is unknown.
     unknown: (n, t) bool, points whose value is not known: missing ones and the forecast.
     real:    (n, t) bool, False before a series begins: such a step begins with a state of zeros (`lstm.py`).
     scale:   (n,) float32.   lags: (l,) ascending.
     keys:    (n,) uint64: the random numbers of a series depend on its key alone.
     """
 
-    given: np.ndarray
+    inputs: np.ndarray
     unknown: np.ndarray
     real: np.ndarray
     scale: np.ndarray
@@ -70,10 +70,10 @@ class Forecaster:
         from optml.algorithms.kernels.forecast import cpu as forecast_cpu
         from optml.algorithms.kernels.machine.draws import GOLDEN
 
-        n, total, _ = steps.given.shape
+        n, total, _ = steps.inputs.shape
         first = total - horizon
-        given = steps.given.reshape(n * total, -1) @ self.inputs
-        given += self.biases[0]
+        products = steps.inputs.reshape(n * total, -1) @ self.inputs
+        products += self.biases[0]
         drawing = self.kind != KINDS.index("deterministic-L1")
         number = samples if drawing else 1  # else all paths are the same
         series = _blocks(np.arange(n))
@@ -86,16 +86,16 @@ class Forecaster:
             path //= 2
         with np.errstate(over="ignore"):
             numbers = np.tile(path.astype(np.uint64) + np.uint64(1), n)
-            keys[: n * number] = _mixed(steps.keys[owner[: n * number]] + _mixed(numbers * GOLDEN))
+            keys[: n * number] = _mix(steps.keys[owner[: n * number]] + _mix(numbers * GOLDEN))
 
         layers, lags = len(self.biases), len(steps.lags)
         weights, deep = self._weights(lags), self.width + max(self.width, lags)
         network = (self.biases, weights, self.head, self.head_bias, self.width, self.kind)
-        known = (
-            given, steps.unknown.view(np.uint8), steps.real.view(np.uint8), steps.scale, steps.lags
+        conditions = (
+            products, steps.unknown.view(np.uint8), steps.real.view(np.uint8), steps.scale, steps.lags
         )  # fmt: skip
         states = np.empty((n, layers * 2 * self.width), np.float32)
-        filled = np.empty((n, first), np.float32)
+        values = np.empty((n, first), np.float32)
         paths = np.empty((n * number, horizon), np.float32)
 
         def block() -> tuple[np.ndarray, ...]:
@@ -107,11 +107,13 @@ class Forecaster:
             return (*tables, *lines, *(np.empty(total, np.uint8) for _ in range(2)))
 
         def encode(start: int, stop: int) -> None:
-            forecast_cpu.encode(network, known, series, block(), states, filled, keys, first, start, stop)
+            forecast_cpu.encode(
+                network, conditions, series, block(), states, values, keys, first, start, stop
+            )
 
         def sample(start: int, stop: int) -> None:
             forecast_cpu.sample(
-                network, known, owner, block(), states, filled, keys, sides, drawing, paths, start, stop
+                network, conditions, owner, block(), states, values, keys, sides, drawing, paths, start, stop
             )
 
         size = LANES * layers * 8 * self.width**2  # of one step
@@ -121,17 +123,17 @@ class Forecaster:
         return paths if drawing else np.repeat(paths, samples, axis=1)
 
     def _weights(self, lags: int) -> np.ndarray:
-        """(layers * tiles, deep * TALL): of a layer's own state, and of what is below it and not `given`."""
+        """(layers * tiles, deep * TALL): of a layer's own state, and of what is below it and not `inputs`."""
         below = [layer.inputs for layer in self._layers]
         below[0] = below[0][:, below[0].shape[1] - lags :]
         deep = self.width + max(self.width, lags)
-        packed = []
+        tiles_of_layers = []
         for layer, inputs in zip(self._layers, below, strict=True):
             rows = np.zeros((deep, 4 * self.width), np.float32)
             rows[: self.width] = layer.recurrent.T
             rows[self.width : self.width + inputs.shape[1]] = inputs.T
-            packed.append(_tiles(rows))
-        return np.concatenate(packed)
+            tiles_of_layers.append(_tiles(rows))
+        return np.concatenate(tiles_of_layers)
 
 
 def _blocks(owner: np.ndarray) -> np.ndarray:
@@ -144,16 +146,16 @@ def _tiles(rows: np.ndarray) -> np.ndarray:
     """(k, m) -> (tiles, k * TALL): as `tiles.tall_tile` reads them, one behind the other."""
     depth, columns = rows.shape
     tiles = -(-columns // TALL)
-    padded = np.zeros((depth, tiles * TALL), np.float32)
-    padded[:, :columns] = rows
-    return padded.reshape(depth, tiles, TALL).transpose(1, 0, 2).reshape(tiles, depth * TALL)
+    whole = np.zeros((depth, tiles * TALL), np.float32)
+    whole[:, :columns] = rows
+    return whole.reshape(depth, tiles, TALL).transpose(1, 0, 2).reshape(tiles, depth * TALL)
 
 
-def _mixed(numbers: np.ndarray) -> np.ndarray:
-    """`draws_cpu.mix` of an array."""
+def _mix(numbers: np.ndarray) -> np.ndarray:
+    """`draws.mix` of an array."""
     z = numbers.astype(np.uint64)
     with np.errstate(over="ignore"):
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: np.ndarray = z ^ (z >> np.uint64(31))
-    return mixed
+    bits: np.ndarray = z ^ (z >> np.uint64(31))
+    return bits

@@ -137,10 +137,10 @@ def cells_of(gates, cells, x, width, layer, deep, adding):  # type: ignore[no-un
 
 
 @compiled([void(network_type, known_type, whole, block_type, keys_type, boolean, int64, int64, int64)])
-def walk(network, known, owner, block, keys, drawing, row, first, last):  # type: ignore[no-untyped-def]
+def walk(network, conditions, owner, block, keys, drawing, row, first, last):  # type: ignore[no-untyped-def]
     """Paths `row` to `row` + 15 from step `first` to before `last`; `begin` has come before."""
     biases, weights, head, head_bias, width, kind = network
-    given, unknown, real, _, lags = known
+    products, unknown, real, _, lags = conditions
     x, cells, gates, raw, history, numbers, scale, side, some, full = block
     steps = real.shape[1]
     layers = len(biases)
@@ -167,12 +167,12 @@ def walk(network, known, owner, block, keys, drawing, row, first, last):  # type
         if together:
             source = owner[row] * steps + step
             for gate in range(4 * width):
-                store(gates, gate, fill(given[source, gate]))
+                store(gates, gate, fill(products[source, gate]))
         else:
             for lane in range(LANES):
                 source = owner[row + lane] * steps + step
                 for gate in range(4 * width):
-                    gates[gate, lane] = given[source, gate]
+                    gates[gate, lane] = products[source, gate]
         for layer in range(layers):
             if layer:
                 for gate in range(4 * width):
@@ -198,9 +198,9 @@ def walk(network, known, owner, block, keys, drawing, row, first, last):  # type
 
 
 @compiled([void(known_type, whole, block_type, int64, int64)])
-def begin(known, owner, block, row, last):  # type: ignore[no-untyped-def]
+def begin(conditions, owner, block, row, last):  # type: ignore[no-untyped-def]
     """Fill in a block's scales, and of steps before `last` whether some value is unknown and all are real."""
-    unknown, real, scales = known[1], known[2], known[3]
+    unknown, real, scales = conditions[1], conditions[2], conditions[3]
     scale, some, full = block[6], block[8], block[9]
     for lane in range(LANES):
         scale[lane] = scales[owner[row + lane]]
@@ -216,7 +216,7 @@ def begin(known, owner, block, row, last):  # type: ignore[no-untyped-def]
 
 
 @compiled([void(network_type, known_type, whole, block_type, table, table, keys_type, int64, int64, int64)])
-def encode(network, known, owner, block, states, filled, keys, last, start, stop):  # type: ignore[no-untyped-def]
+def encode(network, conditions, owner, block, states, values, keys, last, start, stop):  # type: ignore[no-untyped-def]
     """Series of blocks `start` to `stop`, from their first step to before `last`.
 
     states: (n, layers * 2 w) out: hidden and cell state, layer by layer.
@@ -228,8 +228,8 @@ def encode(network, known, owner, block, states, filled, keys, last, start, stop
     for row in range(start * LANES, stop * LANES, LANES):
         x[:] = 0
         cells[:] = 0
-        begin(known, owner, block, row, last)
-        walk(network, known, owner, block, keys, False, row, 0, last)
+        begin(conditions, owner, block, row, last)
+        walk(network, conditions, owner, block, keys, False, row, 0, last)
         for lane in range(LANES):
             series = owner[row + lane]
             for layer in range(len(biases)):
@@ -237,7 +237,7 @@ def encode(network, known, owner, block, states, filled, keys, last, start, stop
                     states[series, 2 * layer * width + cell] = x[layer * deep + cell, lane]
                     states[series, (2 * layer + 1) * width + cell] = cells[layer * width + cell, lane]
             for step in range(last):
-                filled[series, step] = history[step, lane]
+                values[series, step] = history[step, lane]
 
 
 @compiled(
@@ -248,7 +248,7 @@ def encode(network, known, owner, block, states, filled, keys, last, start, stop
         )
     ]
 )  # fmt: skip
-def sample(network, known, owner, block, states, filled, keys, sides, drawing, paths, start, stop):  # type: ignore[no-untyped-def]
+def sample(network, conditions, owner, block, states, values, keys, sides, drawing, paths, start, stop):  # type: ignore[no-untyped-def]
     """Paths of blocks `start` to `stop`, on from where `encode` left their series.
 
     paths: (rows, horizon) out.   keys: (rows,) of random numbers.   sides: (rows,) 1 or -1.
@@ -256,9 +256,9 @@ def sample(network, known, owner, block, states, filled, keys, sides, drawing, p
     biases, weights, _, _, width, _ = network
     x, cells, history, side = block[0], block[1], block[4], block[7]
     deep = weights.shape[1] // TALL
-    first, total = filled.shape[1], known[2].shape[1]
+    first, total = values.shape[1], conditions[2].shape[1]
     for row in range(start * LANES, stop * LANES, LANES):
-        begin(known, owner, block, row, total)
+        begin(conditions, owner, block, row, total)
         for lane in range(LANES):
             side[lane] = sides[row + lane]
             series = owner[row + lane]
@@ -267,8 +267,8 @@ def sample(network, known, owner, block, states, filled, keys, sides, drawing, p
                     x[layer * deep + cell, lane] = states[series, 2 * layer * width + cell]
                     cells[layer * width + cell, lane] = states[series, (2 * layer + 1) * width + cell]
             for step in range(first):
-                history[step, lane] = filled[series, step]
-        walk(network, known, owner, block, keys, drawing, row, first, total)
+                history[step, lane] = values[series, step]
+        walk(network, conditions, owner, block, keys, drawing, row, first, total)
         for lane in range(min(LANES, len(paths) - row)):
             for step in range(first, total):
                 paths[row + lane, step - first] = history[step, lane]

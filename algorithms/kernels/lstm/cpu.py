@@ -108,12 +108,12 @@ def add_product(left, row, width, right, first, out, at):  # type: ignore[no-unt
 
 
 @compiled([void(table, table, int64, flags, masks, int64, table, table, table, int64, int64)])
-def forward(gates, weight, width, real, kept, zoned, opened, cells, hidden, start, stop):  # type: ignore[no-untyped-def]
+def forward(gates, weight, width, real, zoneout, zoned, activations, cells, hidden, start, stop):  # type: ignore[no-untyped-def]
     """Rows `start` to `stop`, whole fours, through all steps.
 
     gates:  (t * b, 4 s) what comes from below.   weight: (width, 4 s), recurrent.   real: (t, b) uint8.
-    kept:   (2, t, b, s) 1 where h and c keep their previous value; not looked at unless `zoned`.
-    opened: (t * b, 4 s) out: the gates as they came.   cells, hidden: (t * b, s) out.
+    zoneout: (2, t, b, s) 1 where h and c keep their previous value; not looked at unless `zoned`.
+    activations: (t * b, 4 s) out: the gates as they came.   cells, hidden: (t * b, s) out.
     """
     steps, batch = real.shape
     lines = weight.shape[1] // LANES
@@ -123,32 +123,32 @@ def forward(gates, weight, width, real, kept, zoned, opened, cells, hidden, star
         for step in range(steps):
             at = step * batch + row
             for line in range(at * lines, (at + ROWS) * lines):
-                store(opened, line, load(gates, line))
+                store(activations, line, load(gates, line))
             if step:
-                add_product(hidden, at - batch, width, weight, 0, opened, at)
+                add_product(hidden, at - batch, width, weight, 0, activations, at)
             for r in range(at, at + ROWS):
-                begun = step > 0 and real[step, r - step * batch] != 0
-                if not begun:  # nothing comes from the step before
+                continues = step > 0 and real[step, r - step * batch] != 0
+                if not continues:  # nothing comes from the step before
                     for line in range(r * lines, (r + 1) * lines):
-                        store(opened, line, load(gates, line))
+                        store(activations, line, load(gates, line))
                 for line in range(quarter):
                     here = r * lines + line
-                    i = sigmoid(load(opened, here))
-                    f = sigmoid(load(opened, here + quarter))
-                    g = hyperbolic(load(opened, here + 2 * quarter))
-                    o = sigmoid(load(opened, here + 3 * quarter))
-                    store(opened, here, i)
-                    store(opened, here + quarter, f)
-                    store(opened, here + 2 * quarter, g)
-                    store(opened, here + 3 * quarter, o)
+                    i = sigmoid(load(activations, here))
+                    f = sigmoid(load(activations, here + quarter))
+                    g = hyperbolic(load(activations, here + 2 * quarter))
+                    o = sigmoid(load(activations, here + 3 * quarter))
+                    store(activations, here, i)
+                    store(activations, here + quarter, f)
+                    store(activations, here + 2 * quarter, g)
+                    store(activations, here + 3 * quarter, o)
                     old = (r - batch) * quarter + line
-                    before = load(cells, old) if begun else zero()
+                    before = load(cells, old) if continues else zero()
                     c = multiply_add(f, before, product(i, g))
                     h = product(o, hyperbolic(c))
                     new = r * quarter + line
                     if zoned:
-                        last = load(hidden, old) if begun else zero()
-                        kh, kc = load(kept, new), load(kept, size * quarter + new)
+                        last = load(hidden, old) if continues else zero()
+                        kh, kc = load(zoneout, new), load(zoneout, size * quarter + new)
                         h = multiply_add(kh, last, product(rest(kh), h))
                         c = multiply_add(kc, before, product(rest(kc), c))
                     store(cells, new, c)
@@ -156,11 +156,13 @@ def forward(gates, weight, width, real, kept, zoned, opened, cells, hidden, star
 
 
 @compiled([void(table, table, flags, masks, int64, table, table, table, table, table, int64, int64)])
-def backward(weight, above, real, kept, zoned, opened, cells, pulled, owed, below, start, stop):  # type: ignore[no-untyped-def]
+def backward(  # type: ignore[no-untyped-def]
+    weight, above, real, zoneout, zoned, activations, cells, to_hidden, to_cells, below, start, stop
+):
     """The gradient of `forward`, from the last step to the first.
 
     weight: (4 s, s), recurrent, transposed.   above: (t * b, s) gradient of `hidden`.
-    pulled, owed: (b, s) scratch: the gradients that the state of the step before gets.
+    to_hidden, to_cells: (b, s) scratch: the gradients that the state of the step before gets.
     below:  (t * b, 4 s) out: gradient of `gates`.
     """
     steps, batch = real.shape
@@ -169,25 +171,27 @@ def backward(weight, above, real, kept, zoned, opened, cells, pulled, owed, belo
     size = steps * batch
     for row in range(start, stop, ROWS):
         for line in range(row * quarter, (row + ROWS) * quarter):
-            store(pulled, line, zero())
-            store(owed, line, zero())
+            store(to_hidden, line, zero())
+            store(to_cells, line, zero())
         for back in range(steps):
             step = steps - 1 - back
             at = step * batch + row
             for r in range(at, at + ROWS):
                 own = (r - step * batch) * quarter
-                begun = step > 0 and real[step, r - step * batch] != 0
+                continues = step > 0 and real[step, r - step * batch] != 0
                 for line in range(quarter):
                     here = r * lines + line
-                    i, f = load(opened, here), load(opened, here + quarter)
-                    g, o = load(opened, here + 2 * quarter), load(opened, here + 3 * quarter)
-                    before = load(cells, (r - batch) * quarter + line) if begun else zero()
+                    i, f = load(activations, here), load(activations, here + quarter)
+                    g, o = load(activations, here + 2 * quarter), load(activations, here + 3 * quarter)
+                    before = load(cells, (r - batch) * quarter + line) if continues else zero()
                     t = hyperbolic(multiply_add(f, before, product(i, g)))
-                    dh = multiply_add(load(above, r * quarter + line), fill(_ONE), load(pulled, own + line))
-                    dc = load(owed, own + line)
+                    dh = multiply_add(
+                        load(above, r * quarter + line), fill(_ONE), load(to_hidden, own + line)
+                    )
+                    dc = load(to_cells, own + line)
                     past_h, past_c = zero(), zero()
                     if zoned:
-                        kh, kc = load(kept, r * quarter + line), load(kept, (size + r) * quarter + line)
+                        kh, kc = load(zoneout, r * quarter + line), load(zoneout, (size + r) * quarter + line)
                         past_h, past_c = product(kh, dh), product(kc, dc)
                         dh, dc = product(rest(kh), dh), product(rest(kc), dc)
                     dc = multiply_add(product(dh, o), rest(product(t, t)), dc)
@@ -195,12 +199,12 @@ def backward(weight, above, real, kept, zoned, opened, cells, pulled, owed, belo
                     store(below, here + quarter, product(product(dc, before), product(f, rest(f))))
                     store(below, here + 2 * quarter, product(product(dc, i), rest(product(g, g))))
                     store(below, here + 3 * quarter, product(product(dh, t), product(o, rest(o))))
-                    store(pulled, own + line, past_h)
-                    store(owed, own + line, multiply_add(dc, f, past_c))
+                    store(to_hidden, own + line, past_h)
+                    store(to_cells, own + line, multiply_add(dc, f, past_c))
             if step:
-                add_product(below, at, weight.shape[0], weight, 0, pulled, row)
+                add_product(below, at, weight.shape[0], weight, 0, to_hidden, row)
             for r in range(row, row + ROWS):
                 if not real[step, r]:
                     for line in range(r * quarter, (r + 1) * quarter):
-                        store(pulled, line, zero())
-                        store(owed, line, zero())
+                        store(to_hidden, line, zero())
+                        store(to_cells, line, zero())

@@ -23,32 +23,32 @@ _ROWS = 16
 
 
 def forward(
-    gates: Tensor, weight: Tensor, real: Tensor, kept: Tensor | None
+    gates: Tensor, weight: Tensor, real: Tensor, zoneout: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The opened gates (t, b, 4 n), cells and hidden (t, b, n), all float32; see `lstm.recurrence`."""
     steps, batch, _ = gates.shape
     width = weight.shape[1]
-    opened = torch.empty_like(gates)
+    activations = torch.empty_like(gates)
     cells, hidden = gates.new_empty(steps, batch, width), gates.new_empty(steps, batch, width)
-    zoned = kept is not None
-    flags = real if kept is None else kept.to(torch.uint8)
+    zoned = zoneout is not None
+    flags = real if zoneout is None else zoneout.to(torch.uint8)
     _forward[(triton.cdiv(batch, _ROWS),)](
-        gates, weight, real.to(torch.uint8), flags, opened, cells, hidden,
+        gates, weight, real.to(torch.uint8), flags, activations, cells, hidden,
         steps, batch, width, ZONED=zoned, ROWS=_ROWS, WIDTH=_block(width),
     )  # fmt: skip
-    return opened, cells, hidden
+    return activations, cells, hidden
 
 
 def backward(
-    weight: Tensor, above: Tensor, real: Tensor, kept: Tensor | None, opened: Tensor, cells: Tensor
+    weight: Tensor, above: Tensor, real: Tensor, zoneout: Tensor | None, activations: Tensor, cells: Tensor
 ) -> Tensor:
     """The gradient (t, b, 4 n) of the gates."""
     steps, batch, width = cells.shape
-    below = torch.empty_like(opened)
-    zoned = kept is not None
-    flags = real if kept is None else kept.to(torch.uint8)
+    below = torch.empty_like(activations)
+    zoned = zoneout is not None
+    flags = real if zoneout is None else zoneout.to(torch.uint8)
     _backward[(triton.cdiv(batch, _ROWS),)](
-        weight, above.contiguous(), real.to(torch.uint8), flags, opened,
+        weight, above.contiguous(), real.to(torch.uint8), flags, activations,
         cells, below, steps, batch, width, ZONED=zoned, ROWS=_ROWS, WIDTH=_block(width),
     )  # fmt: skip
     return below
@@ -65,7 +65,7 @@ def _tanh(x):
 
 @triton.jit
 def _forward(
-    gates, weight, real, kept, opened, cells, hidden, steps, batch, width,
+    gates, weight, real, zoneout, activations, cells, hidden, steps, batch, width,
     ZONED: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
@@ -96,23 +96,23 @@ def _forward(
         new_c = f * c + i * g
         new_h = o * _tanh(new_c)
         if ZONED:
-            keep_h = tl.load(kept + narrow, mask=there, other=0) != 0
-            keep_c = tl.load(kept + steps * batch * width + narrow, mask=there, other=0) != 0
+            keep_h = tl.load(zoneout + narrow, mask=there, other=0) != 0
+            keep_c = tl.load(zoneout + steps * batch * width + narrow, mask=there, other=0) != 0
             new_h = tl.where(keep_h, h, new_h)
             new_c = tl.where(keep_c, c, new_c)
         h = tl.where(there, new_h, 0.0)
         c = tl.where(there, new_c, 0.0)
-        tl.store(opened + wide, i, mask=there)
-        tl.store(opened + wide + width, f, mask=there)
-        tl.store(opened + wide + 2 * width, g, mask=there)
-        tl.store(opened + wide + 3 * width, o, mask=there)
+        tl.store(activations + wide, i, mask=there)
+        tl.store(activations + wide + width, f, mask=there)
+        tl.store(activations + wide + 2 * width, g, mask=there)
+        tl.store(activations + wide + 3 * width, o, mask=there)
         tl.store(cells + narrow, c, mask=there)
         tl.store(hidden + narrow, h, mask=there)
 
 
 @triton.jit
 def _backward(
-    weight, above, real, kept, opened, cells, below, steps, batch, width,
+    weight, above, real, zoneout, activations, cells, below, steps, batch, width,
     ZONED: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
@@ -129,18 +129,18 @@ def _backward(
         at = step * batch + rows
         wide = at[:, None] * (4 * width) + units[None, :]
         narrow = at[:, None] * width + units[None, :]
-        i = tl.load(opened + wide, mask=there, other=0.0)
-        f = tl.load(opened + wide + width, mask=there, other=0.0)
-        g = tl.load(opened + wide + 2 * width, mask=there, other=0.0)
-        o = tl.load(opened + wide + 3 * width, mask=there, other=0.0)
+        i = tl.load(activations + wide, mask=there, other=0.0)
+        f = tl.load(activations + wide + width, mask=there, other=0.0)
+        g = tl.load(activations + wide + 2 * width, mask=there, other=0.0)
+        o = tl.load(activations + wide + 3 * width, mask=there, other=0.0)
         alive = (tl.load(real + at, mask=rows < batch, other=0) != 0)[:, None] & there
         before = tl.load(cells + narrow - batch * width, mask=alive & (step > 0), other=0.0)
         dh += tl.load(above + narrow, mask=there, other=0.0)
         past_h = tl.zeros((ROWS, WIDTH), tl.float32)
         past_c = tl.zeros((ROWS, WIDTH), tl.float32)
         if ZONED:
-            keep_h = tl.load(kept + narrow, mask=there, other=0) != 0
-            keep_c = tl.load(kept + steps * batch * width + narrow, mask=there, other=0) != 0
+            keep_h = tl.load(zoneout + narrow, mask=there, other=0) != 0
+            keep_c = tl.load(zoneout + steps * batch * width + narrow, mask=there, other=0) != 0
             past_h = tl.where(keep_h, dh, 0.0)
             past_c = tl.where(keep_c, dc, 0.0)
             dh = tl.where(keep_h, 0.0, dh)

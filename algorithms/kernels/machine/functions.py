@@ -37,8 +37,8 @@ def _through(
     function: Callable[[np.ndarray], np.ndarray], degree: int, low: float, high: float
 ) -> list[float]:
     """Coefficients, the highest first."""
-    fitted = np.polynomial.Chebyshev.interpolate(function, degree, domain=[low, high])
-    coefficients: list[float] = fitted.convert(kind=np.polynomial.Polynomial).coef[::-1].tolist()
+    polynomial = np.polynomial.Chebyshev.interpolate(function, degree, domain=[low, high])
+    coefficients: list[float] = polynomial.convert(kind=np.polynomial.Polynomial).coef[::-1].tolist()
     return coefficients
 
 
@@ -57,7 +57,7 @@ def _whole(value: int) -> Any:
     return ir.Constant(_INTEGERS, [value] * LANES)
 
 
-def _added(builder: Any, one: Any, two: Any, more: Any) -> Any:
+def _add(builder: Any, one: Any, two: Any, more: Any) -> Any:
     return builder.fadd(builder.fmul(one, two, flags=("contract",)), more, flags=("contract",))
 
 
@@ -67,7 +67,7 @@ def _polynomial(builder: Any, coefficients: list[float], x: Any) -> Any:
     while len(terms) > 1:
         pairs = zip(terms[1::2], terms[::2], strict=False)
         last = terms[-1:] if len(terms) % 2 else []
-        terms = [_added(builder, high, x, low) for high, low in pairs] + last
+        terms = [_add(builder, high, x, low) for high, low in pairs] + last
         x = builder.fmul(x, x)
     return terms[0]
 
@@ -78,10 +78,10 @@ def _within(builder: Any, x: Any, most: Any) -> Any:
     return builder.select(builder.fcmp_ordered(">", x, lowest), x, lowest)
 
 
-def _rounded(builder: Any, x: Any) -> tuple[Any, Any]:
+def _round(builder: Any, x: Any) -> tuple[Any, Any]:
     """The nearest whole number; and 2^23 times that as an integer: what to add to an exponent."""
-    moved = builder.fadd(x, _numbers(_MAGIC))
-    return builder.fsub(moved, _numbers(_MAGIC)), builder.shl(builder.bitcast(moved, _INTEGERS), _whole(23))
+    large = builder.fadd(x, _numbers(_MAGIC))
+    return builder.fsub(large, _numbers(_MAGIC)), builder.shl(builder.bitcast(large, _INTEGERS), _whole(23))
 
 
 @intrinsic
@@ -90,7 +90,7 @@ def power(typing: Any, x: Any, by: Any, most: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         exponent = _within(builder, builder.fmul(*arguments[:2]), arguments[2])
-        whole, bits = _rounded(builder, exponent)
+        whole, bits = _round(builder, exponent)
         value = _polynomial(builder, _POWER, builder.fsub(exponent, whole))
         return builder.bitcast(builder.add(builder.bitcast(value, _INTEGERS), bits), VECTOR)
 
@@ -103,14 +103,14 @@ def exponential_less_one(typing: Any, x: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         x = _within(builder, arguments[0], _numbers(87.0))
-        whole, bits = _rounded(builder, builder.fmul(x, _numbers(_LOG2E)))
+        whole, bits = _round(builder, builder.fmul(x, _numbers(_LOG2E)))
         # log 2 in two parts, so that nothing is lost
-        rest = _added(builder, whole, _numbers(-0.693359375), x)
-        rest = _added(builder, whole, _numbers(2.12194440e-4), rest)
+        rest = _add(builder, whole, _numbers(-0.693359375), x)
+        rest = _add(builder, whole, _numbers(2.12194440e-4), rest)
         near = builder.fmul(_polynomial(builder, _LESS_ONE, rest), rest)
         one = _numbers(1.0)
         scale = builder.bitcast(builder.add(builder.bitcast(one, _INTEGERS), bits), VECTOR)
-        return _added(builder, near, scale, builder.fsub(scale, one))
+        return _add(builder, near, scale, builder.fsub(scale, one))
 
     return _lanes(_lanes), generate
 
@@ -126,9 +126,9 @@ def logarithm(typing: Any, x: Any) -> Any:
         rest = builder.fsub(builder.bitcast(bits, VECTOR), _numbers(1.0))  # sqrt(1/2) - 1 to sqrt(2) - 1
         whole = builder.sitofp(exponent, VECTOR)
         square = builder.fmul(rest, rest)
-        value = _added(builder, _polynomial(builder, _LOGARITHM, rest), square, rest)
-        value = _added(builder, whole, _numbers(-2.12194440e-4), value)
-        return _added(builder, whole, _numbers(0.693359375), value)
+        value = _add(builder, _polynomial(builder, _LOGARITHM, rest), square, rest)
+        value = _add(builder, whole, _numbers(-2.12194440e-4), value)
+        return _add(builder, whole, _numbers(0.693359375), value)
 
     return _lanes(_lanes), generate
 
@@ -149,9 +149,9 @@ def cosine(typing: Any, turns: Any) -> Any:
     """cos(2 pi x) for x from 0 to 1."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        moved = builder.fsub(arguments[0], _numbers(0.5))
+        offset = builder.fsub(arguments[0], _numbers(0.5))
         kind = ir.FunctionType(VECTOR, [VECTOR])
-        size = builder.call(_function(builder.module, kind, f"llvm.fabs.v{LANES}f32"), [moved])
+        size = builder.call(_function(builder.module, kind, f"llvm.fabs.v{LANES}f32"), [offset])
         sine = builder.fsub(size, _numbers(0.25))  # of an angle within a quarter of a turn
         return builder.fmul(_polynomial(builder, _SINE, builder.fmul(sine, sine)), sine)
 

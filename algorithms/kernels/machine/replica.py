@@ -59,35 +59,35 @@ class Replicas:
         self._rows = empty(copies * rows, width).reshape(copies, rows, width)
         self._slots = np.full((copies, rows), -1, np.int32)
         self._strength = np.empty((copies, rows), np.float32)
-        self._used = np.zeros((max(copies, 1), 1), np.int64)
+        self._counts = np.zeros((max(copies, 1), 1), np.int64)
 
     def view(self, thread: int) -> tuple[Any, ...]:
         """What a thread's loop is handed (`view_type`)."""
         if not len(self._rows):
-            return self.table, self.table, np.empty(0, np.int32), np.empty(0, np.float32), self._used[0]
+            return self.table, self.table, np.empty(0, np.int32), np.empty(0, np.float32), self._counts[0]
         return (
-            self.table, self._rows[thread], self._slots[thread], self._strength[thread], self._used[thread]
+            self.table, self._rows[thread], self._slots[thread], self._strength[thread], self._counts[thread]
         )  # fmt: skip
 
     def merge(self) -> None:
         """Merge the copies of all threads into the table, and forget them."""
         if len(self._rows):
             in_parts(self._merge, len(self.table), self.table.shape[1] * len(self._rows))
-            self._used[:] = 0
+            self._counts[:] = 0
 
     def _merge(self, start: int, stop: int) -> None:
         _merge(self.table, self._rows, self._slots, self._strength, start, stop)
 
 
 @compiled([int64(table_type, table_type, slots_type, strength_type, used_type, int64)], inline=True)
-def claim(table, rows, slots, strength, used, row):  # type: ignore[no-untyped-def]
+def claim(table, rows, slots, strength, count, row):  # type: ignore[no-untyped-def]
     """The place of a row among this thread's copies, made now if need be; itself where there are none."""
     if len(slots) == 0:
         return row
     slot = int64(slots[row])
     if slot < 0:
-        slot = used[0]
-        used[0] = slot + 1
+        slot = count[0]
+        count[0] = slot + 1
         slots[row] = slot
         strength[slot] = 0.0
         lines = table.shape[1] // LANES
@@ -130,18 +130,18 @@ def _merge(table, rows, slots, strength, start, stop):  # type: ignore[no-untype
     lines = width // LANES
     copies, places = rows.reshape(-1, width), rows.shape[1] * lines
     for row in range(start, stop):
-        touched = 0
+        owners = 0
         total = np.float32(0)
         last = 0
         for thread in range(threads):
             slot = slots[thread, row]
             if slot >= 0:
-                touched += 1
+                owners += 1
                 total += strength[thread, slot]
                 last = thread
-        if touched == 0:
+        if owners == 0:
             continue
-        if touched == 1:
+        if owners == 1:
             slot = slots[last, row]
             slots[last, row] = -1
             for j in range(width):
@@ -150,18 +150,18 @@ def _merge(table, rows, slots, strength, start, stop):  # type: ignore[no-untype
         whole, parts = zero(), zero()
         for line in range(lines):
             before = load(table, row * lines + line)
-            moved = zero()
+            sum_of_changes = zero()
             for thread in range(threads):
                 slot = int64(slots[thread, row])
                 if slot >= 0:
                     at = thread * places + slot * lines + line
                     change = multiply_add(fill(np.float32(-1)), before, load(copies, at))
-                    moved = multiply_add(fill(np.float32(1)), change, moved)
+                    sum_of_changes = multiply_add(fill(np.float32(1)), change, sum_of_changes)
                     parts = multiply_add(change, change, parts)
-            whole = multiply_add(moved, moved, whole)
-        common = alike(add_up(whole), add_up(parts), touched)
-        scale = np.float32(1) - common * (np.float32(1) - share(total / np.float32(touched), touched))
-        own = np.float32(1) - scale * np.float32(touched)
+            whole = multiply_add(sum_of_changes, sum_of_changes, whole)
+        common = alike(add_up(whole), add_up(parts), owners)
+        scale = np.float32(1) - common * (np.float32(1) - share(total / np.float32(owners), owners))
+        own = np.float32(1) - scale * np.float32(owners)
         for j in range(width):
             table[row, j] *= own
         for thread in range(threads):

@@ -255,15 +255,15 @@ def highest(typing: Any, lanes: Any) -> Any:
     """The largest of the sixteen."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        found, size = arguments[0], LANES
+        lanes, size = arguments[0], LANES
         undefined = ir.Constant(VECTOR, ir.Undefined)
         while size > 1:  # halves onto each other
             size //= 2
             places = [*range(size, 2 * size), *[0] * (LANES - size)]
             mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), places)
-            other = builder.shuffle_vector(found, undefined, mask)
-            found = builder.select(builder.fcmp_ordered(">", found, other), found, other)
-        return builder.extract_element(found, ir.Constant(ir.IntType(32), 0))
+            other = builder.shuffle_vector(lanes, undefined, mask)
+            lanes = builder.select(builder.fcmp_ordered(">", lanes, other), lanes, other)
+        return builder.extract_element(lanes, ir.Constant(ir.IntType(32), 0))
 
     return types.float32(_lanes), generate
 

@@ -31,19 +31,19 @@ class Staging:
         if slot is None or slot.page_locked.numel() < rows.size:
             slot = self._slots[self._turn] = _Slot(torch, self._device, max(rows.size, 1))
         self._turn = 1 - self._turn
-        slot.copied.synchronize()  # the host's place is free again; a no-op before its first use
+        slot.copy_end.synchronize()  # the host's place is free again; a no-op before its first use
         slot.on_host[: rows.size] = rows.reshape(-1)
-        filled = slot.on_device[: rows.size]
-        self._stream.wait_event(slot.used)  # as is the device's, once what read it has run
+        copy = slot.on_device[: rows.size]
+        self._stream.wait_event(slot.use_end)  # as is the device's, once what read it has run
         with torch.cuda.stream(self._stream):
-            filled.copy_(slot.page_locked[: rows.size], non_blocking=True)
-            slot.copied.record(self._stream)
-        current.wait_event(slot.copied)
+            copy.copy_(slot.page_locked[: rows.size], non_blocking=True)
+            slot.copy_end.record(self._stream)
+        current.wait_event(slot.copy_end)
         # What this slot's predecessor was read by is launched by now: its place is free when that has run.
         other = self._slots[self._turn]
         if other is not None:
-            other.used.record(current)
-        return filled.view(rows.shape)
+            other.use_end.record(current)
+        return copy.view(rows.shape)
 
 
 class _Slot:
@@ -51,7 +51,7 @@ class _Slot:
         self.page_locked = torch.empty(size, dtype=torch.float32, pin_memory=True)
         self.on_device = torch.empty(size, dtype=torch.float32, device=device)
         self.on_host: np.ndarray = self.page_locked.numpy()
-        self.copied = torch.cuda.Event()
-        self.used = torch.cuda.Event()
+        self.copy_end = torch.cuda.Event()
+        self.use_end = torch.cuda.Event()
         # The device's memory may have been another tensor's, which launched kernels still read.
-        self.used.record(torch.cuda.current_stream(device))
+        self.use_end.record(torch.cuda.current_stream(device))

@@ -24,13 +24,13 @@ def in_parts(work: Callable[[int, int], Part], rows: int, size: int, *, blas: bo
         if rows * size < ALONE or (threads := count()) == 1:
             return [work(0, rows)]
         edges = [rows * thread // threads for thread in range(threads + 1)]
-        done: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
+        results: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
         for place, run in enumerate(pairwise(edges[1:]), 1):
-            _tasks(threads).put((work, run, place, done))
+            _tasks(threads).put((work, run, place, results))
         try:
             parts: list[Any] = [work(0, edges[1])] * threads
         finally:  # nobody else may write to what the caller owns once this has returned
-            others = [done.get() for _ in range(threads - 1)]
+            others = [results.get() for _ in range(threads - 1)]
         for place, part, error in others:
             if error is not None:
                 raise error
@@ -96,9 +96,9 @@ def _tasks(threads: int) -> SimpleQueue[Any]:
 
 def _serve(tasks: SimpleQueue[Any]) -> None:
     while True:
-        work, run, place, done = tasks.get()
+        work, run, place, results = tasks.get()
         try:
-            done.put((place, work(*run), None))
+            results.put((place, work(*run), None))
         except BaseException as error:  # raised where the work was shared out
-            done.put((place, None, error))
-        del work, done
+            results.put((place, None, error))
+        del work, results

@@ -83,8 +83,8 @@ def _tile(rows: int, *, ahead: bool = False) -> Any:
                 builder.position_at_end(head)
                 k = builder.phi(_LONG)
                 k.add_incoming(begin, before)
-                carried = [builder.phi(VECTOR) for _ in sums]
-                for phi, value in zip(carried, sums, strict=True):
+                phis = [builder.phi(VECTOR) for _ in sums]
+                for phi, value in zip(phis, sums, strict=True):
                     phi.add_incoming(value, before)
                 builder.cbranch(builder.icmp_signed("<", k, end), body, after)
                 builder.position_at_end(body)
@@ -93,7 +93,7 @@ def _tile(rows: int, *, ahead: bool = False) -> Any:
                     for line in range(-(-step * rows // LANES)):
                         offset = builder.add(behind, _number(line * LANES))
                         _prefetch(builder, builder.gep(factor, [offset]))
-                added = list(carried)
+                totals = list(phis)
                 for u in range(step):
                     at = builder.add(k, _number(u))
                     row = builder.load(_lines(builder, other, builder.mul(at, width)), align=4)
@@ -103,13 +103,13 @@ def _tile(rows: int, *, ahead: bool = False) -> Any:
                         value = builder.insert_element(none, value, zero)
                         value = builder.shuffle_vector(value, none, everywhere)
                         product = builder.fmul(value, row, flags=("contract",))
-                        added[r] = builder.fadd(product, added[r], flags=("contract",))
+                        totals[r] = builder.fadd(product, totals[r], flags=("contract",))
                 k.add_incoming(builder.add(k, _number(step)), builder.block)
-                for phi, value in zip(carried, added, strict=True):
+                for phi, value in zip(phis, totals, strict=True):
                     phi.add_incoming(value, builder.block)
                 builder.branch(head)
                 builder.position_at_end(after)
-                return k, carried
+                return k, phis
 
             whole = builder.sub(depth, _number(UNROLLED - 1))
             k, sums = loop(_number(0), whole, UNROLLED, sums)

@@ -28,23 +28,23 @@ from typing import Any
 
 import numpy as np
 
-from optml.algorithms.kernels.pairs.terms import BITS, Array, Gradient, Groups, State, Step, View
+from optml.algorithms.kernels.pairs.terms import BITS, Array, Gradient, Groups, PairState, Step, View
 
 SHORT = 8  # bits of prefixes so short that many random addresses share them with real ones
 
 
-def gradient(state: State, view: View) -> Gradient:
+def gradient(state: PairState, view: View) -> Gradient:
     """Score a batch; all that the gradients of the tables' rows are made of, and that of the dense part."""
-    found: Gradient = _path(state).gradient(state, view)
-    return found
+    result: Gradient = _path(state).gradient(state, view)
+    return result
 
 
-def learn(state: State, view: View, found: Gradient, step: Step) -> None:
+def learn(state: PairState, view: View, gradient: Gradient, step: Step) -> None:
     """Adam's step on all that the batch touches."""
     path = _path(state)
-    path.learn_rows(state.entities, view.entities, found.slopes, found.outputs, step)
-    path.learn_rows(state.prefixes, view.prefixes, None, found.inputs, step)
-    path.apply_dense(state.dense, found.dense, step)
+    path.learn_rows(state.entities, view.entities, gradient.slopes, gradient.outputs, step)
+    path.learn_rows(state.prefixes, view.prefixes, None, gradient.inputs, step)
+    path.apply_dense(state.dense, gradient.dense, step)
 
 
 def row_gradients(groups: Groups, slopes: Array, vectors: Array) -> Array:
@@ -53,9 +53,9 @@ def row_gradients(groups: Groups, slopes: Array, vectors: Array) -> Array:
     return _path(vectors).row_gradients(groups, slopes, vectors)
 
 
-def apply_rows(table: Array, touched: Array, rates: Array, gradients: Array, step: Step) -> None:
-    """Adam's step on the rows `touched` (u,) of a table with their rates (u,) and gradients (u, d)."""
-    _path(table).apply_rows(table, touched, rates, gradients, step)
+def apply_rows(table: Array, rows: Array, rates: Array, gradients: Array, step: Step) -> None:
+    """Adam's step on the rows `rows` (u,) of a table with their rates (u,) and gradients (u, d)."""
+    _path(table).apply_rows(table, rows, rates, gradients, step)
 
 
 def apply_dense(dense: Array, gradients: Array, step: Step) -> None:
@@ -63,13 +63,13 @@ def apply_dense(dense: Array, gradients: Array, step: Step) -> None:
     _path(dense).apply_dense(dense, gradients, step)
 
 
-def score(state: State, view: View) -> Array:
+def score(state: PairState, view: View) -> Array:
     """(n,) float32: the scores of the samples, in the order of the view."""
     return _path(state).score(state, view)
 
 
 def _path(of: Any) -> Any:
-    array = of.entities if isinstance(of, State) else of
+    array = of.entities if isinstance(of, PairState) else of
     if isinstance(array, np.ndarray):
         from optml.algorithms.kernels.pairs import cpu as pair_step_cpu
 

@@ -31,7 +31,7 @@ from optml.algorithms.kernels.pairs.terms import (
     Encoder,
     Gradient,
     Groups,
-    State,
+    PairState,
     Step,
     View,
     bits,
@@ -48,12 +48,12 @@ _BETA1, _BETA2, _EPSILON = np.float32(BETA1), np.float32(BETA2), np.float32(EPSI
 _REST1, _REST2 = np.float32(1 - BETA1), np.float32(1 - BETA2)
 
 
-def gradient(state: State, view: View) -> Gradient:
+def gradient(state: PairState, view: View) -> Gradient:
     """See `pair_step.gradient`."""
     count, width = len(view.addresses), state.entities.shape[2]
-    known = len(state.prefixes) > 0
+    prefixed = len(state.prefixes) > 0
     outputs = np.empty((count, width), np.float32)
-    inputs = np.empty((count if known else 0, width), np.float32)
+    inputs = np.empty((count if prefixed else 0, width), np.float32)
     slopes = np.empty(len(view), np.float32)
 
     def part(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
@@ -63,15 +63,24 @@ def gradient(state: State, view: View) -> Gradient:
         of_table = np.zeros_like(table)
         for at in range(start, stop, TILE):
             end = min(at + TILE, stop)
-            found = _encoded(encoder, table, state, view, at, end)
-            back = np.zeros_like(found[-1])
+            layers = _encode(encoder, table, state, view, at, end)
+            back = np.zeros_like(layers[-1])
             _meet(
-                at, end, view.bounds, view.rows, view.labels, state.entities, found[-1], back, slopes, tallies
+                at,
+                end,
+                view.bounds,
+                view.rows,
+                view.labels,
+                state.entities,
+                layers[-1],
+                back,
+                slopes,
+                tallies,
             )
-            outputs[at:end] = found[-1]
-            back = encoder.go_back(found, back, gradients)
+            outputs[at:end] = layers[-1]
+            back = encoder.go_back(layers, back, gradients)
             _leave(at, view.addresses, back, of_table)
-            if known:
+            if prefixed:
                 inputs[at:end] = back
         encoder.unfold(DIGITS.T @ of_table, of_table[:16].sum(0), gradients)
         return gradients, tallies
@@ -79,13 +88,13 @@ def gradient(state: State, view: View) -> Gradient:
     size = width * (2 * BITS + 3 * state.layers * width) + 4 * width
     parts = in_parts(part, count, size)
     gradients, tallies = parts[0]
-    for more, counted in parts[1:]:
+    for more, tally in parts[1:]:
         gradients += more
-        tallies += counted
+        tallies += tally
     return Gradient(outputs, inputs, slopes[view.members], gradients, tallies)
 
 
-def score(state: State, view: View) -> np.ndarray:
+def score(state: PairState, view: View) -> np.ndarray:
     """See `pair_step.score`."""
     count, width = len(view.addresses), state.entities.shape[2]
     scores = np.empty(len(view), np.float32)
@@ -95,8 +104,8 @@ def score(state: State, view: View) -> np.ndarray:
         table = DIGITS @ encoder.map
         for at in range(start, stop, TILE):
             end = min(at + TILE, stop)
-            found = _encoded(encoder, table, state, view, at, end)
-            _score(at, end, view.bounds, view.rows, state.entities, found[-1], scores)
+            layers = _encode(encoder, table, state, view, at, end)
+            _score(at, end, view.bounds, view.rows, state.entities, layers[-1], scores)
 
     in_parts(part, count, width * (BITS + state.layers * width) + 2 * width)
     return scores
@@ -110,7 +119,7 @@ def learn_rows(table: np.ndarray, groups: Groups, slopes: Any, vectors: np.ndarr
     def part(start: int, stop: int) -> None:
         first, last = np.searchsorted(groups.bounds, (start, stop)).tolist()
         _learn(
-            first, last, groups.touched, groups.rates, groups.bounds, groups.places, weights, vectors, table,
+            first, last, groups.rows, groups.rates, groups.bounds, groups.places, weights, vectors, table,
             *numbers,
         )  # fmt: skip
 
@@ -120,27 +129,27 @@ def learn_rows(table: np.ndarray, groups: Groups, slopes: Any, vectors: np.ndarr
 
 def row_gradients(groups: Groups, slopes: Any, vectors: np.ndarray) -> np.ndarray:
     """See `pair_step.row_gradients`."""
-    found = np.empty((len(groups.touched), vectors.shape[1]), np.float32)
+    gradients = np.empty((len(groups.rows), vectors.shape[1]), np.float32)
     weights = _weights(groups, slopes)
 
     def part(start: int, stop: int) -> None:
         first, last = np.searchsorted(groups.bounds, (start, stop)).tolist()
-        _gradients(first, last, groups.bounds, groups.places, weights, vectors, found)
+        _gradients(first, last, groups.bounds, groups.places, weights, vectors, gradients)
 
     _in_parts(part, len(groups.places), vectors.shape[1])
-    return found
+    return gradients
 
 
 def apply_rows(
-    table: np.ndarray, touched: np.ndarray, rates: np.ndarray, gradients: np.ndarray, step: Step
+    table: np.ndarray, rows: np.ndarray, rates: np.ndarray, gradients: np.ndarray, step: Step
 ) -> None:
     """See `pair_step.apply_rows`."""
     numbers = _numbers(step)
 
     def part(start: int, stop: int) -> None:
-        _apply(start, stop, touched, rates, gradients, table, *numbers)
+        _apply(start, stop, rows, rates, gradients, table, *numbers)
 
-    _in_parts(part, len(touched), table.shape[2])
+    _in_parts(part, len(rows), table.shape[2])
 
 
 def apply_dense(dense: np.ndarray, gradients: np.ndarray, step: Step) -> None:
@@ -153,8 +162,8 @@ def apply_dense(dense: np.ndarray, gradients: np.ndarray, step: Step) -> None:
     _in_parts(part, len(gradients), dense.shape[2])
 
 
-def _encoded(
-    encoder: Encoder, table: np.ndarray, state: State, view: View, start: int, stop: int
+def _encode(
+    encoder: Encoder, table: np.ndarray, state: PairState, view: View, start: int, stop: int
 ) -> list[np.ndarray]:
     """The vectors of a tile of addresses, up to the last."""
     first = np.empty((stop - start, table.shape[1]), np.float32)
@@ -283,14 +292,14 @@ def _score(start, stop, bounds, rows, entities, vectors, scores):
 
 
 @njit(void(int64, _int32s, _int32s, _floats, _vectors, float32[::1]), nogil=True, cache=True, fastmath=FAST)
-def _collect(u, bounds, places, weights, vectors, found):
+def _collect(u, bounds, places, weights, vectors, gradient):
     """The gradient (d,) of the u-th row that is touched."""
-    for f in range(len(found)):
-        found[f] = 0
+    for f in range(len(gradient)):
+        gradient[f] = 0
     for j in range(bounds[u], bounds[u + 1]):
         place, weight = places[j], weights[j]
-        for f in range(len(found)):
-            found[f] += weight * vectors[place, f]
+        for f in range(len(gradient)):
+            gradient[f] += weight * vectors[place, f]
 
 
 @njit(
@@ -300,9 +309,9 @@ def _collect(u, bounds, places, weights, vectors, found):
     fastmath=FAST,
     error_model="numpy",
 )
-def _adam(row, found, table, rate, decay, rescale):
-    for f in range(len(found)):
-        g = rescale * found[f] + decay * table[row, 0, f]
+def _adam(row, gradient, table, rate, decay, rescale):
+    for f in range(len(gradient)):
+        g = rescale * gradient[f] + decay * table[row, 0, f]
         mean = _BETA1 * table[row, 1, f] + _REST1 * g
         square = _BETA2 * table[row, 2, f] + _REST2 * g * g
         table[row, 1, f] = mean
@@ -317,27 +326,27 @@ def _adam(row, found, table, rate, decay, rescale):
     fastmath=FAST,
     error_model="numpy",
 )
-def _learn(start, stop, touched, rates, bounds, places, weights, vectors, table, rate, decay, rescale):
-    found = np.empty(table.shape[2], np.float32)
+def _learn(start, stop, rows, rates, bounds, places, weights, vectors, table, rate, decay, rescale):
+    gradient = np.empty(table.shape[2], np.float32)
     lines = 3 * table.shape[2] // LANES
     for u in range(start, stop):
-        ahead = int64(touched[min(u + AHEAD, stop - 1)])
+        ahead = int64(rows[min(u + AHEAD, stop - 1)])
         for line in range(lines):
             prefetch(table, ahead * lines + line)
-        _collect(u, bounds, places, weights, vectors, found)
-        _adam(touched[u], found, table, rate * rates[u], decay, rescale)
+        _collect(u, bounds, places, weights, vectors, gradient)
+        _adam(rows[u], gradient, table, rate * rates[u], decay, rescale)
 
 
 @njit(void(int64, int64, _int32s, _int32s, _floats, _vectors, float32[:, ::1]), nogil=True, cache=True)
-def _gradients(start, stop, bounds, places, weights, vectors, found):
+def _gradients(start, stop, bounds, places, weights, vectors, gradients):
     for u in range(start, stop):
-        _collect(u, bounds, places, weights, vectors, found[u])
+        _collect(u, bounds, places, weights, vectors, gradients[u])
 
 
 @njit(void(int64, int64, _int32s, _floats, _vectors, _table, *_adam_numbers), nogil=True, cache=True)
-def _apply(start, stop, touched, rates, gradients, table, rate, decay, rescale):
+def _apply(start, stop, rows, rates, gradients, table, rate, decay, rescale):
     for u in range(start, stop):
-        _adam(touched[u], gradients[u], table, rate * rates[u], decay, rescale)
+        _adam(rows[u], gradients[u], table, rate * rates[u], decay, rescale)
 
 
 @njit(

@@ -41,13 +41,13 @@ _ROUNDS = tuple(np.uint64(bits) for bits in (1, 7, 12, 18))
 
 
 @compiled([uint64(uint64, uint64)], inline=True)
-def _turned(value, bits):
+def _rotate(value, bits):
     return (value << bits) | (value >> (_64 - bits))
 
 
 @compiled([uint64(uint64, uint64)], inline=True)
 def _round(lane, word):
-    return _turned(lane + word * _P2, np.uint64(31)) * _P1
+    return _rotate(lane + word * _P2, np.uint64(31)) * _P1
 
 
 @compiled([uint64(_bytes, int64, int64)], inline=True)
@@ -71,8 +71,8 @@ def xxh64(text, start, stop):
             three = _round(three, _word(text, at + 16, 8))
             four = _round(four, _word(text, at + 24, 8))
             at += 32
-        h = _turned(one, _ROUNDS[0]) + _turned(two, _ROUNDS[1])
-        h += _turned(three, _ROUNDS[2]) + _turned(four, _ROUNDS[3])
+        h = _rotate(one, _ROUNDS[0]) + _rotate(two, _ROUNDS[1])
+        h += _rotate(three, _ROUNDS[2]) + _rotate(four, _ROUNDS[3])
         zero = np.uint64(0)
         h = (h ^ _round(zero, one)) * _P1 + _P4
         h = (h ^ _round(zero, two)) * _P1 + _P4
@@ -82,13 +82,13 @@ def xxh64(text, start, stop):
         h = _P5
     h += np.uint64(stop - start)
     while at + 8 <= stop:
-        h = _turned(h ^ _round(np.uint64(0), _word(text, at, 8)), np.uint64(27)) * _P1 + _P4
+        h = _rotate(h ^ _round(np.uint64(0), _word(text, at, 8)), np.uint64(27)) * _P1 + _P4
         at += 8
     if at + 4 <= stop:
-        h = _turned(h ^ (_word(text, at, 4) * _P1), np.uint64(23)) * _P2 + _P3
+        h = _rotate(h ^ (_word(text, at, 4) * _P1), np.uint64(23)) * _P2 + _P3
         at += 4
     while at < stop:
-        h = _turned(h ^ (np.uint64(text[at]) * _P5), np.uint64(11)) * _P1
+        h = _rotate(h ^ (np.uint64(text[at]) * _P5), np.uint64(11)) * _P1
         at += 1
     h = (h ^ (h >> np.uint64(33))) * _P2
     h = (h ^ (h >> np.uint64(29))) * _P3

@@ -33,7 +33,7 @@ TALLIES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class PairState:
     """What is learned, with Adam's moments, updated in place; d is `vector_dim`, up to whole cache lines.
 
     entities: (num_entity_vectors, 3, d) float32: a row's values, means and squares.
@@ -55,12 +55,12 @@ class State:
 class Groups:
     """u rows of a table that a batch touches, and the j addresses whose vectors add up to their gradients.
 
-    touched: (u,) int32, each row once.   bounds: (u + 1,) int32, where each one's addresses begin.
+    rows:    (u,) int32, each once.   bounds: (u + 1,) int32, where each one's addresses begin.
     places:  (j,) int32, the addresses, by their number in the batch.
     rates:   (u,) float32, by which the step's rate is multiplied.
     """
 
-    touched: Array
+    rows: Array
     bounds: Array
     places: Array
     rates: Array
@@ -118,7 +118,7 @@ class Encoder:
     """The dense part, for a batch. Without prefixes A and the first layer are one linear map of the bits:
     `map` (32, d) takes the place of the products with W_1, which has d rows."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: PairState) -> None:
         self._dense = state.dense[0]
         self._width = int(self._dense.shape[1])
         self._folded = state.layers > 0 and not len(state.prefixes)
@@ -135,29 +135,29 @@ class Encoder:
             first += self._dense[self._start - 1]
             if self._start < len(self._dense):
                 first *= first > 0
-        found = [first]
+        layers = [first]
         for at in range(self._start, len(self._dense), self._width + 1):
             end = at + self._width
-            vectors = found[-1] @ self._dense[at:end]
+            vectors = layers[-1] @ self._dense[at:end]
             vectors += self._dense[end]
             if end + 1 < len(self._dense):
                 vectors *= vectors > 0
-            found.append(vectors)
-        return found
+            layers.append(vectors)
+        return layers
 
-    def go_back(self, found: list[Array], vectors: Array, gradients: Array) -> Array:
+    def go_back(self, layers: list[Array], vectors: Array, gradients: Array) -> Array:
         """From the gradient (m, d) of the last of `encode` to that of what it was given, which is returned.
         Those of the layers in between are added to `gradients`, of the dense part's shape."""
-        for layer in range(len(found) - 1, 0, -1):
+        for layer in range(len(layers) - 1, 0, -1):
             at = self._start + (layer - 1) * (self._width + 1)
             end = at + self._width
-            if layer < len(found) - 1:
-                vectors = vectors * (found[layer] > 0)
-            gradients[at:end] += found[layer - 1].T @ vectors
+            if layer < len(layers) - 1:
+                vectors = vectors * (layers[layer] > 0)
+            gradients[at:end] += layers[layer - 1].T @ vectors
             gradients[end] += vectors.sum(0)
             vectors = vectors @ self._dense[at:end].T
-        if self._folded and len(found) > 1:
-            vectors = vectors * (found[0] > 0)
+        if self._folded and len(layers) > 1:
+            vectors = vectors * (layers[0] > 0)
         return vectors
 
     def unfold(self, of_map: Array, total: Array, gradients: Array) -> None:

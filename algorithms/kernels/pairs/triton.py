@@ -31,7 +31,7 @@ from optml.algorithms.kernels.pairs.terms import (
     Encoder,
     Gradient,
     Groups,
-    State,
+    PairState,
     Step,
     View,
 )
@@ -41,12 +41,12 @@ Tensor = Any  # a torch tensor; torch's own name would bring torch's types into 
 B1, B2, EPS = tl.constexpr(BETA1), tl.constexpr(BETA2), tl.constexpr(EPSILON)
 
 
-def gradient(state: State, view: View) -> Gradient:
+def gradient(state: PairState, view: View) -> Gradient:
     """See `pair_step.gradient`."""
     dense, device = state.dense[0], state.dense.device
     encoder = Encoder(state)
-    signs, found = _encoded(encoder, state, view)
-    outputs = found[-1]
+    signs, layers = _encode(encoder, state, view)
+    outputs = layers[-1]
     count, width = outputs.shape
     n = len(view.rows)
     slopes = torch.empty(n, device=device)
@@ -58,29 +58,29 @@ def gradient(state: State, view: View) -> Gradient:
             tallies[2], width, **_block(width),
         )  # fmt: skip
     gradients = torch.zeros_like(dense)
-    back = encoder.go_back(found, back, gradients)
+    back = encoder.go_back(layers, back, gradients)
     encoder.unfold(signs.T @ back, back.sum(0), gradients)
     inputs = back.contiguous() if len(state.prefixes) else back[:0]
     sums = tallies.sum(1, dtype=torch.float64)
     return Gradient(outputs, inputs, slopes[view.members.long()], gradients, sums)
 
 
-def score(state: State, view: View) -> Tensor:
+def score(state: PairState, view: View) -> Tensor:
     """See `pair_step.score`."""
-    _, found = _encoded(Encoder(state), state, view)
-    count, width = found[-1].shape
+    _, layers = _encode(Encoder(state), state, view)
+    count, width = layers[-1].shape
     scores = torch.empty(len(view.rows), device=state.dense.device)
     if count:
-        _score[(count,)](view.bounds, view.rows, state.entities, found[-1], scores, width, **_block(width))
+        _score[(count,)](view.bounds, view.rows, state.entities, layers[-1], scores, width, **_block(width))
     return scores
 
 
 def learn_rows(table: Tensor, groups: Groups, slopes: Tensor, vectors: Tensor, step: Step) -> None:
     """See `pair_step_cpu.learn_rows`."""
-    if len(groups.touched):
+    if len(groups.rows):
         width = table.shape[2]
-        _learn[(len(groups.touched),)](
-            groups.touched, groups.rates, groups.bounds, groups.places, _weights(groups, slopes), vectors,
+        _learn[(len(groups.rows),)](
+            groups.rows, groups.rates, groups.bounds, groups.places, _weights(groups, slopes), vectors,
             table, width, step.rate, step.decay, step.rescale, **_block(width),
         )  # fmt: skip
 
@@ -88,20 +88,20 @@ def learn_rows(table: Tensor, groups: Groups, slopes: Tensor, vectors: Tensor, s
 def row_gradients(groups: Groups, slopes: Tensor, vectors: Tensor) -> Tensor:
     """See `pair_step.row_gradients`."""
     width = vectors.shape[1]
-    found = torch.empty(len(groups.touched), width, device=vectors.device)
-    if len(found):
-        _gradients[(len(found),)](
-            groups.bounds, groups.places, _weights(groups, slopes), vectors, found, width, **_block(width)
+    gradients = torch.empty(len(groups.rows), width, device=vectors.device)
+    if len(gradients):
+        _gradients[(len(gradients),)](
+            groups.bounds, groups.places, _weights(groups, slopes), vectors, gradients, width, **_block(width)
         )
-    return found
+    return gradients
 
 
-def apply_rows(table: Tensor, touched: Tensor, rates: Tensor, gradients: Tensor, step: Step) -> None:
+def apply_rows(table: Tensor, rows: Tensor, rates: Tensor, gradients: Tensor, step: Step) -> None:
     """See `pair_step.apply_rows`."""
-    if len(touched):
+    if len(rows):
         width = table.shape[2]
-        _apply[(len(touched),)](
-            touched, rates, gradients.contiguous(), table, width, width, width, 3 * width,
+        _apply[(len(rows),)](
+            rows, rates, gradients.contiguous(), table, width, width, width, 3 * width,
             step.rate, step.decay, step.rescale, **_block(width),
         )  # fmt: skip
 
@@ -117,7 +117,7 @@ def apply_dense(dense: Tensor, gradients: Tensor, step: Step) -> None:
     )  # fmt: skip
 
 
-def _encoded(encoder: Encoder, state: State, view: View) -> tuple[Tensor, list[Tensor]]:
+def _encode(encoder: Encoder, state: PairState, view: View) -> tuple[Tensor, list[Tensor]]:
     """The bits (m, 32) of the addresses, and their vectors up to the last."""
     shifts = torch.arange(BITS - 1, -1, -1, dtype=torch.int32, device=state.dense.device)
     signs = ((view.addresses[:, None] >> shifts) & 1).float() * 2 - 1
@@ -195,7 +195,7 @@ def _score(bounds, rows, entities, vectors, scores, width, LANES: tl.constexpr):
 
 
 @triton.jit
-def _collected(u, bounds, places, weights, vectors, width, f):
+def _collect(u, bounds, places, weights, vectors, width, f):
     """The gradient of the u-th row that is touched, at the columns `f`."""
     total = f * 0.0
     for j in range(tl.load(bounds + u), tl.load(bounds + u + 1)):
@@ -205,9 +205,9 @@ def _collected(u, bounds, places, weights, vectors, width, f):
 
 
 @triton.jit
-def _adam(values, means, squares, found, inside, rate, decay, rescale):
+def _adam(values, means, squares, gradient, inside, rate, decay, rescale):
     w = tl.load(values, mask=inside, other=0.0)
-    g = rescale * found + decay * w
+    g = rescale * gradient + decay * w
     mean = B1 * tl.load(means, mask=inside, other=0.0) + (1 - B1) * g
     square = B2 * tl.load(squares, mask=inside, other=0.0) + (1 - B2) * g * g
     tl.store(means, mean, mask=inside)
@@ -217,38 +217,38 @@ def _adam(values, means, squares, found, inside, rate, decay, rescale):
 
 @triton.jit
 def _learn(
-    touched, rates, bounds, places, weights, vectors, table, width, rate, decay, rescale, LANES: tl.constexpr
+    rows, rates, bounds, places, weights, vectors, table, width, rate, decay, rescale, LANES: tl.constexpr
 ):  # fmt: skip
     u = tl.program_id(0).to(tl.int64)
-    row = table + 3 * tl.load(touched + u).to(tl.int64) * width
+    row = table + 3 * tl.load(rows + u).to(tl.int64) * width
     rate *= tl.load(rates + u)
     for begin in range(0, width, LANES):
         f = begin + tl.arange(0, LANES)
-        found = _collected(u, bounds, places, weights, vectors, width, f)
+        gradient = _collect(u, bounds, places, weights, vectors, width, f)
         at = row + f
-        _adam(at, at + width, at + 2 * width, found, f < width, rate, decay, rescale)
+        _adam(at, at + width, at + 2 * width, gradient, f < width, rate, decay, rescale)
 
 
 @triton.jit
-def _gradients(bounds, places, weights, vectors, found, width, LANES: tl.constexpr):
+def _gradients(bounds, places, weights, vectors, gradients, width, LANES: tl.constexpr):
     u = tl.program_id(0).to(tl.int64)
     for begin in range(0, width, LANES):
         f = begin + tl.arange(0, LANES)
-        total = _collected(u, bounds, places, weights, vectors, width, f)
-        tl.store(found + u * width + f, total, mask=f < width)
+        total = _collect(u, bounds, places, weights, vectors, width, f)
+        tl.store(gradients + u * width + f, total, mask=f < width)
 
 
 @triton.jit
 def _apply(
-    touched, rates, gradients, table, width, to_means, to_squares, stride, rate, decay, rescale,
+    rows, rates, gradients, table, width, to_means, to_squares, stride, rate, decay, rescale,
     LANES: tl.constexpr
 ):  # fmt: skip
     """A row begins every `stride` values; its means are `to_means` behind, its squares `to_squares` more."""
     u = tl.program_id(0).to(tl.int64)
-    row = table + tl.load(touched + u).to(tl.int64) * stride
+    row = table + tl.load(rows + u).to(tl.int64) * stride
     rate *= tl.load(rates + u)
     for begin in range(0, width, LANES):
         f = begin + tl.arange(0, LANES)
-        found = tl.load(gradients + u * width + f, mask=f < width, other=0.0)
+        gradient = tl.load(gradients + u * width + f, mask=f < width, other=0.0)
         at = row + f
-        _adam(at, at + to_means, at + to_means + to_squares, found, f < width, rate, decay, rescale)
+        _adam(at, at + to_means, at + to_means + to_squares, gradient, f < width, rate, decay, rescale)

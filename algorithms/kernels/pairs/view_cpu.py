@@ -25,20 +25,20 @@ def view(rows: np.ndarray, addresses: np.ndarray, labels: np.ndarray, teaching: 
 
     teaching: (n,) bool. The vectors of an address's prefixes up to `SHORT` bits learn if one of its samples
     teaches them, then from all of its samples. None for an encoder of bits alone."""
-    distinct, bounds, order, _ = _grouped(addresses)
+    distinct, bounds, order, _ = _groups_of(addresses)
     rows = rows[order]
     of_sample = np.repeat(np.arange(len(distinct), dtype=np.int32), np.diff(bounds))
-    touched, ends, members, _ = _grouped(rows)
-    entities = Groups(touched.view(np.int32), ends, of_sample[members], np.ones(len(touched), np.float32))
+    row_ids, ends, members, _ = _groups_of(rows)
+    entities = Groups(row_ids.view(np.int32), ends, of_sample[members], np.ones(len(row_ids), np.float32))
     if teaching is not None:
         prefix_rows = prefix_rows_of(distinct)
         learns = np.ones(prefix_rows.shape, bool)
         learns[:, np.array(LENGTHS) <= SHORT] = False
         learns[of_sample[teaching[order]]] = True
         places = np.flatnonzero(learns).astype(np.int32)
-        touched, ends, entries, _ = _grouped(prefix_rows.reshape(-1)[places].view(np.uint32))
-        touched = touched.view(np.int32)
-        groups = Groups(touched, ends, places[entries] // np.int32(len(LENGTHS)), rates_of(touched))
+        row_ids, ends, entries, _ = _groups_of(prefix_rows.reshape(-1)[places].view(np.uint32))
+        row_ids = row_ids.view(np.int32)
+        groups = Groups(row_ids, ends, places[entries] // np.int32(len(LENGTHS)), rates_of(row_ids))
     else:
         prefix_rows = np.empty((len(distinct), 0), np.int32)
         nothing = np.empty(0, np.int32)
@@ -57,19 +57,19 @@ def view(rows: np.ndarray, addresses: np.ndarray, labels: np.ndarray, teaching: 
 
 def prefix_rows_of(addresses: np.ndarray) -> np.ndarray:
     """(m, 6) int32: the rows of the prefixes of addresses (m,) uint32."""
-    found = np.empty((len(addresses), len(LENGTHS)), np.int32)
-    _prefix_rows(addresses, found)
-    return found
+    prefix_rows = np.empty((len(addresses), len(LENGTHS)), np.int32)
+    _prefix_rows(addresses, prefix_rows)
+    return prefix_rows
 
 
 def rates_of(rows: np.ndarray) -> np.ndarray:
     """(u,) float32: the parts of the learning rate that rows (u,) int32 of prefixes take."""
-    found = np.empty(len(rows), np.float32)
-    _rates(rows, found)
-    return found
+    rates = np.empty(len(rows), np.float32)
+    _rates(rows, rates)
+    return rates
 
 
-def _grouped(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+def _groups_of(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Distinct keys (u,) uint32 in the order of their appearance, where each one's places begin (u + 1,), and
     the places (n,) of each in ascending order; int32."""
     n = len(keys)
@@ -114,20 +114,20 @@ def _group(keys, table, distinct, bounds, turns, places):
 
 
 @compiled([void(types.Array(uint32, 1, "C", readonly=True), types.Array(int32, 2, "C"))])
-def _prefix_rows(addresses, found):
+def _prefix_rows(addresses, prefix_rows):
     for i in range(len(addresses)):
         for place in range(len(LENGTHS)):
             length = LENGTHS[place]
             prefix = uint64(addresses[i]) >> uint64(32 - length)
             if length > WIDEST:
                 prefix = ((prefix + uint64(1)) * _GOLDEN) >> uint64(64 - WIDEST)
-            found[i, place] = OFFSETS[place] + int64(prefix)
+            prefix_rows[i, place] = OFFSETS[place] + int64(prefix)
 
 
 @compiled([void(types.Array(int32, 1, "C", readonly=True), types.Array(float32, 1, "C"))])
-def _rates(rows, found):
+def _rates(rows, rates):
     for u in range(len(rows)):
         place = len(OFFSETS) - 1
         while rows[u] < OFFSETS[place]:
             place -= 1
-        found[u] = RATES[place]
+        rates[u] = RATES[place]

@@ -26,8 +26,8 @@ def trainer(x: np.ndarray, y: np.ndarray, device: str, **rule: Any) -> Trainer:
     if device == "cpu":
         from optml.algorithms.kernels.words import classifier_cpu
 
-        made: Trainer = classifier_cpu.Trainer(x, y, **rule)
-        return made
+        result: Trainer = classifier_cpu.Trainer(x, y, **rule)
+        return result
     from optml.algorithms.kernels.words import classifier_torch
 
     on_device: Trainer = classifier_torch.Trainer(x, y, device, **rule)

@@ -52,7 +52,7 @@ _table = types.Array(float32, 2, "C")
     ])  # fmt: skip
 def train(  # type: ignore[no-untyped-def]
     tokens, position, x, y, hashes, slots, words, end, longest, rate, total, seed,
-    hashed, bag, places, labels, scores, scratch,
+    word_hashes, bag, places, labels, scores, scratch,
 ):  # fmt: skip
     """Learn from whole lines, whose first token is number `position` of `total`; returns how many lines took
     part.
@@ -69,42 +69,46 @@ def train(  # type: ignore[no-untyped-def]
     blocks = scores.shape[1] // LANES
     for label in range(count):
         places[label] = claim(y_table, y_rows, y_slots, y_strength, y_used, label)
-    learnt = 0
+    tally = 0
     at = 0
     while at < len(tokens):
         start = at
-        given = members = size = 0
+        own_labels = members = size = 0
         while True:
             token = int64(tokens[at])
             at += 1
             if token < LINE_END:
-                if given < LABELS:
-                    labels[given] = LINE_END - 1 - token
-                    given += 1
+                if own_labels < LABELS:
+                    labels[own_labels] = LINE_END - 1 - token
+                    own_labels += 1
                 continue
             number = end if token == LINE_END else token
             if size < FEATURES:
-                hashed[size] = hashes[number]
+                word_hashes[size] = hashes[number]
                 size += 1
                 if number < words and members < FEATURES:
                     bag[members] = claim(x_table, x_rows, x_slots, x_strength, x_used, number)
                     members += 1
             if token == LINE_END:
                 break
-        if given == 0:
+        if own_labels == 0:
             continue
         if longest > 1:
-            found = word_ngrams(hashed, 0, size, longest, len(slots), hashed, size) - size
-            for i in range(size, size + found):
+            grams = word_ngrams(word_hashes, 0, size, longest, len(slots), word_hashes, size) - size
+            for i in range(size, size + grams):
                 if members < FEATURES:
-                    row = int64(slots[hashed[i]])
+                    row = int64(slots[word_hashes[i]])
                     bag[members] = claim(x_table, x_rows, x_slots, x_strength, x_used, row)
                     members += 1
         if members == 0:
             continue
-        learnt += 1
+        tally += 1
         slope = np.float32(rate * max(1.0 - (position + start) / total, 0.0))
-        drawn = labels[0] if given == 1 else labels[below(mix(seed ^ mix(uint64(position + start))), given)]
+        target = (
+            labels[0]
+            if own_labels == 1
+            else labels[below(mix(seed ^ mix(uint64(position + start))), own_labels)]
+        )
         mean(x_rows, bag, members, lines, scratch)
         top = np.float32(-3e38)
         for label in range(count):
@@ -127,7 +131,7 @@ def train(  # type: ignore[no-untyped-def]
         for label in range(count):
             p = scores[0, label] * whole
             squares += p * p
-            step = fill(slope * ((_ONE if label == drawn else _ZERO) - p))
+            step = fill(slope * ((_ONE if label == target else _ZERO) - p))
             place = places[label] * lines
             if len(y_slots):
                 y_strength[places[label]] += slope * p * (_ONE - p)
@@ -144,23 +148,23 @@ def train(  # type: ignore[no-untyped-def]
             for line in range(lines):
                 change = load(scratch, lines + line)
                 store(x_rows, place + line, multiply_add(share, change, load(x_rows, place + line)))
-    return learnt
+    return tally
 
 
 @compiled([types.void(_read_int32s, _read_int32s, int64, int64, types.Array(types.uint8, 1, "C"), _int32s)])
-def mark(tokens, hashes, end, longest, seen, hashed):  # type: ignore[no-untyped-def]
-    """Set `seen` for each bucket of word n-grams that occurs in whole lines of tokens."""
+def mark(tokens, hashes, end, longest, marks, word_hashes):  # type: ignore[no-untyped-def]
+    """Set `marks` for each bucket of word n-grams that occurs in whole lines of tokens."""
     size = 0
     for token in tokens:
         if token < LINE_END:
             continue
         if size < FEATURES:
-            hashed[size] = hashes[end if token == LINE_END else token]
+            word_hashes[size] = hashes[end if token == LINE_END else token]
             size += 1
         if token == LINE_END:
-            found = word_ngrams(hashed, 0, size, longest, len(seen), hashed, size)
-            for i in range(size, found):
-                seen[hashed[i]] = 1
+            stop = word_ngrams(word_hashes, 0, size, longest, len(marks), word_hashes, size)
+            for i in range(size, stop):
+                marks[word_hashes[i]] = 1
             size = 0
 
 
@@ -185,25 +189,25 @@ def workspace(width: int, labels: int, longest: int) -> tuple[np.ndarray, ...]:
     ])  # fmt: skip
 def score(  # type: ignore[no-untyped-def]
     tokens, token_hashes, x, y, slots, words, end, end_hash, longest,
-    hashed, bag, places, labels, scores, scratch,
+    word_hashes, bag, places, labels, scores, scratch,
 ):  # fmt: skip
     """Of whole lines: how many have the label of the largest score among theirs, and how many were scored.
 
     token_hashes: of each token.   end: the row of a line's end, -1 for none.   slots: -1: a row of zeros.
     """
     lines = x.shape[1] // LANES
-    hits = scored = 0
-    given = members = size = features = 0
+    hits = tally = 0
+    own_labels = members = size = features = 0
     for at in range(len(tokens)):
         token = int64(tokens[at])
         if token < LINE_END:
-            if given < LABELS:
-                labels[given] = LINE_END - 1 - token
-                given += 1
+            if own_labels < LABELS:
+                labels[own_labels] = LINE_END - 1 - token
+                own_labels += 1
             continue
         row = end if token == LINE_END else token
         if size < FEATURES:
-            hashed[size] = end_hash if token == LINE_END else int64(token_hashes[at])
+            word_hashes[size] = end_hash if token == LINE_END else int64(token_hashes[at])
             size += 1
             if 0 <= row < words and members < FEATURES:
                 bag[members] = row
@@ -212,15 +216,15 @@ def score(  # type: ignore[no-untyped-def]
         if token != LINE_END:
             continue
         if longest > 1:
-            found = word_ngrams(hashed, 0, size, longest, len(slots), hashed, size)
-            for i in range(size, found):
+            stop = word_ngrams(word_hashes, 0, size, longest, len(slots), word_hashes, size)
+            for i in range(size, stop):
                 features += 1
-                row = int64(slots[hashed[i]])
+                row = int64(slots[word_hashes[i]])
                 if row >= 0 and members < FEATURES:
                     bag[members] = row
                     members += 1
-        if given and features:
-            scored += 1
+        if own_labels and features:
+            tally += 1
             best = 0
             if members:
                 mean(x, bag, members, lines, scratch)  # of those that are not zero: the order is the same
@@ -230,12 +234,12 @@ def score(  # type: ignore[no-untyped-def]
                     if found_score > top:
                         top = found_score
                         best = label
-            for i in range(given):
+            for i in range(own_labels):
                 if labels[i] == best:
                     hits += 1
                     break
-        given = members = size = features = 0
-    return hits, scored
+        own_labels = members = size = features = 0
+    return hits, tally
 
 
 class Trainer:
@@ -277,10 +281,10 @@ class Trainer:
                 for thread in range(start, stop)
             )  # fmt: skip
 
-        learnt = sum(in_parts(part, len(segments), ALONE))
+        tally = sum(in_parts(part, len(segments), ALONE))
         self._x.merge()
         self._y.merge()
-        return learnt
+        return tally
 
     def accuracy(self, pieces: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[int, int]:
         """Lines that get one of their labels, and lines, of pieces of (tokens, their hashes)."""
@@ -290,11 +294,11 @@ class Trainer:
 
         def part(start: int, stop: int) -> tuple[int, int]:
             place = workspace(x.shape[1], len(y), longest)
-            found = [
+            counts = [
                 score(*piece, x, y, slots, words, row, int(hashes[end]), longest, *place)
                 for piece in pieces[start:stop]
             ]
-            return sum(hits for hits, _ in found), sum(lines for _, lines in found)
+            return sum(hits for hits, _ in counts), sum(lines for _, lines in counts)
 
         parts = in_parts(part, len(pieces), ALONE)
         return sum(hits for hits, _ in parts), sum(lines for _, lines in parts)

@@ -48,20 +48,20 @@ class Trainer:
 
     def learn(self, segments: Sequence[tuple[np.ndarray, int]]) -> int:
         """See `classifier_cpu.Trainer.learn`."""
-        learnt = 0
+        tally = 0
         for tokens, position in segments:
             members, sizes, labels, starts = self._features(tokens)
             edges = np.concatenate([[0], np.cumsum(sizes)])
             for first in range(0, len(sizes), LINES):
                 last = min(first + LINES, len(sizes))
-                drawn = [
-                    found[mix(np.uint64(self._seed) ^ mix(np.uint64(position + start))) % len(found)]
-                    for found, start in zip(labels[first:last], starts[first:last], strict=True)
+                targets = [
+                    choices[mix(np.uint64(self._seed) ^ mix(np.uint64(position + start))) % len(choices)]
+                    for choices, start in zip(labels[first:last], starts[first:last], strict=True)
                 ]
                 rate = self._rate * max(1 - (position + starts[first]) / self._total, 0)
-                self._step(members[edges[first] : edges[last]], sizes[first:last], drawn, rate)
-            learnt += len(sizes)
-        return learnt
+                self._step(members[edges[first] : edges[last]], sizes[first:last], targets, rate)
+            tally += len(sizes)
+        return tally
 
     def accuracy(self, pieces: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[int, int]:
         """Scored on the CPU, with the tables as they are now."""
@@ -72,7 +72,7 @@ class Trainer:
         }  # fmt: skip
         return classifier_cpu.Trainer(x, y, **rule).accuracy(pieces)
 
-    def _step(self, members: Any, sizes: np.ndarray, drawn: list[int], rate: float) -> None:
+    def _step(self, members: Any, sizes: np.ndarray, targets: list[int], rate: float) -> None:
         device = self._device
         size = torch.from_numpy(sizes).to(device)
         owner = torch.repeat_interleave(torch.arange(len(sizes), device=device), size)
@@ -80,7 +80,7 @@ class Trainer:
         hidden.index_add_(0, owner, self._x[members])
         hidden /= size[:, None]
         step = -torch.softmax(hidden @ self._y.T, dim=1)
-        step[torch.arange(len(sizes), device=device), torch.tensor(drawn, device=device)] += 1
+        step[torch.arange(len(sizes), device=device), torch.tensor(targets, device=device)] += 1
         step *= rate
         back = (step @ self._y) / size[:, None]
         self._y.addmm_(step.T, hidden)
@@ -93,21 +93,21 @@ class Trainer:
         start = 0
         for stop in (np.flatnonzero(tokens == LINE_END) + 1).tolist():
             line = tokens[start:stop]
-            given = (LINE_END - 1 - line[line < LINE_END]).tolist()
+            own_labels = (LINE_END - 1 - line[line < LINE_END]).tolist()
             numbers = np.where(line == LINE_END, self._end, line)[line >= LINE_END]
-            found = [numbers[numbers < self._words].astype(np.int64)]
+            parts = [numbers[numbers < self._words].astype(np.int64)]
             if self._longest > 1:
                 out = np.empty(len(numbers) * self._longest, np.int32)
-                hashed = np.ascontiguousarray(self._hashes[numbers])
-                count = word_ngrams(hashed, 0, len(hashed), self._longest, len(self._slots), out, 0)
-                found.append(self._slots[out[:count]].astype(np.int64))
-            features = np.concatenate(found)
-            if given and len(features):
+                word_hashes = np.ascontiguousarray(self._hashes[numbers])
+                count = word_ngrams(word_hashes, 0, len(word_hashes), self._longest, len(self._slots), out, 0)
+                parts.append(self._slots[out[:count]].astype(np.int64))
+            features = np.concatenate(parts)
+            if own_labels and len(features):
                 rows.append(features)
                 sizes.append(len(features))
-                labels.append(given)
+                labels.append(own_labels)
                 starts.append(start)
             start = stop
-        joined = np.concatenate(rows) if rows else np.empty(0, np.int64)
-        members = torch.from_numpy(joined).to(self._device)
+        whole = np.concatenate(rows) if rows else np.empty(0, np.int64)
+        members = torch.from_numpy(whole).to(self._device)
         return members, np.array(sizes, np.int64), labels, starts

@@ -12,7 +12,7 @@ SENTENCE = 1024  # tokens; a longer one is cut
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class WordPlan:
     """What is learnt and how; tokens are numbers of words, -1 the end of a line.
 
     keep:    (words,) int64, the probability that a word stays in a sentence, times 2^32.

@@ -107,9 +107,9 @@ def intern(text, table, hashes, starts, blob, counts, used, out):  # type: ignor
 
 
 @compiled([int64(_bytes, _int32s, _hashes, _int64s, _blob, _int32s, _int32s)])
-def look_up(text, table, hashes, starts, blob, out, hashed):  # type: ignore[no-untyped-def]
+def look_up(text, table, hashes, starts, blob, out, word_hashes):  # type: ignore[no-untyped-def]
     """Number the tokens of a text into `out`, UNKNOWN where they are in no table, and write the hash of each,
-    as an int32, into `hashed`. Returns the number of tokens."""
+    as an int32, into `word_hashes`. Returns the number of tokens."""
     n = 0
     at = 0
     size = len(text)
@@ -117,7 +117,7 @@ def look_up(text, table, hashes, starts, blob, out, hashed):  # type: ignore[no-
         byte = text[at]
         if byte == NEW_LINE:
             out[n] = LINE_END
-            hashed[n] = 0
+            word_hashes[n] = 0
             n += 1
             at += 1
         elif _separates(byte):
@@ -129,7 +129,7 @@ def look_up(text, table, hashes, starts, blob, out, hashed):  # type: ignore[no-
             h = fnv(text, start, at)
             word = int64(table[find(text, start, at, h, table, hashes, starts, blob)])
             out[n] = word if word >= 0 else UNKNOWN
-            hashed[n] = np.int32(h)
+            word_hashes[n] = np.int32(h)
             n += 1
     return n
 
@@ -195,13 +195,13 @@ def character_ngrams(word, start, stop, shortest, longest, buckets, out):  # typ
 
 
 @compiled([int64(_int32s, int64, int64, int64, int64, _int32s, int64)])
-def word_ngrams(hashed, start, stop, longest, buckets, out, n):  # type: ignore[no-untyped-def]
+def word_ngrams(word_hashes, start, stop, longest, buckets, out, n):  # type: ignore[no-untyped-def]
     """Append the buckets of the n-grams of 2 to `longest` words, of the int32 hashes in a run, to the n that
     `out` holds; returns how many it holds then."""
     for first in range(start, stop):
-        h = np.uint64(int64(hashed[first]))
+        h = np.uint64(int64(word_hashes[first]))
         for at in range(first + 1, min(stop, first + longest)):
-            h = h * np.uint64(_WORDS_FACTOR) + np.uint64(int64(hashed[at]))
+            h = h * np.uint64(_WORDS_FACTOR) + np.uint64(int64(word_hashes[at]))
             out[n] = int64(h % np.uint64(buckets))
             n += 1
     return n

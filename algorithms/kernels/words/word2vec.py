@@ -26,7 +26,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from optml.algorithms.kernels.words.terms import BATCH_SKIPGRAM, CBOW, SENTENCE, Plan
+from optml.algorithms.kernels.words.terms import BATCH_SKIPGRAM, CBOW, SENTENCE, WordPlan
 
 
 class Trainer(Protocol):
@@ -36,14 +36,14 @@ class Trainer(Protocol):
     def tables(self) -> tuple[np.ndarray, np.ndarray]: ...
 
 
-def trainer(x: np.ndarray, y: np.ndarray, plan: Plan, device: str) -> Trainer:
+def trainer(x: np.ndarray, y: np.ndarray, plan: WordPlan, device: str) -> Trainer:
     """x: (rows, stride) float32 input rows, the words' first; y: (words, stride) output rows
     (`simd.empty`)."""
     if device == "cpu":
         from optml.algorithms.kernels.words import word2vec_cpu
 
-        made: Trainer = word2vec_cpu.Trainer(x, y, plan)
-        return made
+        result: Trainer = word2vec_cpu.Trainer(x, y, plan)
+        return result
     from optml.algorithms.kernels.words import word2vec_triton
 
     on_device: Trainer = word2vec_triton.Trainer(x, y, plan, device)
@@ -66,7 +66,7 @@ def draws(seed: int, position: int) -> Any:
 
 
 def reference(
-    tokens: np.ndarray, position: int, x: np.ndarray, y: np.ndarray, plan: Plan, alias: np.ndarray
+    tokens: np.ndarray, position: int, x: np.ndarray, y: np.ndarray, plan: WordPlan, alias: np.ndarray
 ) -> None:
     """The same in float64, one step after the other; x and y change in place. `alias`: of the noise."""
     at = 0
@@ -89,19 +89,19 @@ def reference(
 
 
 def _step(
-    word: int, context: list[int], x: np.ndarray, y: np.ndarray, plan: Plan, alias: np.ndarray,
+    word: int, context: list[int], x: np.ndarray, y: np.ndarray, plan: WordPlan, alias: np.ndarray,
     rate: float, random: Any,
 ) -> None:  # fmt: skip
     def outputs(target: int) -> list[int]:
-        found = [target]
-        while len(found) <= plan.negatives:
+        names = [target]
+        while len(names) <= plan.negatives:
             number = next(random)
             other = (number >> 32) * len(alias) >> 32
             if number & 0xFFFFFFFF >= alias[other, 0]:
                 other = int(alias[other, 1])
             if other != target:
-                found.append(other)
-        return found
+                names.append(other)
+        return names
 
     def rows(number: int) -> list[int]:
         if not len(plan.starts):
@@ -119,12 +119,12 @@ def _step(
         return
     groups = [context] if plan.mode == CBOW else [[number] for number in context]
     pairs = [([row for number in group for row in rows(number)], outputs(word)) for group in groups]
-    for bag, found in pairs:
+    for bag, names in pairs:
         hidden = x[bag].mean(axis=0)
         labels = np.array([1.0] + [0.0] * plan.negatives)
-        step = rate * (labels - _logistic(y[found] @ hidden))
-        change = step @ y[found]
-        np.add.at(y, found, np.outer(step, hidden))
+        step = rate * (labels - _logistic(y[names] @ hidden))
+        change = step @ y[names]
+        np.add.at(y, names, np.outer(step, hidden))
         np.add.at(x, bag, change)
 
 

@@ -35,7 +35,7 @@ from optml.algorithms.kernels.machine.simd import (
     zero,
 )
 from optml.algorithms.kernels.machine.threads import ALONE, count, in_parts
-from optml.algorithms.kernels.words.terms import BATCH_SKIPGRAM, SENTENCE, SKIPGRAM, Plan
+from optml.algorithms.kernels.words.terms import BATCH_SKIPGRAM, SENTENCE, SKIPGRAM, WordPlan
 
 BAG = 4096  # rows of a mean, at most
 
@@ -193,7 +193,7 @@ def train(  # type: ignore[no-untyped-def]
     plain = len(starts) == 0
     alone = len(noise) == 1
     columns = negatives + 1
-    learnt = 0
+    tally = 0
     at, count = 0, len(tokens)
     while at < count:
         key = mix(seed ^ mix(uint64(position + at)))
@@ -212,7 +212,7 @@ def train(  # type: ignore[no-untyped-def]
                 if high(mix(key)) < keep[word]:
                     sentence[length] = word
                     length += 1
-        learnt += length
+        tally += length
         for i in range(length):
             key += GOLDEN
             reach = below(mix(key), window) + 1
@@ -237,14 +237,14 @@ def train(  # type: ignore[no-untyped-def]
                             key += GOLDEN
                             other = pick(mix(key), noise)
                         place = claim(y_table, y_rows, y_slots, y_strength, y_used, other)
-                        known = 1
-                        while known < distinct and outs[known] != place:
-                            known += 1
-                        if known == distinct:
-                            outs[known] = _fetch(y_table, y_rows, y_slots, y_strength, y_used, other)
-                            times[known] = _ZERO
+                        slot = 1
+                        while slot < distinct and outs[slot] != place:
+                            slot += 1
+                        if slot == distinct:
+                            outs[slot] = _fetch(y_table, y_rows, y_slots, y_strength, y_used, other)
+                            times[slot] = _ZERO
                             distinct += 1
-                        times[known] += _ONE
+                        times[slot] += _ONE
                     few = min(batch, size - start)
                     _predict_all(
                         x_rows,
@@ -263,17 +263,17 @@ def train(  # type: ignore[no-untyped-def]
                     )
                 continue
             target = _fetch(y_table, y_rows, y_slots, y_strength, y_used, word)
-            filled = 0
+            fill_count = 0
             for _ in range(last - first if mode == SKIPGRAM else 1):
-                outs[filled] = target
-                filled += 1
+                outs[fill_count] = target
+                fill_count += 1
                 for _ in range(negatives):
                     other = word
                     while other == word:
                         key += GOLDEN
                         other = pick(mix(key), noise)
-                    outs[filled] = _fetch(y_table, y_rows, y_slots, y_strength, y_used, other)
-                    filled += 1
+                    outs[fill_count] = _fetch(y_table, y_rows, y_slots, y_strength, y_used, other)
+                    fill_count += 1
             size, start = 0, 0
             for j in range(first, last + 1):
                 if j == i:
@@ -304,7 +304,7 @@ def train(  # type: ignore[no-untyped-def]
                         scratch,
                     )
                     size, start = 0, start + columns
-    return learnt
+    return tally
 
 
 def workspace(width: int, window: int, negatives: int, batch: int) -> tuple[np.ndarray, ...]:
@@ -326,7 +326,7 @@ class Trainer:
     x: (rows, stride) input rows, the words' first; y: (words, stride) output rows.
     """
 
-    def __init__(self, x: np.ndarray, y: np.ndarray, plan: Plan) -> None:
+    def __init__(self, x: np.ndarray, y: np.ndarray, plan: WordPlan) -> None:
         self._plan = plan
         self._noise = alias_table(plan.noise)
         self._x, self._y = Replicas(x, count()), Replicas(y, count())
@@ -356,7 +356,7 @@ class Trainer:
                 for thread in range(start, stop)
             )  # fmt: skip
 
-        learnt = sum(in_parts(part, len(segments), ALONE))
+        tally = sum(in_parts(part, len(segments), ALONE))
         self._x.merge()
         self._y.merge()
-        return learnt
+        return tally

@@ -25,7 +25,7 @@ import triton
 import triton.language as tl
 
 from optml.algorithms.kernels.machine.alias import alias_table
-from optml.algorithms.kernels.words.terms import BATCH_SKIPGRAM, CBOW, SENTENCE, Plan
+from optml.algorithms.kernels.words.terms import BATCH_SKIPGRAM, CBOW, SENTENCE, WordPlan
 from optml.errors import UserError
 
 IN_FLIGHT = 2048  # sentences that are learnt from side by side, at most: more lose steps' order, not steps
@@ -34,7 +34,7 @@ IN_FLIGHT = 2048  # sentences that are learnt from side by side, at most: more l
 class Trainer:
     """Word vectors while they are learnt; arguments as of `word2vec_cpu.Trainer`."""
 
-    def __init__(self, x: np.ndarray, y: np.ndarray, plan: Plan, device: str) -> None:
+    def __init__(self, x: np.ndarray, y: np.ndarray, plan: WordPlan, device: str) -> None:
         if len(plan.starts):
             raise UserError(
                 "subwords are learnt on the CPU: take an instance without GPUs, or subwords=False"
@@ -54,15 +54,15 @@ class Trainer:
 
     def learn(self, segments: Sequence[tuple[np.ndarray, int]]) -> int:
         plan = self._plan
-        learnt = 0
+        tally = 0
         for tokens, position in segments:
             words, starts = self._on_device(tokens)
             count = len(starts) - 1
             for first in range(0, count, IN_FLIGHT):
                 programs = min(IN_FLIGHT, count - first)
-                kept = torch.empty(programs * SENTENCE, dtype=torch.int32, device=self._device)
+                sentences = torch.empty(programs * SENTENCE, dtype=torch.int32, device=self._device)
                 _sentences[(programs,)](
-                    words, starts[first:], kept, self._x, self._y, self._keep, self._alias,
+                    words, starts[first:], sentences, self._x, self._y, self._keep, self._alias,
                     len(self._alias), position, plan.rate, plan.total, self._seed, plan.end,
                     plan.window, plan.negatives,
                     plan.batch if plan.mode == BATCH_SKIPGRAM else 2 * plan.window, self._x.shape[1],
@@ -72,8 +72,8 @@ class Trainer:
                     WIDTH=triton.next_power_of_2(self._x.shape[1]),
                     num_warps=4,
                 )  # fmt: skip
-            learnt += len(tokens)
-        return learnt
+            tally += len(tokens)
+        return tally
 
     def _on_device(self, tokens: np.ndarray) -> tuple[Any, Any]:
         """A segment and where its sentences begin; copied when it is first met."""
@@ -87,8 +87,8 @@ class Trainer:
                     edges.append(stop)
             starts = torch.tensor(edges, dtype=torch.int32, device=self._device)
             self._resident[key] = (torch.from_numpy(tokens.copy()).to(self._device), starts)
-        found: tuple[Any, Any] = self._resident[key]
-        return found
+        resident: tuple[Any, Any] = self._resident[key]
+        return resident
 
 
 @triton.jit
@@ -100,7 +100,7 @@ def _mix(z):
 
 @triton.jit
 def _sentences(
-    tokens, starts, kept, x, y, keep, alias, words, position, rate, total, seed, end, window, negatives,
+    tokens, starts, sentences, x, y, keep, alias, words, position, rate, total, seed, end, window, negatives,
     batch, stride,
     CBOW: tl.constexpr, SENTENCE: tl.constexpr, OUTPUTS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
@@ -119,7 +119,7 @@ def _sentences(
     bound = tl.load(keep + word, mask=there & (word >= 0), other=0)
     stays = there & (word >= 0) & ((draw >> 32).to(tl.int64) < bound)
     rank = tl.cumsum(stays.to(tl.int32), axis=0) - 1
-    tl.store(kept + program * SENTENCE + rank, word, mask=stays)
+    tl.store(sentences + program * SENTENCE + rank, word, mask=stays)
     length = tl.sum(stays.to(tl.int32), axis=0)
     tl.debug_barrier()
     slope = rate * tl.maximum(1.0 - (position + start) / total, 0.0)
@@ -127,7 +127,7 @@ def _sentences(
     inside = column < stride
     output = tl.arange(0, OUTPUTS)
     for i in range(0, length):
-        target = tl.load(kept + program * SENTENCE + i)
+        target = tl.load(sentences + program * SENTENCE + i)
         own = _mix(key + (output + 1 + (i + 1) * SENTENCE).to(tl.uint64) * 0x9E3779B97F4A7C15)
         reach = (((own >> 32).to(tl.int64) * window) >> 32) + 1
         span = tl.max(tl.where(output == 0, reach, 0), axis=0).to(tl.int32)
@@ -151,7 +151,7 @@ def _sentences(
                 hidden = tl.zeros((WIDTH,), tl.float32)
                 for c in range(begin, until):
                     at = first + c + tl.where(first + c >= i, 1, 0)
-                    context = tl.load(kept + program * SENTENCE + at).to(tl.int64)
+                    context = tl.load(sentences + program * SENTENCE + at).to(tl.int64)
                     hidden += tl.load(x + context * stride + column, mask=inside, other=0.0)
                 hidden = hidden / (until - begin)
                 score = tl.sum(outputs * hidden[None, :], axis=1)
@@ -161,12 +161,12 @@ def _sentences(
                 back = tl.sum(step[:, None] * outputs, axis=0)
                 for c in range(begin, until):
                     at = first + c + tl.where(first + c >= i, 1, 0)
-                    context = tl.load(kept + program * SENTENCE + at).to(tl.int64)
+                    context = tl.load(sentences + program * SENTENCE + at).to(tl.int64)
                     tl.atomic_add(x + context * stride + column, back, mask=inside, sem="relaxed")
             else:
                 for c in range(begin, until):
                     at = first + c + tl.where(first + c >= i, 1, 0)
-                    context = tl.load(kept + program * SENTENCE + at).to(tl.int64)
+                    context = tl.load(sentences + program * SENTENCE + at).to(tl.int64)
                     hidden = tl.load(x + context * stride + column, mask=inside, other=0.0)
                     score = tl.sum(outputs * hidden[None, :], axis=1)
                     step = slope * (tl.where(output == 0, 1.0, 0.0) - tl.sigmoid(score))

@@ -27,7 +27,7 @@ def documents(n: int, words: int, seed: int = 0) -> csr_array:
 def sums_agree(shape: tuple[int, int, int], device: str) -> None:
     import torch
 
-    from optml.algorithms.kernels.bags.autograd import embedded
+    from optml.algorithms.kernels.bags.autograd import embed
 
     n, words, width = shape
     counts, rng = documents(n, words), np.random.default_rng(1)
@@ -35,9 +35,9 @@ def sums_agree(shape: tuple[int, int, int], device: str) -> None:
     gradients = []
     for sparse in (False, True):
         there = torch.tensor(weight, dtype=torch.float32, device=device, requires_grad=True)
-        found = embedded(_bags(counts, device), there, sparse=sparse)
-        close(found, counts.toarray().astype(np.float64) @ weight)
-        found.backward(torch.tensor(slopes, dtype=torch.float32, device=device))
+        sums = embed(_bags(counts, device), there, sparse=sparse)
+        close(sums, counts.toarray().astype(np.float64) @ weight)
+        sums.backward(torch.tensor(slopes, dtype=torch.float32, device=device))
         assert there.grad is not None
         assert there.grad.is_sparse == sparse
         gradients.append(there.grad.to_dense())
@@ -55,18 +55,18 @@ def likelihoods_agree(shape: tuple[int, int, int], device: str, *, scale: float 
     values = [scale * rng.normal(size=size) for size in ((n, k), (words, k), (words,))]
     slopes = rng.normal(size=n)
     there = [torch.tensor(v, dtype=torch.float32, device=device, requires_grad=True) for v in values]
-    found = likelihoods(_bags(counts, device), *there)
-    found.backward(torch.tensor(slopes, dtype=torch.float32, device=device))
+    results = likelihoods(_bags(counts, device), *there)
+    results.backward(torch.tensor(slopes, dtype=torch.float32, device=device))
     expected, *gradients = reference_likelihoods(counts.toarray().astype(np.float64), *values, slopes)
-    close(found, expected)
+    close(results, expected)
     for tensor, gradient in zip(there, gradients, strict=True):
         close(tensor.grad, gradient)
 
 
-def close(found: Any, expected: np.ndarray) -> None:
+def close(result: Any, expected: np.ndarray) -> None:
     """To float32's rounding of the largest term of the sums."""
     slack = 3e-6 * max(np.abs(expected).max(initial=0), 1)
-    np.testing.assert_allclose(found.detach().cpu().numpy(), expected, rtol=1e-4, atol=slack)
+    np.testing.assert_allclose(result.detach().cpu().numpy(), expected, rtol=1e-4, atol=slack)
 
 
 def _bags(counts: csr_array, device: str) -> Any:

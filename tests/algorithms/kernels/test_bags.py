@@ -21,19 +21,19 @@ def test_sums_and_their_gradients_are_those_of_dense_products(shape: tuple[int, 
 
 
 # Powers that are left for the gradient, and such that it computes again, in blocks of 64 words.
-@pytest.mark.parametrize("kept", [0, 1 << 20])
+@pytest.mark.parametrize("scores", [0, 1 << 20])
 @pytest.mark.parametrize("shape", agreement.SHAPES)
 def test_likelihoods_agree_with_the_definition_block_by_block(
-    shape: tuple[int, int, int], kept: int, monkeypatch: pytest.MonkeyPatch
+    shape: tuple[int, int, int], scores: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bags_cpu, "KEPT", kept)
-    monkeypatch.setattr(bags_cpu, "CELLS", max(kept // 8, 1))
+    monkeypatch.setattr(bags_cpu, "CACHED_SCORES", scores)
+    monkeypatch.setattr(bags_cpu, "CELLS", max(scores // 8, 1))
     agreement.likelihoods_agree(shape, "cpu")
 
 
-@pytest.mark.parametrize("kept", [0, 1 << 20])
-def test_scores_far_apart_do_not_overflow(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bags_cpu, "KEPT", kept)
+@pytest.mark.parametrize("scores", [0, 1 << 20])
+def test_scores_far_apart_do_not_overflow(scores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bags_cpu, "CACHED_SCORES", scores)
     agreement.likelihoods_agree((4, 150, 3), "cpu", scale=40.0)
 
 
@@ -44,7 +44,7 @@ def test_a_hundred_thousand_words_take_the_memory_of_their_rows() -> None:
     )
     weight = torch.ones(words, width, requires_grad=True)
     bags = Bags.of(counts)
-    assert bags.touched.tolist() == [0, 5, 7, 9, 70_000, 99_999]
-    bags_torch.embedded(bags, weight, sparse=True).sum().backward()
+    assert bags.word_ids.tolist() == [0, 5, 7, 9, 70_000, 99_999]
+    bags_torch.embed(bags, weight, sparse=True).sum().backward()
     assert weight.grad is not None
     assert tuple(weight.grad._values().shape) == (6, width)

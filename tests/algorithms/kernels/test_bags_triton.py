@@ -28,8 +28,10 @@ def test_sums_agree_with_dense_products(shape: tuple[int, int, int]) -> None:
     n, words, width = shape
     counts = agreement.documents(n, words)
     rows = np.random.default_rng(1).normal(size=(words, width))
-    held = Bags.of(counts).documents
-    table = Table(*(torch.from_numpy(a).to(DEVICE) for a in (held.bounds, held.places, held.values)))
+    documents = Bags.of(counts).documents
+    table = Table(
+        *(torch.from_numpy(a).to(DEVICE) for a in (documents.bounds, documents.places, documents.values))
+    )
     agreement.close(bags_triton.sums(table, there(rows)), counts.toarray().astype(np.float64) @ rows)
 
 
@@ -41,12 +43,12 @@ def test_the_softmax_agrees_with_its_definition(shape: tuple[int, int, int]) -> 
     scores = latent @ weight.T + bias
     expected = np.log(np.exp(scores).sum(axis=1))
     parts = there(latent), there(weight), there(bias)
-    found = bags_triton.normalizers(*parts)
-    agreement.close(found, expected)
+    levels = bags_triton.normalizers(*parts)
+    agreement.close(levels, expected)
     likely = np.exp(scores - expected[:, None])
-    agreement.close(bags_triton.likely(*parts, found), likely)
+    agreement.close(bags_triton.likely(*parts, levels), likely)
     shares = rng.normal(size=n)
-    sums = bags_triton.expected(*parts, found, there(shares))
+    sums = bags_triton.expectations(*parts, levels, there(shares))
     for one, other in zip(
         sums, (likely @ weight, likely.T @ (shares[:, None] * latent), likely.T @ shares), strict=True
     ):

@@ -20,8 +20,8 @@ def lines(count: int, labels: int = 1) -> np.ndarray:
     parts = []
     for _ in range(count):
         words = GENERATOR.integers(1, WORDS + 3, GENERATOR.integers(1, 6))
-        given = LINE_END - 1 - GENERATOR.choice(LABELS, labels, replace=False)
-        parts.append([*given, *words, LINE_END])
+        own_labels = LINE_END - 1 - GENERATOR.choice(LABELS, labels, replace=False)
+        parts.append([*own_labels, *words, LINE_END])
     return np.concatenate(parts).astype(np.int32)
 
 
@@ -102,13 +102,13 @@ def test_accuracy_counts_lines_whose_best_label_is_among_theirs() -> None:
 def test_threads_leave_the_same_tables_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifier_cpu, "count", lambda: 3)
     segments = [(lines(30), 1000 * at) for at in range(3)]
-    found = []
+    tables = []
     for _ in range(2):
         learner, x, y = trainer()
         learner.learn(segments)
         learner.learn(segments[:2])
-        found.append((x.copy(), y.copy()))
-    assert all((one == two).all() for one, two in zip(*found, strict=True))
+        tables.append((x.copy(), y.copy()))
+    assert all((one == two).all() for one, two in zip(*tables, strict=True))
 
 
 def test_mini_batches_of_a_gpu_take_the_steps_of_the_formula_together() -> None:
@@ -127,7 +127,7 @@ def test_mini_batches_of_a_gpu_take_the_steps_of_the_formula_together() -> None:
     assert learner.learn([(tokens, 0)]) == 20
     for line in cut(tokens):
         step(*expected, line, 1e-3)
-    found = learner.tables()
+    tables = learner.tables()
     # Together or one after the other: the same up to the square of the rate.
-    np.testing.assert_allclose(found[0] - before, expected[0] - before, atol=2e-5)
-    np.testing.assert_allclose(found[1], expected[1], atol=2e-4)
+    np.testing.assert_allclose(tables[0] - before, expected[0] - before, atol=2e-5)
+    np.testing.assert_allclose(tables[1], expected[1], atol=2e-4)

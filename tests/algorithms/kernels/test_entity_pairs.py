@@ -39,12 +39,12 @@ def test_hashes_are_those_of_the_library(text: bytes) -> None:
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=8))
 def test_runs_of_bytes_are_hashed_apart(texts: list[bytes]) -> None:
     bounds = np.cumsum([0, *map(len, texts)], dtype=np.int64)
-    found = np.empty(len(texts), np.uint64)
-    hash_each(np.frombuffer(b"".join(texts) + b"\0", np.uint8), bounds, found)
-    assert found.tolist() == [number(text) for text in texts]
+    hashes = np.empty(len(texts), np.uint64)
+    hash_each(np.frombuffer(b"".join(texts) + b"\0", np.uint8), bounds, hashes)
+    assert hashes.tolist() == [number(text) for text in texts]
 
 
-def parsed(text: str) -> int:
+def parse(text: str) -> int:
     content = text.encode()
     return int(address(np.frombuffer(content + b"\0", np.uint8), 0, len(content)))
 
@@ -62,4 +62,4 @@ def test_addresses_are_those_that_python_takes(text: str) -> None:
         expected = int(ipaddress.IPv4Address(text))
     except ValueError:
         expected = -1
-    assert parsed(text) == expected
+    assert parse(text) == expected

@@ -24,19 +24,19 @@ BY, MOST = np.float32(-1.5), np.float32(100)
 @njit  # type: ignore[untyped-decorator]
 def apply(name: int, x: np.ndarray, out: np.ndarray) -> None:
     for line in range(x.size // LANES):
-        given = load(x, line)
+        numbers = load(x, line)
         if name == 0:
-            store(out, line, power(given, fill(BY), fill(MOST)))
+            store(out, line, power(numbers, fill(BY), fill(MOST)))
         elif name == 1:
-            store(out, line, exponential_less_one(given))
+            store(out, line, exponential_less_one(numbers))
         elif name == 2:
-            store(out, line, logarithm(given))
+            store(out, line, logarithm(numbers))
         elif name == 3:
-            store(out, line, root(given))
+            store(out, line, root(numbers))
         elif name == 4:
-            store(out, line, cosine(given))
+            store(out, line, cosine(numbers))
         else:
-            store(out, line, softplus(given))
+            store(out, line, softplus(numbers))
 
 
 def spread(low: float, high: float) -> np.ndarray:
@@ -61,8 +61,8 @@ SMALL = 10.0 ** spread(-12, -0.4)
 def test_functions_are_those_of_float64(
     name: int, x: np.ndarray, reference: Callable[[np.ndarray], np.ndarray], relative: float, absolute: float
 ) -> None:
-    given = x.astype(np.float32)[None]
-    found = np.empty_like(given)
-    apply(name, given, found)
-    expected = reference(given.astype(np.float64))
-    np.testing.assert_allclose(found, expected, rtol=relative, atol=absolute)
+    numbers = x.astype(np.float32)[None]
+    values = np.empty_like(numbers)
+    apply(name, numbers, values)
+    expected = reference(numbers.astype(np.float64))
+    np.testing.assert_allclose(values, expected, rtol=relative, atol=absolute)

@@ -17,15 +17,15 @@ def test_values_and_gradients_are_those_of_autograd(steps: int, batch: int, widt
     torch.manual_seed(steps)
     gates, weight = torch.randn(steps, batch, 4 * width), 0.3 * torch.randn(4 * width, width)
     real = torch.rand(steps, batch) > 0.2
-    kept = torch.rand(2, steps, batch, width) < rate if rate else None
+    zoneout = torch.rand(2, steps, batch, width) < rate if rate else None
     above = torch.randn(steps, batch, width)
-    found = []
+    results = []
     for dtype, work in ((torch.float32, lstm.recurrence), (torch.float64, lstm.reference)):
         inputs = [tensor.detach().to(dtype).clone().requires_grad_() for tensor in (gates, weight)]
-        hidden = work(*inputs, real, kept)
+        hidden = work(*inputs, real, zoneout)
         (hidden * above).sum().backward()
-        found.append([hidden.detach(), *(tensor.grad for tensor in inputs)])
-    for ours, expected in zip(*found, strict=True):
+        results.append([hidden.detach(), *(tensor.grad for tensor in inputs)])
+    for ours, expected in zip(*results, strict=True):
         torch.testing.assert_close(ours.double(), expected, rtol=1e-5, atol=1e-5)
 
 

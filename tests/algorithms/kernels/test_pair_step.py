@@ -18,7 +18,7 @@ from optml.algorithms.kernels.pairs.terms import (
     PREFIXES,
     RATES,
     WIDEST,
-    State,
+    PairState,
     Step,
     View,
     bits,
@@ -60,23 +60,23 @@ def test_the_gradient_is_that_of_the_definition_by_autograd() -> None:
     entities, _, dense = (torch.tensor(array, requires_grad=True) for array in values)
     e = torch.from_numpy(bits(case.addresses)).double() @ dense[:32]
     e = torch.relu(e @ dense[32:48] + dense[48]) @ dense[49:65] + dense[65]
-    found = (entities[case.rows.astype(np.int64)] * e).sum(1)
+    by_definition = (entities[case.rows.astype(np.int64)] * e).sum(1)
     total = torch.nn.functional.binary_cross_entropy_with_logits(
-        found, torch.from_numpy(case.labels).double(), reduction="sum"
+        by_definition, torch.from_numpy(case.labels).double(), reduction="sum"
     )
     total.backward()
-    np.testing.assert_allclose(found.detach().numpy(), scores, atol=1e-12)
+    np.testing.assert_allclose(by_definition.detach().numpy(), scores, atol=1e-12)
     assert total.item() == pytest.approx(loss)
     np.testing.assert_allclose(entities.grad.numpy(), gradients[0], atol=1e-12)
     np.testing.assert_allclose(dense.grad.numpy(), gradients[2], atol=1e-12)
 
 
-def trained(batches: int = 3) -> State:
+def train(batches: int = 3) -> PairState:
     rng = np.random.default_rng(0)
     table, dense = empty(3 * 50, 32).reshape(50, 3, 32), empty(3 * 65, 32).reshape(3, 65, 32)
     table[:, 0] = rng.normal(size=(50, 32))
     dense[0] = 0.1 * rng.normal(size=(65, 32))
-    state = State(table, np.zeros((0, 3, 32), np.float32), dense)
+    state = PairState(table, np.zeros((0, 3, 32), np.float32), dense)
     for t in range(1, batches + 1):
         addresses = rng.integers(0, 1 << 32, 300, np.uint32)[rng.integers(0, 300, 2000)]
         labels = rng.integers(0, 2, 2000).astype(np.float32)
@@ -87,7 +87,7 @@ def trained(batches: int = 3) -> State:
 
 
 def test_the_same_batches_leave_the_same_bits() -> None:
-    first, second = trained(), trained()
+    first, second = train(), train()
     np.testing.assert_array_equal(first.entities, second.entities)
     np.testing.assert_array_equal(first.dense, second.dense)
 
@@ -95,13 +95,13 @@ def test_the_same_batches_leave_the_same_bits() -> None:
 def test_rows_have_one_writer_however_they_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def shared_out(work: Callable[[int, int], Any], count: int, size: int, *, blas: bool = True) -> list[Any]:
         edges = [count * part // 3 for part in range(4)]
-        found = {run: work(*run) for run in reversed(list(pairwise(edges)))}  # in no particular order
-        return [found[run] for run in pairwise(edges)]
+        results = {run: work(*run) for run in reversed(list(pairwise(edges)))}  # in no particular order
+        return [results[run] for run in pairwise(edges)]
 
-    alone = trained()
+    alone = train()
     monkeypatch.setattr(pair_step_cpu, "ALONE", 0)
     monkeypatch.setattr(pair_step_cpu, "in_parts", shared_out)
-    together = trained()
+    together = train()
     # Sums over all samples are in another order: Adam's steps of 0.1 differ by their rounding.
     np.testing.assert_allclose(alone.entities, together.entities, atol=1e-4)
     np.testing.assert_allclose(alone.dense, together.dense, atol=1e-4)
@@ -111,7 +111,7 @@ def test_scores_far_from_zero_have_finite_losses_and_slopes() -> None:
     table, dense = np.zeros((2, 3, 16), np.float32), np.zeros((3, 32, 16), np.float32)
     table[:, 0, 0] = 1e4, -1e4
     dense[0, :, 0] = 1.0
-    state = State(table, np.zeros((0, 3, 16), np.float32), dense)
+    state = PairState(table, np.zeros((0, 3, 16), np.float32), dense)
     every = np.uint32(0xFFFFFFFF)
     batch = view(
         np.array([0, 0, 1, 1], np.uint32),
@@ -119,9 +119,9 @@ def test_scores_far_from_zero_have_finite_losses_and_slopes() -> None:
         np.array([1, 0, 1, 0], np.float32),
         None,
     )
-    found = pair_step.gradient(state, batch)
-    assert found.tallies.tolist() == [4, 2 * 32e4, 2]
-    np.testing.assert_array_equal(np.sort(found.slopes), [-1, 0, 0, 1])
+    gradient = pair_step.gradient(state, batch)
+    assert gradient.tallies.tolist() == [4, 2 * 32e4, 2]
+    np.testing.assert_array_equal(np.sort(gradient.slopes), [-1, 0, 0, 1])
 
 
 @settings(max_examples=50, deadline=None)
@@ -133,14 +133,14 @@ def test_a_view_holds_every_sample_once(samples: list[tuple[int, int, bool]]) ->
     distinct = batch.addresses.view(np.uint32)
     assert distinct.tolist() == list(dict.fromkeys(addresses.tolist()))
     owners = np.repeat(distinct, np.diff(batch.bounds))
-    found = sorted(zip(batch.rows.tolist(), owners.tolist(), batch.labels.tolist(), strict=True))
-    assert found == sorted(zip(rows.tolist(), addresses.tolist(), labels.tolist(), strict=True))
-    assert sorted(set(batch.entities.touched.tolist())) == sorted(set(rows.tolist()))
+    triples = sorted(zip(batch.rows.tolist(), owners.tolist(), batch.labels.tolist(), strict=True))
+    assert triples == sorted(zip(rows.tolist(), addresses.tolist(), labels.tolist(), strict=True))
+    assert sorted(set(batch.entities.rows.tolist())) == sorted(set(rows.tolist()))
     assert sorted(batch.members.tolist()) == list(range(len(samples)))
-    of_groups = np.repeat(batch.entities.touched, np.diff(batch.entities.bounds))
+    of_groups = np.repeat(batch.entities.rows, np.diff(batch.entities.bounds))
     np.testing.assert_array_equal(of_groups, batch.rows[batch.members])
     np.testing.assert_array_equal(distinct[batch.entities.places], owners[batch.members])
-    pairs = np.repeat(batch.prefixes.touched, np.diff(batch.prefixes.bounds))
+    pairs = np.repeat(batch.prefixes.rows, np.diff(batch.prefixes.bounds))
     expected = sorted(
         (row, place) for place, some in enumerate(prefix_rows_of(distinct).tolist()) for row in some
     )

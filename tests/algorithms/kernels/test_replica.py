@@ -8,9 +8,9 @@ from optml.algorithms.kernels.machine.replica import Replicas, claim, share
 
 
 def table() -> np.ndarray:
-    found = simd.empty(5, 20)
-    found[:] = np.arange(5)[:, None]
-    return found
+    rows = simd.empty(5, 20)
+    rows[:] = np.arange(5)[:, None]
+    return rows
 
 
 def test_one_thread_works_on_the_table_itself() -> None:
@@ -20,16 +20,16 @@ def test_one_thread_works_on_the_table_itself() -> None:
     assert view[1] is rows
 
 
-@pytest.mark.parametrize(("threads", "strength", "moved"), [(2, 0.0, 4.0), (2, 50.0, 2.0), (8, 50.0, 2.0)])
+@pytest.mark.parametrize(("threads", "strength", "distance"), [(2, 0.0, 4.0), (2, 50.0, 2.0), (8, 50.0, 2.0)])
 def test_a_way_that_all_threads_took_adds_up_in_a_rare_row_and_is_averaged_in_a_frequent_one(
-    threads: int, strength: float, moved: float
+    threads: int, strength: float, distance: float
 ) -> None:
     rows = table()
     replicas = Replicas(rows, threads)
     for thread in range(threads):
         change(replicas, thread, 2.0, strength)
     replicas.merge()
-    np.testing.assert_allclose(rows[3], 3 + moved, rtol=1e-6)
+    np.testing.assert_allclose(rows[3], 3 + distance, rtol=1e-6)
     assert (rows[[0, 1, 2, 4]] == table()[[0, 1, 2, 4]]).all()
 
 

@@ -33,13 +33,13 @@ def test_tiles_add_the_second_line_of_a_product_and_all_the_same_bits(depth: int
     before = rng.normal(size=(TALL, 2 * LANES)).astype(np.float32)
     expected = before.astype(np.float64)
     expected[:, LANES:] += a.astype(np.float64) @ b[:, LANES:].astype(np.float64)
-    found = []
+    results = []
     for add in (tall, ahead, flat):
         for matrix, strides in ((a, (depth, 1)), (np.ascontiguousarray(a.T), (1, TALL))):
             c = before.copy()
             add(matrix, *strides, b, c)
-            found.append(c)
-    np.testing.assert_allclose(found[0], expected, atol=1e-5)
-    np.testing.assert_array_equal(found[0][:, :LANES], before[:, :LANES])
-    for other in found[1:]:
-        np.testing.assert_array_equal(other, found[0])
+            results.append(c)
+    np.testing.assert_allclose(results[0], expected, atol=1e-5)
+    np.testing.assert_array_equal(results[0][:, :LANES], before[:, :LANES])
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])

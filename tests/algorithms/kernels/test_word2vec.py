@@ -9,7 +9,7 @@ from optml.algorithms.kernels.machine import draws as draws_cpu
 from optml.algorithms.kernels.machine import simd
 from optml.algorithms.kernels.machine.alias import alias_table
 from optml.algorithms.kernels.words import word2vec, word2vec_cpu
-from optml.algorithms.kernels.words.terms import BATCH_SKIPGRAM, CBOW, SENTENCE, SKIPGRAM, Plan
+from optml.algorithms.kernels.words.terms import BATCH_SKIPGRAM, CBOW, SENTENCE, SKIPGRAM, WordPlan
 
 WORDS, WIDTH = 20, 10
 ENDS = np.cumsum([0, *[1 + 2 * (word % 3) for word in range(WORDS)]])  # rows of each word: its own, n-grams
@@ -20,7 +20,7 @@ KEEP = (np.linspace(0.3, 1.5, WORDS).clip(max=1) * 2**32).astype(np.int64)
 TOKENS = np.where(GENERATOR.random(400) < 0.1, -1, GENERATOR.integers(0, WORDS, 400)).astype(np.int32)
 
 
-def plan(mode: int, subwords: bool = False, **changes: Any) -> Plan:
+def plan(mode: int, subwords: bool = False, **changes: Any) -> WordPlan:
     values: dict[str, Any] = {
         "mode": mode,
         "keep": KEEP,
@@ -29,7 +29,7 @@ def plan(mode: int, subwords: bool = False, **changes: Any) -> Plan:
         "members": MEMBERS.astype(np.int32) if subwords else np.empty(0, np.int32),
         "window": 4, "negatives": 3, "batch": 5, "end": 0, "rate": 0.03, "total": 1000.0, "seed": 9,
     }  # fmt: skip
-    return Plan(**(values | changes))
+    return WordPlan(**(values | changes))
 
 
 def tables(seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -52,27 +52,27 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_one_thread_does_what_the_reference_does(mode: int, subwords: bool) -> None:
     x, y = tables()
-    wanted = plan(mode, subwords)
+    words_plan = plan(mode, subwords)
     expected = x.astype(np.float64), y.astype(np.float64)
-    word2vec.reference(TOKENS, 100, *expected, wanted, alias_table(wanted.noise))
-    assert word2vec_cpu.Trainer(x, y, wanted).learn([(TOKENS, 100)]) > 100
+    word2vec.reference(TOKENS, 100, *expected, words_plan, alias_table(words_plan.noise))
+    assert word2vec_cpu.Trainer(x, y, words_plan).learn([(TOKENS, 100)]) > 100
     # A word drawn twice for a pair is updated twice, the second time from what the first has left: of the
     # order of the square of the rate. Beyond 8 the logistic function is taken for 0 or 1, to 3e-4.
-    for found, exact in zip((x, y), expected, strict=True):
-        assert np.abs(found - exact).max() < 3e-3 * np.abs(exact).max()
+    for table, exact in zip((x, y), expected, strict=True):
+        assert np.abs(table - exact).max() < 3e-3 * np.abs(exact).max()
     assert (x[:, WIDTH:] == 0).all()
 
 
 def test_several_threads_leave_the_same_tables_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(word2vec_cpu, "count", lambda: 3)
-    found = []
+    runs = []
     for _ in range(2):
         x, y = tables()
         trainer = word2vec_cpu.Trainer(x, y, plan(SKIPGRAM))
         for start in (0, 300):
             trainer.learn([(TOKENS[at : at + 100], at) for at in range(start, min(start + 300, 400), 100)])
-        found.append((x.copy(), y.copy()))
-    assert all((one == two).all() for one, two in zip(*found, strict=True))
+        runs.append((x.copy(), y.copy()))
+    assert all((one == two).all() for one, two in zip(*runs, strict=True))
 
 
 def test_threads_that_touch_different_rows_do_what_one_would(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,8 +81,8 @@ def test_threads_that_touch_different_rows_do_what_one_would(monkeypatch: pytest
     for threads in (1, 2):
         monkeypatch.setattr(word2vec_cpu, "count", lambda threads=threads: threads)
         x, y = tables()
-        wanted = plan(SKIPGRAM, keep=np.full(WORDS, 1 << 32), end=-1, rate=1e-4)
-        trainer = word2vec_cpu.Trainer(x, y, wanted)
+        words_plan = plan(SKIPGRAM, keep=np.full(WORDS, 1 << 32), end=-1, rate=1e-4)
+        trainer = word2vec_cpu.Trainer(x, y, words_plan)
         if threads == 1:
             trainer.learn([(low, 0)])
             trainer.learn([(high, 3)])
