@@ -138,7 +138,7 @@ def reading(table: np.ndarray, scratch: Path) -> list[dict[str, Any]]:
 
     from optml.algorithms.xgboost import ALGORITHM
     from optml.algorithms.xgboost.hyperparameters import Hyperparameters
-    from optml.algorithms.xgboost.matrix import Channel, joined, streamed, whole
+    from optml.algorithms.xgboost.matrix import Channel, join, stream, whole
     from optml.container.channels import Channel as Files
     from optml.container.cluster import Alone
     from optml.container.rows import Rows
@@ -175,7 +175,7 @@ def reading(table: np.ndarray, scratch: Path) -> list[dict[str, Any]]:
 
     contestants: dict[str, Callable[[], object]] = {
         "ours, decoded": ours(lambda channel: channel),
-        "ours, DMatrix": ours(lambda channel: whole(joined(channel.blocks(WIDTH)), h)),
+        "ours, DMatrix": ours(lambda channel: whole(join(channel.blocks(WIDTH)), h)),
         "text URI": uri,
     }
     try:
@@ -192,9 +192,7 @@ def reading(table: np.ndarray, scratch: Path) -> list[dict[str, Any]]:
     seconds = compare(contestants, 2)
     binned = compare(
         {
-            "ours, QuantileDMatrix": ours(
-                lambda channel: boosted(streamed(lambda: channel.blocks(WIDTH), h))
-            ),
+            "ours, QuantileDMatrix": ours(lambda channel: boosted(stream(lambda: channel.blocks(WIDTH), h))),
             "text URI, DMatrix": lambda: boosted(uri()),
         },
         2,

@@ -25,8 +25,8 @@ def check(run: Run, channels: dict[str, Channel]) -> None:
     """What the channels must be to each other, and to the flags that concern them."""
     media = {name: table.media for name, table in run.data.items()}
     if len({kind for kind in media.values() if kind}) > 1:
-        said = ", ".join(f"'{name}' is {kind}" for name, kind in media.items())
-        raise UserError(f"the channels must hold one content type, but {said}: convert one of them")
+        kinds = ", ".join(f"'{name}' is {kind}" for name, kind in media.items())
+        raise UserError(f"the channels must hold one content type, but {kinds}: convert one of them")
     if run.setting.hyperparameters.use_dask_gpu_training != "true":
         return
     for name, table in run.data.items():
@@ -54,8 +54,8 @@ def width(run: Run, channels: dict[str, Channel]) -> int | None:
         return None
     _require_rows(dict(zip(channels, facts[:, :, 1].T, strict=True)), run.setting.hyperparameters)
     widths = facts[:, :, 0].max(axis=0)
-    ragged = run.data["train"].media == LIBSVM
-    if not ragged:
+    is_libsvm = run.data["train"].media == LIBSVM
+    if not is_libsvm:
         _require_one_width(dict(zip(channels, facts[:, :, 0].T, strict=True)))
     if not channels["train"].rows:
         log.warning("This host received no training data; it takes part without")
@@ -64,11 +64,11 @@ def width(run: Run, channels: dict[str, Channel]) -> int | None:
     return most
 
 
-def names(run: Run, h: Hyperparameters, width: int) -> tuple[str, ...]:
+def names(run: Run, hyperparameters: Hyperparameters, width: int) -> tuple[str, ...]:
     """The names of the features of train; none where its files name none, or not one for each feature.
     Raises UserError where hosts found the columns in another order."""
     columns = agreed_columns(run.data["train"].columns, run.setting.cluster) or ()
-    features = columns[1 + h.csv_weights * (run.data["train"].media == CSV) :]
+    features = columns[1 + hyperparameters.csv_weights * (run.data["train"].media == CSV) :]
     return tuple(features) if len(features) == width else ()
 
 
@@ -91,17 +91,21 @@ def _features(count: int) -> str:
     return f"{count} feature" if count == 1 else f"{count} features"
 
 
-def _check_width(h: Hyperparameters, width: int) -> None:
+def _check_width(hyperparameters: Hyperparameters, width: int) -> None:
     """Raises UserError for rows without features, for more of them than the machine holds, and for
     constraints of features that there are not, of which the library says nothing."""
     if not width:
         raise UserError("the rows of channel 'train' hold labels, but no features")
-    needed = width * (_COLUMN if h.booster != "gblinear" and h.tree_method != "exact" else _WEIGHT)
+    size = width * (
+        _COLUMN
+        if hyperparameters.booster != "gblinear" and hyperparameters.tree_method != "exact"
+        else _WEIGHT
+    )
     gaps = "number the features from 0, without gaps"
     if width > _WIDEST:
         raise UserError(f"the largest index makes {width} features, more than {_WIDEST}: {gaps}")
-    memory.require(needed, f"the largest index makes {width} features, which without any row", gaps)
-    groups: list[list[int]] = json.loads(h.interaction_constraints or "[]")
+    memory.require(size, f"the largest index makes {width} features, which without any row", gaps)
+    groups: list[list[int]] = json.loads(hyperparameters.interaction_constraints or "[]")
     beyond = sorted({feature for group in groups for feature in group if feature >= width})
     if beyond:
         raise UserError(
@@ -109,14 +113,18 @@ def _check_width(h: Hyperparameters, width: int) -> None:
         )
 
 
-def _require_rows(found: dict[str, np.ndarray], h: Hyperparameters) -> None:
+def _require_rows(rows_of_hosts: dict[str, np.ndarray], hyperparameters: Hyperparameters) -> None:
     """found: for each channel, the rows of each host (hosts,)."""
-    if not found["train"].any():
+    if not rows_of_hosts["train"].any():
         raise UserError("No hosts received training data.")
-    for name, rows in found.items():
+    for name, rows in rows_of_hosts.items():
         if not rows.any():
             raise UserError(f"No data in {name} channel path: put files there, or leave the channel out")
-    if h.objective == "reg:quantileerror" and h.base_score is None and not found["train"].all():
+    if (
+        hyperparameters.objective == "reg:quantileerror"
+        and hyperparameters.base_score is None
+        and not rows_of_hosts["train"].all()
+    ):
         raise UserError(
             "a host has no training rows, of which reg:quantileerror estimates where to begin: set "
             "base_score, or give every host a share"

@@ -14,7 +14,7 @@ import xgboost
 from scipy.sparse import csr_array, csr_matrix
 
 from optml.algorithms.xgboost import native
-from optml.algorithms.xgboost.legacy import FEW, Forest, is_pickle, unpickled
+from optml.algorithms.xgboost.legacy import FEW, Forest, cut_from_pickle, is_pickle
 from optml.errors import UserError
 from optml.formats.records import Features
 
@@ -62,10 +62,10 @@ class Native:
         if self._linear:
             return self.booster.predict(xgboost.DMatrix(features), validate_features=False)
         booster = self._alone if features.shape[0] <= FEW else self.booster
-        found: np.ndarray = booster.inplace_predict(
+        predictions: np.ndarray = booster.inplace_predict(
             features, iteration_range=self._rounds, validate_features=False
         )
-        return found
+        return predictions
 
     def gains(self) -> np.ndarray:
         """(width,) float64, the sum of what the splits at each feature have gained; zeros of a linear one."""
@@ -84,21 +84,21 @@ def read(path: Path, device: str = "cpu") -> Predictor:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     if is_pickle(content):
-        content = unpickled(content, str(path))
+        content = cut_from_pickle(content, str(path))
     if content[:1] != b"{":
         return Forest.read(content, str(path))
     try:
-        return Native(parsed(content), device)
+        return Native(parse(content), device)
     except ValueError as error:  # XGBoostError is one
-        raise UserError(f"{path} is a damaged XGBoost model: {said(error)}") from None
+        raise UserError(f"{path} is a damaged XGBoost model: {reason(error)}") from None
 
 
-def parsed(content: bytes) -> xgboost.Booster:
+def parse(content: bytes) -> xgboost.Booster:
     """A model in JSON or UBJSON. Raises ValueError for what is none (XGBoostError is one)."""
     booster = xgboost.Booster()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that an older version wrote it
-        booster.load_model(bytearray(native.checked(content)))
+        booster.load_model(bytearray(native.check(content)))
     return booster
 
 
@@ -121,7 +121,7 @@ def set_feature_names(booster: xgboost.Booster, names: Sequence[str]) -> None:
     booster.set_attr(**{_NAMES: json.dumps(list(names)) if names else None})
 
 
-def said(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """The sentence of an error; of one of the library, without time, place and stack."""
     text = str(error).split("\nStack trace")[0].strip()
     if text.startswith("["):

@@ -15,7 +15,7 @@ from optml.algorithms.base import Run
 from optml.algorithms.xgboost import engine, metrics
 from optml.algorithms.xgboost.boosters import Native
 from optml.algorithms.xgboost.callbacks import Draws, Halt, History, Lines, Patience, Save, latest
-from optml.algorithms.xgboost.checkpoints import Checkpoints, content, restored
+from optml.algorithms.xgboost.checkpoints import Checkpoints, content, restore
 from optml.algorithms.xgboost.hosts import total
 from optml.algorithms.xgboost.hyperparameters import Hyperparameters
 from optml.algorithms.xgboost.model import Model
@@ -26,28 +26,28 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BoostingPlan:
     """What every booster of a job is trained with."""
 
-    h: Hyperparameters
+    hyperparameters: Hyperparameters
     parameters: dict[str, Any]
     metric: Callable[[np.ndarray, Any], list[tuple[str, float]]] | None
     driver: str | None  # the metric of early stopping
-    wanted: str | None  # the metric of a tuning job, without its channel
+    tuned_metric: str | None  # the metric of a tuning job, without its channel
     run: Run
     names: tuple[str, ...] = ()  # of the features, where the data tell any
 
     @classmethod
-    def of(cls, run: Run) -> Plan:
-        h: Hyperparameters = run.setting.hyperparameters
+    def of(cls, run: Run) -> BoostingPlan:
+        hyperparameters: Hyperparameters = run.setting.hyperparameters
         tuned = run.setting.tuned
-        names = engine.metrics(h, tuned)
-        computed = [name for name in names if ours(name, h.objective)]
+        names = engine.metrics(hyperparameters, tuned)
+        own_names = [name for name in names if ours(name, hyperparameters.objective)]
         return cls(
-            h,
-            engine.parameters(h, names, _device(run), run.setting.seed),
-            metrics.function(computed, h.objective, h.num_class, total),
-            engine.driver(h, tuned),
+            hyperparameters,
+            engine.parameters(hyperparameters, names, _device(run), run.setting.seed),
+            metrics.function(own_names, hyperparameters.objective, hyperparameters.num_class, total),
+            engine.driver(hyperparameters, tuned),
             tuned.partition(":")[2] if tuned else None,
             run,
         )
@@ -63,7 +63,7 @@ class Outcome:
 
 
 def boost(
-    plan: Plan,
+    plan: BoostingPlan,
     evals: list[tuple[xgboost.DMatrix, str]],
     checkpoints: Checkpoints | None,
     start: xgboost.Booster | None = None,
@@ -74,29 +74,29 @@ def boost(
 
     start: a model to go on from where there is no checkpoint. last: publish the model after every round.
     """
-    h, run, names = plan.h, plan.run, plan.names
+    hyperparameters, run, names = plan.hyperparameters, plan.run, plan.names
     leader = run.setting.cluster.rank == 0
     first = 0
-    resumed = _resume(run, checkpoints)
-    if resumed is not None:
-        start, first = resumed
+    checkpoint = _resume(run, checkpoints)
+    if checkpoint is not None:
+        start, first = checkpoint
     halt = Halt(run.stopped)
-    callbacks: list[TrainingCallback] = [Lines(run.report, first, plan.wanted)]
-    if h.early_stopping_rounds and len(evals) > 1:
+    callbacks: list[TrainingCallback] = [Lines(run.report, first, plan.tuned_metric)]
+    if hyperparameters.early_stopping_rounds and len(evals) > 1:
         maximize = None if plan.driver is None else base_name(plan.driver) in MAXIMIZED
-        trees = h.booster != "gblinear"
+        trees = hyperparameters.booster != "gblinear"
         if not trees:
             log.warning("A linear model is not cut back to its best round: early stopping only stops")
-        callbacks.append(Patience(h.early_stopping_rounds, plan.driver, maximize, trees))
-    if checkpoints is not None and engine.draws(h):
-        callbacks.append(Draws(run.setting.seed, first, engine.growers(h)))
+        callbacks.append(Patience(hyperparameters.early_stopping_rounds, plan.driver, maximize, trees))
+    if checkpoints is not None and engine.draws(hyperparameters):
+        callbacks.append(Draws(run.setting.seed, first, engine.growers(hyperparameters)))
     if checkpoints is not None and leader:
         callbacks.append(Save(lambda number, booster: checkpoints.save(number, content(booster)), first))
     if last and leader:
         callbacks.append(
             Save(lambda _, booster: run.publish(Model([Native(booster)], feature_names=names)), first)
         )
-    left = h.num_round - first
+    left = hyperparameters.num_round - first
     history: History = {}
     booster = start
     if left > 0:
@@ -119,23 +119,23 @@ def _resume(run: Run, checkpoints: Checkpoints | None) -> tuple[xgboost.Booster,
     """The newest undamaged checkpoint of the first process, on all of them, and the number of the next
     round."""
     cluster = run.setting.cluster
-    newest = next(checkpoints.undamaged(), None) if checkpoints is not None and cluster.rank == 0 else None
+    newest = next(checkpoints.whole(), None) if checkpoints is not None and cluster.rank == 0 else None
     latest_round, model = newest or (-1, b"")
     number = int(cluster.broadcast(np.array(latest_round)))
     if number < 0:
         return None
-    booster = restored(cluster.broadcast(np.frombuffer(model, np.uint8)).tobytes())
+    booster = restore(cluster.broadcast(np.frombuffer(model, np.uint8)).tobytes())
     log.info("Resuming from iteration %d", number + 1)
     return booster, number + 1
 
 
 def _scores(
-    booster: xgboost.Booster, evals: list[tuple[xgboost.DMatrix, str]], plan: Plan
+    booster: xgboost.Booster, evals: list[tuple[xgboost.DMatrix, str]], plan: BoostingPlan
 ) -> list[tuple[str, float]]:
     """The values of a model that was complete in its checkpoint: `[9]<TAB>train-rmse:1.5<TAB>...`"""
     booster.set_param(plan.parameters)
     metric: Any = plan.metric
-    text = booster.eval_set(evals, plan.h.num_round - 1, metric, output_margin=False)
+    text = booster.eval_set(evals, plan.hyperparameters.num_round - 1, metric, output_margin=False)
     pairs = (item.rpartition(":") for item in text.split("\t")[1:])
     scores = [(name, float(value)) for name, _, value in pairs]
     return sorted(scores, key=lambda score: score[0].startswith("validation-"))
@@ -146,8 +146,12 @@ def _device(run: Run) -> str:
     device = run.setting.device
     if device == "cpu" or xgboost.build_info().get("USE_CUDA"):
         return device
-    h: Hyperparameters = run.setting.hyperparameters
-    if h.device.startswith("cuda") or h.tree_method == "gpu_hist" or h.use_dask_gpu_training == "true":
+    hyperparameters: Hyperparameters = run.setting.hyperparameters
+    if (
+        hyperparameters.device.startswith("cuda")
+        or hyperparameters.tree_method == "gpu_hist"
+        or hyperparameters.use_dask_gpu_training == "true"
+    ):
         raise UserError("the installed XGBoost has no CUDA: use the image for GPUs")
     log.warning("The installed XGBoost has no CUDA: training on the CPU; use the image for GPUs")
     return "cpu"

@@ -15,16 +15,16 @@ from optml.algorithms.xgboost.hosts import total
 History = dict[str, dict[str, list[float]]]  # channel -> metric -> a value a round
 
 
-def line(number: int, values: list[tuple[str, float]], wanted: str | None = None) -> str:
+def line(number: int, values: list[tuple[str, float]], tuned_metric: str | None = None) -> str:
     """A round as AWS prints it: `[0]<TAB>train-rmse:2.85015<TAB>validation-rmse:3.03182`.
 
     wanted: a metric of a tuning job, which gets a value under its bare name where the library's has a suffix.
     """
-    printed = list(values)
-    if wanted and not any(name == f"validation-{wanted}" for name, _ in values):
-        same = [value for name, value in values if bare(wanted, name.removeprefix("validation-"))]
-        printed += [(f"validation-{wanted}", value) for value in same[-1:]]
-    return "\t".join([f"[{number}]", *(f"{name}:{value:.5f}" for name, value in printed)])
+    pairs = list(values)
+    if tuned_metric and not any(name == f"validation-{tuned_metric}" for name, _ in values):
+        same = [value for name, value in values if bare(tuned_metric, name.removeprefix("validation-"))]
+        pairs += [(f"validation-{tuned_metric}", value) for value in same[-1:]]
+    return "\t".join([f"[{number}]", *(f"{name}:{value:.5f}" for name, value in pairs)])
 
 
 def latest(history: History) -> list[tuple[str, float]]:
@@ -39,13 +39,13 @@ def latest(history: History) -> list[tuple[str, float]]:
 class Lines(TrainingCallback):
     """Prints each round; `first` is the number of the first, after a resume."""
 
-    def __init__(self, report: Callable[[str], None], first: int, wanted: str | None) -> None:
+    def __init__(self, report: Callable[[str], None], first: int, tuned_metric: str | None) -> None:
         self._report = report
         self._first = first
-        self._wanted = wanted
+        self._tuned_metric = tuned_metric
 
     def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-        self._report(line(self._first + epoch, latest(evals_log), self._wanted))
+        self._report(line(self._first + epoch, latest(evals_log), self._tuned_metric))
         return False
 
 
@@ -68,8 +68,8 @@ class Draws(TrainingCallback):
             model.set_param(other)
             model.num_boosted_rounds()  # parameters are looked at when something is asked
             model.set_param(own)
-        drawn = np.random.SeedSequence((self._seed, self._first + epoch)).generate_state(1)
-        model.set_param({"seed": int(drawn[0])})
+        seed = np.random.SeedSequence((self._seed, self._first + epoch)).generate_state(1)
+        model.set_param({"seed": int(seed[0])})
         return False
 
 

@@ -46,17 +46,17 @@ class Checkpoints:
     def rounds(self) -> list[int]:
         """The rounds, counted from 0, after which there is a checkpoint, in ascending order."""
         try:
-            found = [*self.folder.iterdir()] if self.folder.is_dir() else []
+            paths = [*self.folder.iterdir()] if self.folder.is_dir() else []
         except OSError as error:
             log.warning("The folder of checkpoints %s cannot be read: %s", self.folder, error.strerror)
-            found = []
-        matches = (_PATTERN.fullmatch(path.name) for path in found)
+            paths = []
+        matches = (_PATTERN.fullmatch(path.name) for path in paths)
         return sorted(int(match[1]) for match in matches if match)
 
     def path(self, number: int) -> Path:
         return self.folder / f"{NAME}.{number}"
 
-    def undamaged(self) -> Iterator[tuple[int, bytes]]:
+    def whole(self) -> Iterator[tuple[int, bytes]]:
         """The rounds and contents of the checkpoints that can be gone on from, the newest first. Whatever
         cannot be read, or is not what was written, is left out with a warning."""
         for number in reversed(self.rounds()):
@@ -66,9 +66,9 @@ class Checkpoints:
                     raise ValueError("it is no file")
                 content = path.read_bytes()
                 check(content)
-                boosters.parsed(content)
+                boosters.parse(content)
             except (OSError, ValueError) as error:  # XGBoostError is a ValueError
-                log.warning("Checkpoint %s cannot be read (%s) and is left out", path, boosters.said(error))
+                log.warning("Checkpoint %s cannot be read (%s) and is left out", path, boosters.reason(error))
                 continue
             log.info("Checkpoint loaded from %s", path)
             yield number, content
@@ -115,8 +115,8 @@ def check(model: bytes) -> None:
         raise ValueError("its checksum is wrong: it was damaged")
 
 
-def restored(model: bytes) -> xgboost.Booster:
+def restore(model: bytes) -> xgboost.Booster:
     """The booster of a checkpoint's content."""
-    booster = boosters.parsed(model)
+    booster = boosters.parse(model)
     booster.set_attr(**{CHECKSUM: None})
     return booster

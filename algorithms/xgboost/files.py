@@ -11,12 +11,12 @@ NAME = "xgboost-model"
 
 def models(folder: Path) -> list[Path]:
     """The model files of a folder, numbers in their names in order."""
-    found = [
+    paths = [
         path
         for path in folder.iterdir()
         if path.is_file() and not path.name.startswith(".") and _is_model(path)
     ]
-    return sorted(found, key=lambda path: (len(path.name), path.name))
+    return sorted(paths, key=lambda path: (len(path.name), path.name))
 
 
 def _is_model(path: Path) -> bool:

@@ -17,21 +17,23 @@ PATIENCE = 7200  # seconds that one process may be ahead of another; a frozen on
 
 
 @contextmanager
-def joined(cluster: Cluster) -> Iterator[None]:
+def communicator(cluster: Cluster) -> Iterator[None]:
     """Within, the library's sums run over all processes. The first one serves the tracker, at the address at
     which the others reach it."""
     if cluster.size == 1:
         yield
         return
     addresses = cluster.gather(np.frombuffer(cluster.leader.encode(), np.uint8))
-    tracker, said = None, b""
+    tracker, arguments = None, b""
     if cluster.rank == 0:
         tracker = RabitTracker(cluster.size, addresses[-1].tobytes().decode(), sortby="task")
         tracker.start()
-        said = json.dumps(tracker.worker_args()).encode()
-    told = json.loads(cluster.broadcast(np.frombuffer(said, np.uint8)).tobytes())
+        arguments = json.dumps(tracker.worker_args()).encode()
+    shared_arguments = json.loads(cluster.broadcast(np.frombuffer(arguments, np.uint8)).tobytes())
     try:
-        with collective.CommunicatorContext(**told, dmlc_task_id=f"{cluster.rank:06}", dmlc_timeout=PATIENCE):
+        with collective.CommunicatorContext(
+            **shared_arguments, dmlc_task_id=f"{cluster.rank:06}", dmlc_timeout=PATIENCE
+        ):
             yield
         if tracker is not None:
             tracker.wait_for(60)
@@ -45,5 +47,5 @@ def total(values: np.ndarray) -> np.ndarray:
     """The sum over all processes; the values themselves where there is one."""
     if not collective.is_distributed():
         return values
-    summed: np.ndarray = collective.allreduce(values, collective.Op.SUM).reshape(values.shape)
-    return summed
+    sums: np.ndarray = collective.allreduce(values, collective.Op.SUM).reshape(values.shape)
+    return sums

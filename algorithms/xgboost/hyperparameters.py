@@ -30,13 +30,13 @@ class Hyperparameters(Fields):
 
     def gpus(self, count: int) -> int:
         """One GPU, or all with use_dask_gpu_training. Raises UserError where a GPU was asked for in vain."""
-        asked = self.tree_method == "gpu_hist" or self.device.startswith("cuda")
+        explicit = self.tree_method == "gpu_hist" or self.device.startswith("cuda")
         every = self.use_dask_gpu_training == "true"
         if self.device == "cpu":
             if every:
                 raise UserError("use_dask_gpu_training=true trains on GPUs, but device is cpu: leave one out")
             return 0
-        if not count and (asked or every):
+        if not count and (explicit or every):
             name = (
                 "use_dask_gpu_training=true"
                 if every
@@ -45,7 +45,7 @@ class Hyperparameters(Fields):
                 else f"device={self.device}"
             )
             raise UserError(f"{name} needs a GPU, and none is visible: use a GPU instance and image, or hist")
-        if not asked and (self.booster == "gblinear" or self.tree_method == "exact" or self.updater):
+        if not explicit and (self.booster == "gblinear" or self.tree_method == "exact" or self.updater):
             return 0
         if count > 1 and not every:
             log.warning(

@@ -12,20 +12,20 @@ _NAMED = 3  # rows that one message names
 _GRADES = 31  # of relevance: the gain of a grade is 2^grade - 1, in 32 bits
 
 
-def check(records: Records, labels: np.ndarray, h: Hyperparameters, channel: str) -> None:
+def check(records: Records, labels: np.ndarray, hyperparameters: Hyperparameters, channel: str) -> None:
     """Raises UserError that names the first rows whose labels (n,) the objective cannot take."""
     with np.errstate(over="ignore"):
         wrong = ~np.isfinite(labels.astype(np.float32))  # as the library keeps them
     expected, fix = "label must be a finite number of 32 bits", "remove such rows or fill the label in"
     if not wrong.any():
-        wrong, expected, fix = _judge(labels, h)
+        wrong, expected, fix = _judge(labels, hyperparameters)
     rows = np.flatnonzero(wrong)[:_NAMED].tolist()
     if rows:
-        found = ", ".join(f"{labels[row]:g} in {records.where(row)}" for row in rows)
+        rows_named = ", ".join(f"{labels[row]:g} in {records.where(row)}" for row in rows)
         more = int(wrong.sum()) - len(rows)
         raise UserError(
-            f"{expected} for objective {h.objective}; channel '{channel}' has label {found}"
-            f"{f' and {more} more in this block' if more else ''}: {fix}"
+            f"{expected} for objective {hyperparameters.objective}; channel '{channel}' has label "
+            f"{rows_named}{f' and {more} more in this block' if more else ''}: {fix}"
         )
 
 
@@ -42,9 +42,9 @@ def _classes(labels: np.ndarray) -> str:
     return f"set num_class to {most + 1:g} or more, as many as there are classes, of which 0 is one"
 
 
-def _judge(labels: np.ndarray, h: Hyperparameters) -> tuple[np.ndarray, str, str]:
+def _judge(labels: np.ndarray, hyperparameters: Hyperparameters) -> tuple[np.ndarray, str, str]:
     """Which labels are wrong, what was expected (in the library's words), and what to do."""
-    objective = h.objective
+    objective = hyperparameters.objective
     if objective in ("binary:logistic", "binary:logitraw", "reg:logistic"):
         wrong = (labels < 0) | (labels > 1)
         return wrong, "label must be in [0,1] for logistic regression", "use 0 and 1, or another objective"
@@ -52,7 +52,7 @@ def _judge(labels: np.ndarray, h: Hyperparameters) -> tuple[np.ndarray, str, str
         wrong = (labels != 0) & (labels != 1)
         return wrong, "label must be 0 or 1 for the hinge loss", "use 0 and 1, or another objective"
     if objective.startswith("multi:"):
-        count = h.num_class or 0
+        count = hyperparameters.num_class or 0
         wrong = (labels < 0) | (labels >= count) | (labels != np.floor(labels))
         return wrong, f"label must be in [0, num_class) and whole, num_class being {count},", _classes(labels)
     if objective in ("count:poisson", "reg:tweedie"):
@@ -68,7 +68,7 @@ def _judge(labels: np.ndarray, h: Hyperparameters) -> tuple[np.ndarray, str, str
         wrong = (labels != 0) & (labels != 1)
         return wrong, "relevance must be 0 or 1", "use these, or rank:ndcg for several grades"
     if objective.startswith("rank:"):
-        most = np.inf if "ndcg_exp_gain" in (h.model_extra or {}) else _GRADES
+        most = np.inf if "ndcg_exp_gain" in (hyperparameters.model_extra or {}) else _GRADES
         wrong = (labels < 0) | (labels > most) | (labels != np.floor(labels))
         return wrong, f"relevance must be nonnegative, whole, and at most {most}", "grade relevance from 0"
     return np.zeros(len(labels), bool), "", ""

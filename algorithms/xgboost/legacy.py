@@ -40,21 +40,21 @@ def is_pickle(content: bytes) -> bool:
     return content[:1] in (b"\x80", b"c") and b"xgboost" in content[:200]
 
 
-def unpickled(content: bytes, source: str) -> bytes:
+def cut_from_pickle(content: bytes, source: str) -> bytes:
     """The model within a pickled Booster. Raises UserError where there is none."""
-    wanted = False
+    after_key = False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of escapes in damaged strings
             for opcode, argument, _ in pickletools.genops(content):
-                if opcode.name in _BYTES and wanted:
+                if opcode.name in _BYTES and after_key:
                     return _model(bytes(argument or b""))
                 if opcode.name not in _TEXTS:
                     continue
                 text = str(argument)
-                if wanted and len(text) > _SHORT:  # Python 2, and protocols below 3: a byte a character
+                if after_key and len(text) > _SHORT:  # Python 2, and protocols below 3: a byte a character
                     return _model(text.encode("latin-1"))
-                wanted = wanted or text == "handle"
+                after_key = after_key or text == "handle"
     except (ValueError, IndexError, struct.error) as error:  # UnicodeError is a ValueError
         raise UserError(f"{source} is a damaged pickle: {error}") from None
     raise UserError(f"{source} is a pickle that holds no XGBoost model")
@@ -89,9 +89,9 @@ class Forest:
             try:
                 trees = treelite.frontend.load_xgboost_model_legacy_binary(file.name)
             except treelite.TreeliteError as error:
-                said = str(error).split("\n")[0].rpartition(": ")[2]
+                reason = str(error).split("\n")[0].rpartition(": ")[2]
                 raise UserError(
-                    f"{source} cannot be read as a model of an XGBoost before 3.0 ({said}); "
+                    f"{source} cannot be read as a model of an XGBoost before 3.0 ({reason}); "
                     "save it as JSON with the version that trained it"
                 ) from None
         return cls(header.objective, header.width, header.num_class, trees)
@@ -103,9 +103,11 @@ class Forest:
         if isinstance(features, csr_array):
             features = csr_matrix(features)
         threads = 1 if features.shape[0] <= FEW else -1
-        found: np.ndarray = treelite.gtil.predict(self.trees, features, nthread=threads)[:, 0]  # (n, classes)
+        predictions: np.ndarray = treelite.gtil.predict(self.trees, features, nthread=threads)[
+            :, 0
+        ]  # (n, classes)
         if self.objective == "multi:softmax":
-            found = found.argmax(axis=1).astype(np.float32)
+            predictions = predictions.argmax(axis=1).astype(np.float32)
         elif self.objective != "multi:softprob":
-            found = found[:, 0]
-        return found
+            predictions = predictions[:, 0]
+        return predictions

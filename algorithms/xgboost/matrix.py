@@ -46,14 +46,14 @@ class Rows:
 
     def arguments(self, objective: str) -> dict[str, Any]:
         """What the constructors of the library's matrices are called with."""
-        given: dict[str, Any] = {"data": self.features, "label": self.labels}
+        arguments: dict[str, Any] = {"data": self.features, "label": self.labels}
         if self.weights is not None:
-            given["weight"] = self.weights
+            arguments["weight"] = self.weights
         if self.groups is not None:
-            given["qid"] = self.groups
+            arguments["qid"] = self.groups
         if objective == "survival:aft":  # no format of a channel tells bounds: no row is censored
-            given |= {"label_lower_bound": self.labels, "label_upper_bound": self.labels}
-        return given
+            arguments |= {"label_lower_bound": self.labels, "label_upper_bound": self.labels}
+        return arguments
 
 
 class Channel:
@@ -63,20 +63,24 @@ class Channel:
     that is none; and LIBSVM in a Pipe.
     """
 
-    def __init__(self, name: str, table: Table, h: Hyperparameters) -> None:
+    def __init__(self, name: str, table: Table, hyperparameters: Hyperparameters) -> None:
         self.name = name
         self.rows = 0
         self.width = 0
         self.entries: int | None = None  # values that sparse rows hold; None: the rows are dense
         self._table = table
-        self._h = h
+        self._hyperparameters = hyperparameters
         self._passes = 0
-        for records, block in self._pass(checked=True):
+        for records, block in self._pass(checks=True):
             self.rows += len(block)
             self.width = max(self.width, block.features.shape[1])
             if isinstance(block.features, csr_array):
                 self.entries = (self.entries or 0) + block.features.nnz
-            if h.objective.startswith("rank:") and block.groups is None and block.weights is not None:
+            if (
+                hyperparameters.objective.startswith("rank:")
+                and block.groups is None
+                and block.weights is not None
+            ):
                 raise UserError(
                     f"{records.where(0)}: weights of a ranking are those of queries, not of rows; "
                     "leave them out, or give every row its qid in LIBSVM"
@@ -93,19 +97,19 @@ class Channel:
         left = self.rows
         for _, block in self._pass():
             left -= len(block)
-            yield replace(block, features=widened(block.features, width))
+            yield replace(block, features=widen(block.features, width))
         if left:
             raise InterruptedError("the job was told to stop while its data were read")
 
-    def _pass(self, checked: bool = False) -> Iterator[tuple[Records, Rows]]:
+    def _pass(self, checks: bool = False) -> Iterator[tuple[Records, Rows]]:
         queries = Queries()
         number, self._passes = self._passes, self._passes + 1
         for records in self._table.epoch(number):
-            if checked:
+            if checks:
                 self._check_source()
             block = self._rows(records, queries)
-            if checked:
-                labels.check(records, block.labels, self._h, self.name)
+            if checks:
+                labels.check(records, block.labels, self._hyperparameters, self.name)
                 self._check_weights(records, block)
             yield records, block
 
@@ -121,7 +125,7 @@ class Channel:
                 "ContentType. Optional parameter label_size must be equal to 1"
             )
         features, weights = records.features, records.weights
-        if self._h.csv_weights and self._table.media == CSV:
+        if self._hyperparameters.csv_weights and self._table.media == CSV:
             if records.width < 2:
                 raise UserError(
                     f"{records.where(0)} has {records.width + 1} values; with csv_weights=1 a row is "
@@ -139,7 +143,11 @@ class Channel:
             row = int(wrong[0])
             raise UserError(
                 f"{records.where(row)} has weight {block.weights[row]:g}; expected a number >= 0"
-                + ("; with csv_weights=1 the second column is the weight" if self._h.csv_weights else "")
+                + (
+                    "; with csv_weights=1 the second column is the weight"
+                    if self._hyperparameters.csv_weights
+                    else ""
+                )
             )
 
     def _check_source(self) -> None:
@@ -154,7 +162,7 @@ class Queries:
     """Numbers the queries of a ranking in the order in which they come."""
 
     def __init__(self) -> None:
-        self._seen: set[int] = set()
+        self._earlier: set[int] = set()
         self._last: int | None = None
         self._number = -1
 
@@ -169,11 +177,11 @@ class Queries:
                 raise UserError(f"{records.where(row)} has no qid, but other rows have one: give it to all")
             if query == self._last:
                 continue
-            if query in self._seen:
+            if query in self._earlier:
                 raise UserError(
                     f"{records.where(row)} comes back to qid:{query}; rows of a query must be adjacent"
                 )
-            self._seen.add(query)
+            self._earlier.add(query)
             self._last = query
             begins[row] = True
         numbers: np.ndarray = self._number + np.cumsum(begins)
@@ -188,7 +196,7 @@ def _whole_queries(blocks: Iterator[Rows]) -> Iterator[Rows]:
         if block.groups is None:
             yield block
             continue
-        block = block if rest is None else joined(iter((rest, block)))
+        block = block if rest is None else join(iter((rest, block)))
         assert block.groups is not None
         cut = int(np.searchsorted(block.groups, block.groups[-1]))
         rest = block[cut:]
@@ -218,21 +226,23 @@ class _Stream(xgboost.DataIter):
         return True
 
 
-def streamed(
-    blocks: Callable[[], Iterator[Rows]], h: Hyperparameters, ref: xgboost.DMatrix | None = None
+def stream(
+    blocks: Callable[[], Iterator[Rows]], hyperparameters: Hyperparameters, ref: xgboost.DMatrix | None = None
 ) -> xgboost.DMatrix:
     """A matrix of quantile bins, of which the data are never in memory as a whole. ref: the training matrix,
     whose bins a validation matrix shares."""
-    options = {"max_bin": h.max_bin} if "max_bin" in h.model_fields_set else {}
-    return xgboost.QuantileDMatrix(_Stream(blocks, h.objective), ref=ref, nthread=h.nthread, **options)
+    options = {"max_bin": hyperparameters.max_bin} if "max_bin" in hyperparameters.model_fields_set else {}
+    return xgboost.QuantileDMatrix(
+        _Stream(blocks, hyperparameters.objective), ref=ref, nthread=hyperparameters.nthread, **options
+    )
 
 
-def whole(rows: Rows, h: Hyperparameters) -> xgboost.DMatrix:
+def whole(rows: Rows, hyperparameters: Hyperparameters) -> xgboost.DMatrix:
     """A matrix of the values as they are."""
-    return xgboost.DMatrix(**rows.arguments(h.objective), nthread=h.nthread)
+    return xgboost.DMatrix(**rows.arguments(hyperparameters.objective), nthread=hyperparameters.nthread)
 
 
-def joined(blocks: Iterator[Rows]) -> Rows:
+def join(blocks: Iterator[Rows]) -> Rows:
     """All rows in one piece; sparse if all blocks are."""
     parts = list(blocks)
     if len(parts) == 1:
@@ -243,14 +253,14 @@ def joined(blocks: Iterator[Rows]) -> Rows:
     )
 
     def column(name: str) -> np.ndarray | None:
-        found = [getattr(part, name) for part in parts]
-        if all(item is None for item in found):
+        items = [getattr(part, name) for part in parts]
+        if all(item is None for item in items):
             return None
         ones = np.ones  # a block of rows without weights weighs as much as it has rows
         return np.concatenate(
             [
                 ones(len(part), np.float32) if item is None else item
-                for part, item in zip(parts, found, strict=True)
+                for part, item in zip(parts, items, strict=True)
             ]
         )
 
@@ -268,7 +278,7 @@ def missing(features: csr_array) -> np.ndarray:
     return dense
 
 
-def widened(features: Features, width: int) -> Features:
+def widen(features: Features, width: int) -> Features:
     """As many columns: absent ones are missing in a sparse row."""
     if features.shape[1] == width or not isinstance(features, csr_array):
         return features

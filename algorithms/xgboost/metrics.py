@@ -25,18 +25,18 @@ def classes(predictions: np.ndarray, objective: str) -> np.ndarray:
     return (predictions > (0.0 if objective == "binary:logitraw" else 0.5)).astype(np.int64)
 
 
-def confusion(labels: np.ndarray, predicted: np.ndarray, count: int) -> np.ndarray:
+def confusion(labels: np.ndarray, answers: np.ndarray, count: int) -> np.ndarray:
     """(count, count) float64: how many rows of class i (first index) were predicted as j."""
-    cells = np.bincount(labels.astype(np.int64) * count + predicted, minlength=count * count)
+    cells = np.bincount(labels.astype(np.int64) * count + answers, minlength=count * count)
     return cells.reshape(count, count).astype(np.float64)
 
 
 def of_confusion(name: str, matrix: np.ndarray) -> float:
     """A metric of classes."""
-    hits, real, said = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
-    present = (real + said) > 0
-    precision, recall = _ratio(hits, said), _ratio(hits, real)
-    f1 = _ratio(2 * hits, real + said)
+    hits, real, claims = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    present = (real + claims) > 0
+    precision, recall = _ratio(hits, claims), _ratio(hits, real)
+    f1 = _ratio(2 * hits, real + claims)
     if name in ("accuracy", "precision_micro", "recall_micro"):  # the same where every row has one class
         return float(_ratio(hits.sum(), matrix.sum()))
     if name == "balanced_accuracy":
@@ -84,16 +84,16 @@ def function(
         numeric = predictions
         table = None
         if count > 2 or objective.startswith("multi:") or CLASSIFICATION & set(names):
-            predicted = classes(predictions, objective)
-            table = total(confusion(labels, predicted, count))
-            numeric = predicted if objective.startswith("multi:") else predictions
-        added = total(sums(labels, numeric))
+            answers = classes(predictions, objective)
+            table = total(confusion(labels, answers, count))
+            numeric = answers if objective.startswith("multi:") else predictions
+        totals = total(sums(labels, numeric))
         return [
             (
                 name,
                 of_confusion(name, table)
                 if name in CLASSIFICATION and table is not None
-                else of_sums(name, added),
+                else of_sums(name, totals),
             )
             for name in names
         ]

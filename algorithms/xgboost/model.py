@@ -14,7 +14,7 @@ from optml.algorithms import artifact
 from optml.algorithms.xgboost import boosters, selection
 from optml.algorithms.xgboost.boosters import Native, Predictor
 from optml.algorithms.xgboost.files import NAME, models
-from optml.algorithms.xgboost.matrix import widened
+from optml.algorithms.xgboost.matrix import widen
 from optml.errors import UserError
 from optml.formats.records import Columns, Records
 
@@ -35,12 +35,12 @@ class Model:
     none."""
 
     def __init__(
-        self, members: Sequence[Predictor], selected: Sequence[str] = (), feature_names: Sequence[str] = ()
+        self, members: Sequence[Predictor], keys: Sequence[str] = (), feature_names: Sequence[str] = ()
     ) -> None:
         self.members = list(members)
         self.feature_names = tuple(feature_names)
         self.width = members[0].width
-        self._selected = tuple(selected)
+        self._keys = tuple(keys)
 
     def predict(self, batch: Records, options: Mapping[str, str]) -> Columns:
         """`score`: (n,) float32, or (n, k) of objectives with k numbers a row; or the selected keys."""
@@ -52,12 +52,12 @@ class Model:
                 f"Feature size of inference data {batch.width} is not consistent with feature size of "
                 f"trained model {self.width} ({batch.where(0)}): {hint}"
             )
-        features = widened(batch.features, self.width)
+        features = widen(batch.features, self.width)
         first = self.members[0]
         score = first.predict(features) if len(self.members) == 1 else self._together(features)
-        if not self._selected:
+        if not self._keys:
             return {"score": score}
-        return selection.select(score, first.objective, first.num_class, self._selected)
+        return selection.select(score, first.objective, first.num_class, self._keys)
 
     def _together(self, features: np.ndarray) -> np.ndarray:
         answers = np.stack([member.predict(features) for member in self.members])
@@ -83,14 +83,14 @@ class Model:
 def load(folder: Path, device: str) -> Model:
     """Load a model folder. Raises UserError saying what is wrong with it, PlatformError where the environment
     asks for an answer that its objective has not."""
-    found = models(folder)
-    if not found:
+    paths = models(folder)
+    if not paths:
         raise UserError(f"{folder} holds no XGBoost model; expected {NAME}, found {artifact.listing(folder)}")
-    if len(found) > 1 and os.environ.get("SAGEMAKER_INFERENCE_ENSEMBLE", "true").strip().lower() == "false":
-        log.info("SAGEMAKER_INFERENCE_ENSEMBLE is false: of %d models %s answers", len(found), found[0].name)
-        found = found[:1]
-    members = [boosters.read(path, device) for path in found]
-    for path, member in zip(found, members, strict=True):
+    if len(paths) > 1 and os.environ.get("SAGEMAKER_INFERENCE_ENSEMBLE", "true").strip().lower() == "false":
+        log.info("SAGEMAKER_INFERENCE_ENSEMBLE is false: of %d models %s answers", len(paths), paths[0].name)
+        paths = paths[:1]
+    members = [boosters.read(path, device) for path in paths]
+    for path, member in zip(paths, members, strict=True):
         first = members[0]
         if (member.objective, member.width, member.num_class) != (
             first.objective,
@@ -98,12 +98,12 @@ def load(folder: Path, device: str) -> Model:
             first.num_class,
         ):
             raise UserError(
-                f"{path} ({member.objective}, {member.width} features) and {found[0]} ({first.objective}, "
+                f"{path} ({member.objective}, {member.width} features) and {paths[0]} ({first.objective}, "
                 f"{first.width} features) cannot answer together; remove one, or set "
                 "SAGEMAKER_INFERENCE_ENSEMBLE=false"
             )
     first = members[0]
     names = boosters.feature_names(first.booster) if isinstance(first, Native) else ()
-    keys = selection.wanted(os.environ)
+    keys = selection.keys_of(os.environ)
     selection.require(first.objective, keys)
     return Model(members, keys, names)

@@ -17,7 +17,7 @@ _CATEGORIES = 1 << 24  # of a feature: as many as a float32 tells apart
 _DELETED = 0x7FFFFFFF  # the split of a node that pruning left behind
 
 
-def checked(content: bytes) -> bytes:
+def check(content: bytes) -> bytes:
     """The text of the model itself, without the configuration that a pickled Booster has beside it.
 
     Raises ValueError saying what is wrong.
@@ -115,15 +115,15 @@ def _check_tree(tree: Mapping[str, Any], width: int, outputs: int) -> None:
     for name in ("loss_changes", "sum_hessian", "split_conditions", "default_left"):
         _demand(len(tree[name]) == nodes, f"{len(tree[name])} {name} of {nodes} nodes")
     _demand(len(tree["base_weights"]) == nodes * vector, f"{len(tree['base_weights'])} base_weights")
-    deleted = (splits == _DELETED) | (splits == -1)
-    _demand(_count(parameters, "num_deleted", 0) == deleted.sum(), "it has other deleted nodes than it says")
-    _demand(bool(((splits >= 0) & (splits < width))[~deleted].all()), f"a split beyond the {width} features")
+    gone = (splits == _DELETED) | (splits == -1)
+    _demand(_count(parameters, "num_deleted", 0) == gone.sum(), "it has other deleted nodes than it says")
+    _demand(bool(((splits >= 0) & (splits < width))[~gone].all()), f"a split beyond the {width} features")
     _demand(bool(((parents[1:] >= 0) & (parents[1:] < nodes)).all()), "a node of no parent")
-    inner = np.flatnonzero((left != -1) & ~deleted)
+    inner = np.flatnonzero((left != -1) & ~gone)
     children = np.concatenate([left[inner], right[inner]])
     # The root has no parent and no node has two: so every way down ends.
     whole = bool(((children >= 1) & (children < nodes)).all()) and len(np.unique(children)) == len(children)
-    _demand(whole and not deleted[0] and not deleted[children].any(), "its nodes are linked wrongly")
+    _demand(whole and not gone[0] and not gone[children].any(), "its nodes are linked wrongly")
     _demand(np.array_equal(parents[children], np.tile(inner, 2)), "its nodes are linked wrongly")
     if vector > 1:
         leaves = np.flatnonzero(left == -1)

@@ -26,9 +26,9 @@ def draw(model: Model, batch: Records, path: Path) -> str:
     title = f"XGBoost: {objective}, {model.width:,} features"
     with charts.sheet(path, title, columns=2 if truth is None else 3, size=(13, 4.6)) as axes:
         *left, right = axes[0]
-        said = _answers(left, truth, score, objective, len(batch))
+        sentence = _answers(left, truth, score, objective, len(batch))
         _importance(right, model)
-    return said
+    return sentence
 
 
 def _answers(
@@ -44,12 +44,12 @@ def _answers(
             charts.histogram(axes[0], score, "Scores", "score")
         return f"answers to {count:,} records"
     if classes:
-        said = charts.confusion(axes[0], truth, answers)
+        sentence = charts.confusion(axes[0], truth, answers)
         if several:
             charts.calibration(axes[1], score.max(axis=1), truth == answers, "probability of the answer")
         else:
             charts.frequencies(axes[1], answers, "Answers")
-        return said
+        return sentence
     if objective.startswith("binary:"):
         threshold = 0.5 if objective == "binary:logistic" else 0.0
         return charts.binary(axes, truth, (score > threshold).astype(np.float64), score)
@@ -80,8 +80,8 @@ def _importance(axis: Any, model: Model) -> None:
         axis.set_axis_off()
         axis.set_title("No gains of splits are known of this model")
         return
-    used = int(np.count_nonzero(gains))
-    order = np.argsort(-gains, kind="stable")[: min(15, used)]
+    count = int(np.count_nonzero(gains))
+    order = np.argsort(-gains, kind="stable")[: min(15, count)]
     names = [model.feature_names[place] if model.feature_names else f"feature {place}" for place in order]
     shares = gains[order] / gains.sum()
-    charts.bars(axis, names, shares, f"What the splits gain, at {used:,} features", "share of the gain")
+    charts.bars(axis, names, shares, f"What the splits gain, at {count:,} features", "share of the gain")

@@ -26,17 +26,17 @@ KEYS: dict[str, tuple[str, ...]] = {
 }
 
 
-def wanted(environment: Mapping[str, str]) -> tuple[str, ...]:
+def keys_of(environment: Mapping[str, str]) -> tuple[str, ...]:
     """The keys that the environment asks for; none: the plain answer."""
     return _keys(environment.get(VARIABLE, ""))
 
 
 def require_known(text: str) -> None:
     """Raise UserError for a value of the variable that names a key which no objective has."""
-    known = sorted({key for keys in KEYS.values() for key in keys})
+    names = sorted({key for keys in KEYS.values() for key in keys})
     for key in _keys(text):
-        if key not in known:
-            hint = nearest(key, known, "known are")
+        if key not in names:
+            hint = nearest(key, names, "known are")
             raise UserError(f"environment variable {VARIABLE} names {shown(key)}{hint}")
 
 

@@ -13,12 +13,12 @@ from optml.algorithms.base import Run
 from optml.algorithms.cluster import difference
 from optml.algorithms.xgboost import agreement, boosters, engine
 from optml.algorithms.xgboost.boosters import Native
-from optml.algorithms.xgboost.boosting import Plan, boost
+from optml.algorithms.xgboost.boosting import BoostingPlan, boost
 from optml.algorithms.xgboost.checkpoints import CHECKSUM, Checkpoints
 from optml.algorithms.xgboost.files import models
-from optml.algorithms.xgboost.hosts import joined as joined_hosts
+from optml.algorithms.xgboost.hosts import communicator
 from optml.algorithms.xgboost.hyperparameters import Hyperparameters
-from optml.algorithms.xgboost.matrix import Channel, joined, streamed, whole
+from optml.algorithms.xgboost.matrix import Channel, join, stream, whole
 from optml.algorithms.xgboost.model import Model
 from optml.errors import UserError
 
@@ -38,20 +38,22 @@ USERS = (
 
 def fit(run: Run) -> Model | None:
     """Train (`Algorithm.fit`). None: stopped, and save_model_on_termination is false."""
-    h: Hyperparameters = run.setting.hyperparameters
-    if {"verbosity", "silent"} & h.model_fields_set:
-        logging.getLogger(__package__).setLevel(LEVELS[0 if h.silent else h.verbosity])
+    hyperparameters: Hyperparameters = run.setting.hyperparameters
+    if {"verbosity", "silent"} & hyperparameters.model_fields_set:
+        logging.getLogger(__package__).setLevel(
+            LEVELS[0 if hyperparameters.silent else hyperparameters.verbosity]
+        )
     cluster = run.setting.cluster
     gpus = 0 if run.setting.device == "cpu" else cluster.processes
     log.info("Determined %d GPU(s) available on the instance.", gpus)
     log.info("Running XGBoost Sagemaker in algorithm mode")
-    if h.early_stopping_rounds and "validation" not in run.data and not h.kfold:
+    if hyperparameters.early_stopping_rounds and "validation" not in run.data and not hyperparameters.kfold:
         raise UserError(
-            f"early_stopping_rounds={h.early_stopping_rounds} needs the channel 'validation', "
+            f"early_stopping_rounds={hyperparameters.early_stopping_rounds} needs the channel 'validation', "
             "which was not given"
         )
-    plan = Plan.of(run)
-    channels = {name: Channel(name, table, h) for name, table in run.data.items()}
+    plan = BoostingPlan.of(run)
+    channels = {name: Channel(name, table, hyperparameters) for name, table in run.data.items()}
     agreement.check(run, channels)
     width = agreement.width(run, channels)
     if width is None:
@@ -60,7 +62,7 @@ def fit(run: Run) -> Model | None:
         log.info("Single node training.")
     else:
         log.info("Distributed node training with %d processes", cluster.size)
-    plan = replace(plan, names=agreement.names(run, h, width))
+    plan = replace(plan, names=agreement.names(run, hyperparameters, width))
     log.info("Train matrix has %d rows and %d columns", channels["train"].rows, width)
     entries = channels["train"].entries
     if entries is not None and entries < channels["train"].rows * width:
@@ -71,58 +73,58 @@ def fit(run: Run) -> Model | None:
     if "validation" in channels:
         log.info("Validation matrix has %d rows", channels["validation"].rows)
     try:
-        with joined_hosts(cluster):
-            if h.kfold:
+        with communicator(cluster):
+            if hyperparameters.kfold:
                 from optml.algorithms.xgboost.folds import cross_validate
 
                 return cross_validate(plan, channels, width)
             return _one(plan, channels, width)
     except XGBoostError as error:
-        raise explained(error) from error
+        raise explain(error) from error
     except InterruptedError:
         return None
 
 
-def _one(plan: Plan, channels: dict[str, Channel], width: int) -> Model | None:
+def _one(plan: BoostingPlan, channels: dict[str, Channel], width: int) -> Model | None:
     """The usual job: one booster."""
-    run, h = plan.run, plan.h
+    run, hyperparameters = plan.run, plan.hyperparameters
     start = _warm_start(plan)
-    bins = engine.histogram(h) and start is None
+    bins = engine.histogram(hyperparameters) and start is None
 
     def matrix(name: str, ref: xgboost.DMatrix | None = None) -> xgboost.DMatrix:
         channel = channels[name]
         if bins:
-            return streamed(lambda: channel.blocks(width), h, ref)
-        return whole(joined(channel.blocks(width)), h)
+            return stream(lambda: channel.blocks(width), hyperparameters, ref)
+        return whole(join(channel.blocks(width)), hyperparameters)
 
     train = matrix("train")
     evals = [(train, "train")]
     if "validation" in channels:
         evals.append((matrix("validation", train), "validation"))
     checkpoints = Checkpoints(run.checkpoints) if run.checkpoints else None
-    outcome = boost(plan, evals, checkpoints, start, last=h.save_model_on_termination == "true")
-    if outcome.halted and h.save_model_on_termination == "false":
+    outcome = boost(plan, evals, checkpoints, start, last=hyperparameters.save_model_on_termination == "true")
+    if outcome.halted and hyperparameters.save_model_on_termination == "false":
         log.info("Stopped; with save_model_on_termination=true there would be a model")
         return None
     _require_objective(plan, outcome.values)
     return Model([Native(outcome.booster, run.setting.device)], feature_names=plan.names)
 
 
-def _warm_start(plan: Plan) -> xgboost.Booster | None:
+def _warm_start(plan: BoostingPlan) -> xgboost.Booster | None:
     """The model of the channel 'model'. Raises UserError where nothing can go on from it."""
-    h = plan.h
+    hyperparameters = plan.hyperparameters
     folder = plan.run.setting.warm_start
     if folder is None:
-        if h.process_type == "update":
+        if hyperparameters.process_type == "update":
             raise UserError("process_type=update revises a model: give it in the channel 'model'")
         return None
-    found = models(folder)
-    if len(found) != 1:
-        raise UserError(f"channel 'model' holds {len(found)} XGBoost models; training goes on from one")
-    member = boosters.read(found[0])
+    paths = models(folder)
+    if len(paths) != 1:
+        raise UserError(f"channel 'model' holds {len(paths)} XGBoost models; training goes on from one")
+    member = boosters.read(paths[0])
     if not isinstance(member, Native):
         raise UserError(
-            f"{found[0].name} in channel 'model' was written by an XGBoost before 3.0, from which none can "
+            f"{paths[0].name} in channel 'model' was written by an XGBoost before 3.0, from which none can "
             "go on; save it as JSON with the version that trained it"
         )
     names = boosters.feature_names(member.booster)
@@ -137,18 +139,22 @@ def _warm_start(plan: Plan) -> xgboost.Booster | None:
     return member.booster
 
 
-def _require_objective(plan: Plan, values: list[tuple[str, float]]) -> None:
-    tuned = [value for name, value in values if plan.wanted and name.startswith(f"validation-{plan.wanted}")]
-    if tuned and math.isnan(tuned[-1]):
+def _require_objective(plan: BoostingPlan, values: list[tuple[str, float]]) -> None:
+    values_of_metric = [
+        value
+        for name, value in values
+        if plan.tuned_metric and name.startswith(f"validation-{plan.tuned_metric}")
+    ]
+    if values_of_metric and math.isnan(values_of_metric[-1]):
         raise UserError(
-            f"metric validation:{plan.wanted} is nan at the end of training: lower eta, or look for extreme "
-            "values"
+            f"metric validation:{plan.tuned_metric} is nan at the end of training: lower eta, or look for "
+            "extreme values"
         )
 
 
-def explained(error: XGBoostError) -> Exception:
+def explain(error: XGBoostError) -> Exception:
     """The library's error as the user's, where it is one."""
-    said = boosters.said(error)
-    if any(phrase in said for phrase in USERS):
-        return UserError(f"XGBoost refuses the data or hyperparameters: {said}")
-    return RuntimeError(f"XGB train call failed with exception: {said}")
+    reason = boosters.reason(error)
+    if any(phrase in reason for phrase in USERS):
+        return UserError(f"XGBoost refuses the data or hyperparameters: {reason}")
+    return RuntimeError(f"XGB train call failed with exception: {reason}")

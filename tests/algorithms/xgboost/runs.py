@@ -48,7 +48,7 @@ def table(features: Any, labels: Any, size: int = 150, **columns: Any) -> Held:
 
 
 @dataclass
-class Kept:
+class Result:
     """What a run left behind."""
 
     lines: list[str] = field(default_factory=list)
@@ -66,12 +66,12 @@ def train(
     warm_start: Path | None = None,
     stop_after: int | None = None,
     processor: str = "cpu",
-    **given: object,
-) -> Kept:
+    **options: object,
+) -> Result:
     """Hyperparameters as SageMaker sends them. stop_after: told to stop after so many lines.
     processor: the device to train on."""
-    kept = Kept()
-    texts = {"num_round": "10", "nthread": "1"} | {name: str(value) for name, value in given.items()}
+    result = Result()
+    texts = {"num_round": "10", "nthread": "1"} | {name: str(value) for name, value in options.items()}
     hyperparameters, _ = parse(texts, ALGORITHM.hyperparameters, [])
     setting = Setting(
         hyperparameters,
@@ -83,18 +83,18 @@ def train(
         tuned=tuned,
     )
     assert ALGORITHM.training.fit is not None
-    kept.model = ALGORITHM.training.fit(
+    result.model = ALGORITHM.training.fit(
         Run(
             setting,
             data,
             checkpoints,
             folder,
-            stopped=lambda: stop_after is not None and len(kept.lines) >= stop_after,
-            report=kept.lines.append,
-            publish=lambda model: kept.published.append(rounds(model)),
+            stopped=lambda: stop_after is not None and len(result.lines) >= stop_after,
+            report=result.lines.append,
+            publish=lambda model: result.published.append(rounds(model)),
         )
     )
-    return kept
+    return result
 
 
 def rounds(model: Any) -> int:
@@ -108,6 +108,6 @@ def both(labels: np.ndarray = NUMBERS) -> dict[str, Held]:
     return {"train": table(FEATURES[:300], labels[:300]), "validation": table(FEATURES[300:], labels[300:])}
 
 
-def score(kept: Kept, features: Any = FEATURES) -> np.ndarray:
-    answer: np.ndarray = kept.model.predict(Records(features), {})["score"]
+def score(result: Result, features: Any = FEATURES) -> np.ndarray:
+    answer: np.ndarray = result.model.predict(Records(features), {})["score"]
     return answer

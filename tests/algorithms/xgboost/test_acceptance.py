@@ -53,7 +53,7 @@ def values(line: str) -> dict[str, float]:
 
 @needs_shared("golden/xgboost-container")
 @pytest.mark.parametrize(
-    ("given", "first", "last"),
+    ("hyperparameters", "first", "last"),
     [
         ({}, (2.85015, 3.03182), (1.61233, 2.27984)),
         ({"subsample": 1}, (2.85408, 3.02717), (1.74016, 2.30009)),
@@ -61,9 +61,9 @@ def values(line: str) -> dict[str, float]:
     ],
 )
 def test_numbers(
-    tmp_path: Path, given: dict[str, object], first: tuple[float, float], last: tuple[float, float]
+    tmp_path: Path, hyperparameters: dict[str, object], first: tuple[float, float], last: tuple[float, float]
 ) -> None:
-    lines = train(abalone(GOLDEN / "abalone", tmp_path), tmp_path, **(SETTINGS | given)).lines
+    lines = train(abalone(GOLDEN / "abalone", tmp_path), tmp_path, **(SETTINGS | hyperparameters)).lines
     assert tuple(values(lines[0]).values()) == pytest.approx(first, abs=1e-4)
     assert tuple(values(lines[49]).values()) == pytest.approx(last, abs=1e-4)
 
@@ -74,25 +74,27 @@ def test_two_classes(tmp_path: Path) -> None:
         "logloss": 0.19064, "accuracy": 0.92492, "f1": 0.59502, "f1_binary": 0.22951,
         "precision": 0.46667, "recall": 0.15217, "balanced_accuracy": 0.56919, "auc": 0.88491,
     }  # fmt: skip
-    given = {"objective": "binary:logistic", "eval_metric": ",".join(expected)}
-    kept = train(abalone(GOLDEN / "abalone-binary/data", tmp_path), tmp_path, **SETTINGS, **given)
-    found = values(kept.lines[49])
-    assert {name: found[f"validation-{name}"] for name in expected} == pytest.approx(expected, abs=1e-4)
+    hyperparameters = {"objective": "binary:logistic", "eval_metric": ",".join(expected)}
+    result = train(abalone(GOLDEN / "abalone-binary/data", tmp_path), tmp_path, **SETTINGS, **hyperparameters)
+    scores = values(result.lines[49])
+    assert {name: scores[f"validation-{name}"] for name in expected} == pytest.approx(expected, abs=1e-4)
 
 
 @needs_shared("golden/xgboost-container")
 @pytest.mark.parametrize("objective", ["multi:softprob", "multi:softmax"])
 def test_four_classes(tmp_path: Path, objective: str) -> None:
-    given = {"objective": objective, "num_class": 4, "eval_metric": "mlogloss,accuracy"}
-    kept = train(abalone(GOLDEN / "abalone-multiclass/data", tmp_path), tmp_path, **SETTINGS, **given)
-    found = values(kept.lines[49])
-    assert found["validation-mlogloss"] == pytest.approx(0.62185, abs=1e-4)
-    assert found["validation-accuracy"] == pytest.approx(0.76677, abs=1e-4)
+    hyperparameters = {"objective": objective, "num_class": 4, "eval_metric": "mlogloss,accuracy"}
+    result = train(
+        abalone(GOLDEN / "abalone-multiclass/data", tmp_path), tmp_path, **SETTINGS, **hyperparameters
+    )
+    scores = values(result.lines[49])
+    assert scores["validation-mlogloss"] == pytest.approx(0.62185, abs=1e-4)
+    assert scores["validation-accuracy"] == pytest.approx(0.76677, abs=1e-4)
 
 
 @needs_shared("golden/xgboost-container")
 @pytest.mark.parametrize(
-    ("data", "order", "given", "expected"),
+    ("data", "order", "hyperparameters", "expected"),
     [
         ("abalone", "1v0", {}, {"train-rmse": 1.62204, "validation-rmse": 2.19926}),
         (
@@ -110,7 +112,7 @@ def test_four_classes(tmp_path: Path, objective: str) -> None:
     ],
 )
 def test_five_folds(
-    tmp_path: Path, data: str, order: str, given: dict[str, object], expected: dict[str, float]
+    tmp_path: Path, data: str, order: str, hyperparameters: dict[str, object], expected: dict[str, float]
 ) -> None:
     files = {"0": "train/abalone.train_0", "1": "train/abalone.train_1", "v": "validation/abalone.validation"}
     folder = tmp_path / "merged"  # in the order in which the figures were measured
@@ -121,18 +123,18 @@ def test_five_folds(
         text = (GOLDEN / data / files[file]).read_text().replace(" 8:\n", " 8:1\n")
         (folder / str(place)).write_text(text)
     channels: Any = {"train": channel(folder, "text/libsvm", tmp_path)}
-    kept = train(channels, tmp_path, **SETTINGS, **given, _kfold=5)
-    assert values(kept.lines[-1]) == pytest.approx(expected, abs=1e-4)
-    assert len(kept.model.members) == 5
+    result = train(channels, tmp_path, **SETTINGS, **hyperparameters, _kfold=5)
+    assert values(result.lines[-1]) == pytest.approx(expected, abs=1e-4)
+    assert len(result.model.members) == 5
     assert len((tmp_path / "predictions.csv").read_text().splitlines()) == 3548
 
 
 @needs_shared("golden/xgboost-container")
 def test_early_stopping(tmp_path: Path) -> None:
-    given = SETTINGS | {"eval_metric": "rmse", "early_stopping_rounds": 10, "num_round": 500}
-    kept = train(abalone(GOLDEN / "abalone", tmp_path), tmp_path, **given)
-    assert (len(kept.lines), rounds(kept.model)) == (25, 15)
-    assert values(kept.lines[14])["validation-rmse"] == pytest.approx(2.28168, abs=1e-4)
+    hyperparameters = SETTINGS | {"eval_metric": "rmse", "early_stopping_rounds": 10, "num_round": 500}
+    result = train(abalone(GOLDEN / "abalone", tmp_path), tmp_path, **hyperparameters)
+    assert (len(result.lines), rounds(result.model)) == (25, 15)
+    assert values(result.lines[14])["validation-rmse"] == pytest.approx(2.28168, abs=1e-4)
 
 
 @needs_shared("golden/xgboost-container")
@@ -154,10 +156,10 @@ def test_early_stopping(tmp_path: Path) -> None:
 def test_the_open_containers_own_samples(
     tmp_path: Path, path: str, media: str, rows: int, width: int
 ) -> None:
-    weighted = {"csv_weights": 1} if "weighted" in path else {}
+    options = {"csv_weights": 1} if "weighted" in path else {}
     data: Any = {"train": channel(GOLDEN / path, media, tmp_path)}
-    kept = train(data, tmp_path, num_round=1, **weighted)
-    assert kept.model.width == width
+    result = train(data, tmp_path, num_round=1, **options)
+    assert result.model.width == width
     assert sum(map(len, data["train"].epoch(1))) == rows
 
 
@@ -168,7 +170,7 @@ def test_files_five_folders_deep_are_no_data(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "message"),
     [
         ({"train": {}, "trian": {}}, "Extraneous channel found: trian; did you mean 'train'?"),
         ({"validation": {}}, "Missing required channel: train"),
@@ -176,7 +178,7 @@ def test_files_five_folders_deep_are_no_data(tmp_path: Path) -> None:
     ],
 )
 def test_channels_are_refused_in_the_words_that_users_grep_for(
-    tmp_path: Path, config: dict[str, object], said: str
+    tmp_path: Path, config: dict[str, object], message: str
 ) -> None:
     tree = Tree(tmp_path)
     for name in ("train", "validation"):
@@ -185,4 +187,4 @@ def test_channels_are_refused_in_the_words_that_users_grep_for(
     tree.hyperparameters(num_round=1)
     with pytest.raises(UserError, match="channel") as error:
         Job.read(Paths(tmp_path), "xgboost")
-    assert said in str(error.value)
+    assert message in str(error.value)

@@ -28,9 +28,9 @@ class Pair:
         return [array, np.array([[self.width, 3 * bool(self.width), 0]])]
 
 
-@pytest.mark.parametrize(("media", "width", "agreed"), [("text/libsvm", 9, 9), ("text/csv", 0, 5)])
-def test_hosts_agree_on_the_width_before_they_train(media: str, width: int, agreed: int) -> None:
-    assert agree(media, width) == agreed
+@pytest.mark.parametrize(("media", "width", "common"), [("text/libsvm", 9, 9), ("text/csv", 0, 5)])
+def test_hosts_agree_on_the_width_before_they_train(media: str, width: int, common: int) -> None:
+    assert agree(media, width) == common
 
 
 def test_hosts_with_rows_of_other_widths_are_refused() -> None:
@@ -44,13 +44,13 @@ Y_A_B = ("y", "a", "b")
 
 
 @pytest.mark.parametrize(
-    ("mine", "others", "agreed"),
+    ("mine", "others", "common"),
     [(Y_A_B, Y_A_B, ("a", "b")), (None, Y_A_B, ("a", "b")), (Y_A_B, None, ("a", "b")), (None, None, ())],
 )
 def test_hosts_agree_on_the_names_of_the_features(
-    mine: tuple[str, ...] | None, others: tuple[str, ...] | None, agreed: tuple[str, ...]
+    mine: tuple[str, ...] | None, others: tuple[str, ...] | None, common: tuple[str, ...]
 ) -> None:
-    assert names(mine, others) == agreed
+    assert names(mine, others) == common
 
 
 def test_hosts_whose_files_order_their_columns_otherwise_are_refused() -> None:
@@ -72,10 +72,10 @@ def names(mine: tuple[str, ...] | None, others: tuple[str, ...] | None) -> tuple
 
 
 def test_quantiles_need_rows_on_every_host_or_a_place_to_begin() -> None:
-    given = {"objective": "reg:quantileerror", "quantile_alpha": (0.5,)}
+    hyperparameters = {"objective": "reg:quantileerror", "quantile_alpha": (0.5,)}
     with pytest.raises(UserError, match="set base_score"):
-        agree("text/csv", 0, **given)
-    assert agree("text/csv", 0, base_score=0.5, **given) == 5
+        agree("text/csv", 0, **hyperparameters)
+    assert agree("text/csv", 0, base_score=0.5, **hyperparameters) == 5
 
 
 def test_a_validation_channel_without_a_row_is_refused(tmp_path: Path) -> None:
@@ -91,10 +91,10 @@ def test_more_features_than_the_machine_holds_are_refused(tmp_path: Path, wide: 
         train({"train": table(sparse, [0, 1])}, tmp_path)
 
 
-def agree(media: str, width: int, **given: Any) -> int | None:
+def agree(media: str, width: int, **hyperparameters: Any) -> int | None:
     data = table(FEATURES, NUMBERS)
     data.media = media
-    h = Hyperparameters(num_round=1, **given)
-    setting: Any = Setting(h, Pair(width))  # type: ignore[arg-type]
+    parsed = Hyperparameters(num_round=1, **hyperparameters)
+    setting: Any = Setting(parsed, Pair(width))  # type: ignore[arg-type]
     run = Run(setting, {"train": data}, None, Path(), bool, print, print)
-    return agreement.width(run, {"train": Channel("train", data, h)})
+    return agreement.width(run, {"train": Channel("train", data, parsed)})

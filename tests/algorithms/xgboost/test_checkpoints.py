@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from optml.algorithms.xgboost.checkpoints import CHECKSUM, Checkpoints, check, content, restored
+from optml.algorithms.xgboost.checkpoints import CHECKSUM, Checkpoints, check, content, restore
 from tests.algorithms.xgboost.runs import both, score, train
 
 
@@ -58,14 +58,14 @@ def test_no_flipped_bit_goes_unnoticed(tmp_path: Path) -> None:
     booster = train(both(), tmp_path, num_round=1, max_depth=1).model.members[0].booster
     model = content(booster)
     check(model)
-    assert restored(model).save_raw("ubj") == booster.save_raw("ubj")
+    assert restore(model).save_raw("ubj") == booster.save_raw("ubj")
     start = model.index(b"optml:")
     for place in range(len(model)):
-        flipped = model[:place] + bytes([model[place] ^ 16]) + model[place + 1 :]
+        one_bit_off = model[:place] + bytes([model[place] ^ 16]) + model[place + 1 :]
         if start <= place < start + 70:  # of the checksum itself: the model is whole
             continue
         with pytest.raises(ValueError, match="its checksum is wrong"):
-            check(flipped)
+            check(one_bit_off)
 
 
 @pytest.mark.parametrize("damage", ["flipped", "torn", "empty", "folder", "dangling link", "FIFO"])
@@ -85,8 +85,8 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
         os.mkfifo(newest)
     else:
         place = len(whole) // 2
-        flipped = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
-        newest.write_bytes({"flipped": flipped, "torn": whole[:-40], "empty": b""}[damage])
+        one_bit_off = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+        newest.write_bytes({"flipped": one_bit_off, "torn": whole[:-40], "empty": b""}[damage])
     resumed = train(both(), tmp_path, checkpoints=folder)
     assert resumed.lines == undisturbed.lines[9:]
     np.testing.assert_array_equal(score(resumed), score(undisturbed))

@@ -30,17 +30,19 @@ def test_a_gpu_learns_what_a_cpu_does(tmp_path: Path, method: str) -> None:
 
 
 def test_what_a_gpu_draws_survives_a_resume(tmp_path: Path) -> None:
-    given = {"subsample": 0.6, "colsample_bytree": 0.5, "colsample_bynode": 0.7}
+    hyperparameters = {"subsample": 0.6, "colsample_bytree": 0.5, "colsample_bynode": 0.7}
     checkpoints = tmp_path / "checkpoints"
-    first = train(both(), tmp_path, processor="cuda:0", checkpoints=checkpoints, stop_after=4, **given)
-    second = train(both(), tmp_path, processor="cuda:0", checkpoints=checkpoints, **given)
-    whole = train(both(), tmp_path, processor="cuda:0", checkpoints=tmp_path / "others", **given)
+    first = train(
+        both(), tmp_path, processor="cuda:0", checkpoints=checkpoints, stop_after=4, **hyperparameters
+    )
+    second = train(both(), tmp_path, processor="cuda:0", checkpoints=checkpoints, **hyperparameters)
+    whole = train(both(), tmp_path, processor="cuda:0", checkpoints=tmp_path / "others", **hyperparameters)
     for resumed, undisturbed in zip(first.lines + second.lines, whole.lines, strict=True):
         assert values(resumed) == pytest.approx(values(undisturbed), rel=1e-4)
 
 
 def test_few_rows_are_answered_as_many(tmp_path: Path) -> None:
-    kept = train(both(), tmp_path, processor="cuda:0")
+    result = train(both(), tmp_path, processor="cuda:0")
     rows = np.random.default_rng(1).normal(size=(200, 5)).astype(np.float32)
-    one = np.concatenate([score(kept, rows[at : at + 1]) for at in range(len(rows))])
-    np.testing.assert_allclose(score(kept, rows), one, rtol=1e-5)
+    one = np.concatenate([score(result, rows[at : at + 1]) for at in range(len(rows))])
+    np.testing.assert_allclose(score(result, rows), one, rtol=1e-5)

@@ -8,19 +8,19 @@ from optml.container.hyperparameters import parse
 from optml.errors import UserError
 
 
-def read(**given: object) -> Hyperparameters:
-    texts = {"num_round": "3"} | {name: str(value) for name, value in given.items()}
+def read(**hyperparameters: object) -> Hyperparameters:
+    texts = {"num_round": "3"} | {name: str(value) for name, value in hyperparameters.items()}
     return parse(texts, Hyperparameters, [])[0]
 
 
-def refused(**given: object) -> str:
+def refusal(**hyperparameters: object) -> str:
     with pytest.raises(UserError) as error:
-        read(**given)
+        read(**hyperparameters)
     return str(error.value)
 
 
 @pytest.mark.parametrize(
-    "given",
+    "hyperparameters",
     [
         {"booster": "gblinear", "updater": "shotgun"},
         {"booster": "dart", "rate_drop": "0.1", "normalize_type": "forest"},
@@ -41,8 +41,8 @@ def refused(**given: object) -> str:
         {"save_model_on_termination": "True", "csv_weights": 1, "_tuning_objective_metric": "validation:auc"},
     ],
 )
-def test_sets_that_the_container_takes(given: dict[str, object]) -> None:
-    read(**given)
+def test_sets_that_the_container_takes(hyperparameters: dict[str, object]) -> None:
+    read(**hyperparameters)
 
 
 @pytest.mark.parametrize("verbosity", range(4))
@@ -52,12 +52,12 @@ def test_every_verbosity_is_taken(verbosity: int) -> None:
 
 def test_aliases_are_the_same_hyperparameter() -> None:
     h = read(learning_rate=0.1, min_split_loss=2, reg_lambda=3, reg_alpha=4)
-    chosen = parameters(h, [], "cpu", 0)
-    assert (chosen["eta"], chosen["gamma"], chosen["lambda"], chosen["alpha"]) == (0.1, 2, 3, 4)
+    library = parameters(h, [], "cpu", 0)
+    assert (library["eta"], library["gamma"], library["lambda"], library["alpha"]) == (0.1, 2, 3, 4)
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("hyperparameters", "message"),
     [
         ({"foo": 1}, "Extraneous hyperparameter found: foo"),
         ({"max_dept": 1}, "did you mean 'max_depth'?"),
@@ -114,8 +114,10 @@ def test_aliases_are_the_same_hyperparameter() -> None:
         ({"eval_metric": "interval-regression-accuracy"}, "can only be applied with objective survival:aft"),
     ],
 )
-def test_mistakes_are_told_in_the_words_that_users_grep_for(given: dict[str, object], said: str) -> None:
-    assert said in refused(**given)
+def test_mistakes_are_told_in_the_words_that_users_grep_for(
+    hyperparameters: dict[str, object], message: str
+) -> None:
+    assert message in refusal(**hyperparameters)
 
 
 def test_a_missing_num_round_is_told_in_the_words_that_users_grep_for() -> None:
@@ -124,7 +126,7 @@ def test_a_missing_num_round_is_told_in_the_words_that_users_grep_for() -> None:
 
 
 def test_all_mistakes_are_told_at_once() -> None:
-    assert len(refused(eval_metric="auc,foo", objective="multi:softmax").splitlines()) == 3
+    assert len(refusal(eval_metric="auc,foo", objective="multi:softmax").splitlines()) == 3
 
 
 @pytest.mark.parametrize(
@@ -132,13 +134,13 @@ def test_all_mistakes_are_told_at_once() -> None:
     ["count:poisson", "reg:gamma", "reg:logistic", "reg:squarederror", "reg:tweedie", "survival:cox"],
 )
 def test_auc_needs_classes_or_ranks(objective: str) -> None:
-    said = refused(objective=objective, eval_metric="auc")
-    assert "Metric 'auc' can only be applied for classification and ranking problems." in said
+    message = refusal(objective=objective, eval_metric="auc")
+    assert "Metric 'auc' can only be applied for classification and ranking problems." in message
 
 
 def test_positive_class_metrics_are_refused_where_there_are_several() -> None:
-    said = refused(objective="multi:softmax", num_class=3, eval_metric="f1_binary")
-    assert "Target is multiclass but average='binary'" in said
+    message = refusal(objective="multi:softmax", num_class=3, eval_metric="f1_binary")
+    assert "Target is multiclass but average='binary'" in message
 
 
 def test_names_that_the_platform_adds_are_never_extraneous() -> None:
@@ -158,19 +160,19 @@ def test_old_names_are_translated_or_dropped_with_a_word(caplog: pytest.LogCaptu
     h = read(
         tree_method="gpu_hist", predictor="cpu_predictor", sketch_eps=0.1, objective="reg:linear", silent=1
     )
-    chosen = parameters(h, [], "cuda:0", 0)
-    assert chosen["tree_method"] == "hist"
-    assert chosen["objective"] == "reg:squarederror"
-    assert chosen["verbosity"] == 0
-    assert not {"predictor", "sketch_eps", "silent"} & set(chosen)
+    library = parameters(h, [], "cuda:0", 0)
+    assert library["tree_method"] == "hist"
+    assert library["objective"] == "reg:squarederror"
+    assert library["verbosity"] == 0
+    assert not {"predictor", "sketch_eps", "silent"} & set(library)
     assert [record.getMessage().split()[1] for record in caplog.records] == ["predictor", "sketch_eps"]
 
 
 def test_constraints_go_on_as_the_library_reads_them() -> None:
     h = read(monotone_constraints="(1, 0, -1)", interaction_constraints="[[0,1],[2]]")
-    chosen = parameters(h, [], "cpu", 0)
-    assert chosen["monotone_constraints"] == "(1,0,-1)"
-    assert chosen["interaction_constraints"] == "[[0,1],[2]]"
+    library = parameters(h, [], "cpu", 0)
+    assert library["monotone_constraints"] == "(1,0,-1)"
+    assert library["interaction_constraints"] == "[[0,1],[2]]"
 
 
 def test_metrics_are_the_union_with_the_tuned_one() -> None:
@@ -183,9 +185,13 @@ def test_metrics_are_the_union_with_the_tuned_one() -> None:
 
 
 def test_a_gpu_asked_for_in_vain_is_refused() -> None:
-    for given in ({"tree_method": "gpu_hist"}, {"device": "cuda"}, {"use_dask_gpu_training": "true"}):
+    for hyperparameters in (
+        {"tree_method": "gpu_hist"},
+        {"device": "cuda"},
+        {"use_dask_gpu_training": "true"},
+    ):
         with pytest.raises(UserError, match="needs a GPU, and none is visible"):
-            read(**given).gpus(0)
+            read(**hyperparameters).gpus(0)
 
 
 def test_one_gpu_is_used_and_all_only_when_asked(caplog: pytest.LogCaptureFixture) -> None:

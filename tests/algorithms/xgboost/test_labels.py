@@ -11,14 +11,14 @@ from optml.errors import UserError
 from tests.algorithms.xgboost.runs import table
 
 
-def judge(labels: list[float], **given: object) -> None:
-    h = Hyperparameters(num_round=1, **given)  # type: ignore[arg-type]
+def judge(labels: list[float], **hyperparameters: object) -> None:
+    h = Hyperparameters(num_round=1, **hyperparameters)  # type: ignore[arg-type]
     records = table(np.zeros((len(labels), 1), np.float32), labels).blocks[0]
     check(records, np.array(labels), h, "train")
 
 
 @pytest.mark.parametrize(
-    ("given", "labels", "said"),
+    ("hyperparameters", "labels", "message"),
     [
         ({"objective": "binary:logistic"}, [0, 2, 1], "label must be in [0,1] for logistic regression"),
         ({"objective": "binary:hinge"}, [0.5], "label must be 0 or 1"),
@@ -38,19 +38,21 @@ def judge(labels: list[float], **given: object) -> None:
     ],
 )
 def test_labels_that_an_objective_cannot_take_are_named(
-    given: dict[str, object], labels: list[float], said: str
+    hyperparameters: dict[str, object], labels: list[float], message: str
 ) -> None:
     with pytest.raises(UserError) as error:
-        judge(labels, **given)
-    assert said in str(error.value)
+        judge(labels, **hyperparameters)
+    assert message in str(error.value)
     assert "of train/a.csv" in str(error.value)
 
 
 def test_three_rows_are_named_and_the_others_counted() -> None:
     with pytest.raises(UserError) as error:
         judge([0, 5, 6, 7, 8], objective="binary:logistic")
-    said = "label 5 in row 2 of train/a.csv, 6 in row 3 of train/a.csv, 7 in row 4 of train/a.csv and 1 more"
-    assert said in str(error.value)
+    message = (
+        "label 5 in row 2 of train/a.csv, 6 in row 3 of train/a.csv, 7 in row 4 of train/a.csv and 1 more"
+    )
+    assert message in str(error.value)
 
 
 def test_survival_times_may_be_negative() -> None:
@@ -58,7 +60,7 @@ def test_survival_times_may_be_negative() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "said"),
+    ("labels", "message"),
     [
         (range(1, 8), "numbered from 1 to 7: subtract 1 from every label and set num_class to 7, or .* to 8"),
         (range(7), "set num_class to 7 or more"),
@@ -66,6 +68,6 @@ def test_survival_times_may_be_negative() -> None:
         ([0, 0.5], "number the classes 0, 1, 2 and so on"),
     ],
 )
-def test_classes_that_do_not_fit_num_class_are_told_the_cure(labels: Sequence[float], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_classes_that_do_not_fit_num_class_are_told_the_cure(labels: Sequence[float], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         judge(list(labels), objective="multi:softmax", num_class=6)

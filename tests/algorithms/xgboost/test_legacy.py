@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optml.algorithms.xgboost import boosters
-from optml.algorithms.xgboost.legacy import Forest, is_pickle, unpickled
+from optml.algorithms.xgboost.legacy import Forest, cut_from_pickle, is_pickle
 from optml.algorithms.xgboost.model import Model, load
 from optml.errors import UserError
 from optml.formats.records import Records
@@ -70,7 +70,7 @@ class Booster:
 Booster.__module__, Booster.__qualname__ = "xgboost.core", "Booster"
 
 
-def pickled(handle: bytes, protocol: int, monkeypatch: pytest.MonkeyPatch) -> bytes:
+def pickle_of(handle: bytes, protocol: int, monkeypatch: pytest.MonkeyPatch) -> bytes:
     monkeypatch.setattr("xgboost.core.Booster", Booster)
     return pickle.dumps(Booster(handle), protocol)
 
@@ -79,11 +79,11 @@ def pickled(handle: bytes, protocol: int, monkeypatch: pytest.MonkeyPatch) -> by
 def test_the_model_is_cut_out_of_a_pickle_of_any_protocol(
     protocol: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = pickled(BINARY, protocol, monkeypatch)
+    content = pickle_of(BINARY, protocol, monkeypatch)
     assert is_pickle(content)
-    assert unpickled(content, "model") == BINARY
-    configured = b"CONFIG-offset:" + struct.pack("<q", len(BINARY)) + BINARY + b'{"version": 1}'
-    assert unpickled(pickled(configured, protocol, monkeypatch), "model") == BINARY
+    assert cut_from_pickle(content, "model") == BINARY
+    with_configuration = b"CONFIG-offset:" + struct.pack("<q", len(BINARY)) + BINARY + b'{"version": 1}'
+    assert cut_from_pickle(pickle_of(with_configuration, protocol, monkeypatch), "model") == BINARY
 
 
 class Bomb:
@@ -103,7 +103,7 @@ def test_nothing_in_a_pickle_is_executed(tmp_path: Path) -> None:
 def test_damage_is_an_error_of_the_user(noise: bytes, at: int) -> None:
     for content in (noise, BINARY[:at] + noise, b"\x80\x03cxgboost.core\n" + noise):
         with contextlib.suppress(UserError):
-            unpickled(content, "model") if is_pickle(content) else Forest.read(content[:300], "model")
+            cut_from_pickle(content, "model") if is_pickle(content) else Forest.read(content[:300], "model")
 
 
 def test_a_truncated_model_is_named(tmp_path: Path) -> None:
@@ -115,16 +115,16 @@ def test_a_truncated_model_is_named(tmp_path: Path) -> None:
 
 
 def test_a_pickle_of_a_newer_engine_is_read(tmp_path: Path) -> None:
-    kept = train(both(), tmp_path)
-    content = pickle.dumps(kept.model.members[0].booster)
+    result = train(both(), tmp_path)
+    content = pickle.dumps(result.model.members[0].booster)
     assert any(argument == "handle" for _, argument, _ in pickletools.genops(content))
     (tmp_path / "xgboost-model").write_bytes(content)
     rows = Records(np.ones((2, 5), np.float32))
     ours = load(tmp_path, "cpu").predict(rows, {})["score"]
-    np.testing.assert_array_equal(ours, kept.model.predict(rows, {})["score"])
+    np.testing.assert_array_equal(ours, result.model.predict(rows, {})["score"])
 
 
-def unpacked(name: str, folder: Path) -> Model:
+def unpack(name: str, folder: Path) -> Model:
     with tarfile.open(fileobj=io.BytesIO((ARTIFACTS / name).read_bytes())) as archive:
         archive.extractall(folder, filter="data")
     return load(folder, "cpu")
@@ -132,7 +132,7 @@ def unpacked(name: str, folder: Path) -> Model:
 
 @needs_shared("golden/aws_artifacts")
 def test_answers_that_aws_gave_are_met(tmp_path: Path) -> None:
-    model = unpacked("xgboost-aws-churn/model.tar.gz", tmp_path)
+    model = unpack("xgboost-aws-churn/model.tar.gz", tmp_path)
     folder = ARTIFACTS / "xgboost-aws-churn"
     rows = np.genfromtxt(folder / "input.csv", delimiter=",", dtype=np.float32)
     answers = np.genfromtxt(folder / "validation_with_predictions.csv", delimiter=",", names=True)
@@ -146,11 +146,11 @@ def test_answers_that_aws_gave_are_met(tmp_path: Path) -> None:
 @needs_shared("golden/aws_artifacts")
 @pytest.mark.parametrize("name", ["music", "registry"])
 def test_models_of_engines_one_to_two_are_walked_rightly(tmp_path: Path, name: str) -> None:
-    model = unpacked(f"xgboost-aws-{name}/model.tar.gz", tmp_path)
-    known = json.loads((ARTIFACTS / f"xgboost-aws-{name}" / "computed.json").read_text())
-    margin = np.array(known["margin"])
+    model = unpack(f"xgboost-aws-{name}/model.tar.gz", tmp_path)
+    facts = json.loads((ARTIFACTS / f"xgboost-aws-{name}" / "computed.json").read_text())
+    margin = np.array(facts["margin"])
     expected = 1 / (1 + np.exp(-margin)) if name == "music" else margin
-    score = model.predict(Records(np.array(known["rows"], np.float32)), {})["score"]
+    score = model.predict(Records(np.array(facts["rows"], np.float32)), {})["score"]
     np.testing.assert_allclose(score, expected, rtol=1e-6)
 
 
@@ -172,7 +172,7 @@ NODE = len(LEARNER) + 8 + len(OBJECTIVE) + 8 + 6 + len(GBTREE) + len(TREE)  # wh
 
 
 @pytest.mark.parametrize(
-    ("at", "value", "said"),
+    ("at", "value", "message"),
     [
         (NODE + 4, 0, "linked wrongly"),  # the root is its own left child: round and round
         (NODE + 8, 1, "linked wrongly"),  # one node is both children
@@ -185,10 +185,10 @@ NODE = len(LEARNER) + 8 + len(OBJECTIVE) + 8 + 6 + len(GBTREE) + len(TREE)  # wh
         (len(BINARY) - 4, 3, "a class that the model does not have"),
     ],
 )
-def test_what_would_lead_a_reader_astray_is_refused(at: int, value: int, said: str) -> None:
-    damaged = BINARY[:at] + struct.pack("<i", value) + BINARY[at + 4 :]
-    with pytest.raises(UserError, match=said):
-        Forest.read(damaged, "model")
+def test_what_would_lead_a_reader_astray_is_refused(at: int, value: int, message: str) -> None:
+    content = BINARY[:at] + struct.pack("<i", value) + BINARY[at + 4 :]
+    with pytest.raises(UserError, match=message):
+        Forest.read(content, "model")
 
 
 def test_a_native_model_cut_anywhere_is_named(tmp_path: Path) -> None:

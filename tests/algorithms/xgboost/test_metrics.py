@@ -37,23 +37,23 @@ def test_every_metric_of_classes_has_a_peer() -> None:
 @settings(max_examples=60, deadline=None)
 @given(PAIRS)
 def test_metrics_of_classes_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
-    labels, predicted = np.array(pairs).T
-    table = confusion(labels.astype(float), predicted, 3)
+    labels, answers = np.array(pairs).T
+    table = confusion(labels.astype(float), answers, 3)
     for name, peer in PEERS.items():
-        assert of_confusion(name, table) == pytest.approx(peer(labels, predicted)), name
-    two = confusion((labels > 0).astype(float), (predicted > 0).astype(int), 2)
+        assert of_confusion(name, table) == pytest.approx(peer(labels, answers)), name
+    two = confusion((labels > 0).astype(float), (answers > 0).astype(int), 2)
     for name, peer in BINARY.items():
-        assert of_confusion(name, two) == pytest.approx(peer(labels > 0, predicted > 0)), name
+        assert of_confusion(name, two) == pytest.approx(peer(labels > 0, answers > 0)), name
 
 
 def test_metrics_of_numbers_are_those_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
-    labels, said = rng.normal(size=50), rng.normal(size=50)
-    added = sums(labels[:20], said[:20]) + sums(labels[20:], said[20:])  # two hosts
-    assert of_sums("mse", added) == pytest.approx(sklearn.mean_squared_error(labels, said))
-    assert of_sums("rmse", added) == pytest.approx(sklearn.mean_squared_error(labels, said) ** 0.5)
-    assert of_sums("mae", added) == pytest.approx(sklearn.mean_absolute_error(labels, said))
-    assert of_sums("r2", added) == pytest.approx(sklearn.r2_score(labels, said))
+    labels, answers = rng.normal(size=50), rng.normal(size=50)
+    totals = sums(labels[:20], answers[:20]) + sums(labels[20:], answers[20:])  # two hosts
+    assert of_sums("mse", totals) == pytest.approx(sklearn.mean_squared_error(labels, answers))
+    assert of_sums("rmse", totals) == pytest.approx(sklearn.mean_squared_error(labels, answers) ** 0.5)
+    assert of_sums("mae", totals) == pytest.approx(sklearn.mean_absolute_error(labels, answers))
+    assert of_sums("r2", totals) == pytest.approx(sklearn.r2_score(labels, answers))
 
 
 def test_classes_are_read_on_the_final_scale() -> None:
@@ -75,18 +75,18 @@ def test_hosts_together_print_what_one_would() -> None:
     """f1 of unequal shards is not the mean of theirs: the counts are what adds up."""
     parts = [(Matrix([0, 0, 1]), np.array([0.1, 0.9, 0.8])), (Matrix([1]), np.array([0.2]))]
     names = ["f1", "r2"]
-    sent: list[list[np.ndarray]] = [[], []]
-    for host, (matrix, said) in enumerate(parts):
-        measure = function(names, "binary:logistic", None, lambda a, host=host: sent[host].append(a) or a)
+    messages: list[list[np.ndarray]] = [[], []]
+    for host, (matrix, predictions) in enumerate(parts):
+        measure = function(names, "binary:logistic", None, lambda a, host=host: messages[host].append(a) or a)
         assert measure is not None
-        measure(said, matrix)
-    answers = iter([sum(pair) for pair in zip(*sent, strict=True)])
+        measure(predictions, matrix)
+    answers = iter([sum(pair) for pair in zip(*messages, strict=True)])
     together = function(names, "binary:logistic", None, lambda a: next(answers))
     assert together is not None
-    labels, said = [0, 0, 1, 1], np.array([0.1, 0.9, 0.8, 0.2])
+    labels, predictions = [0, 0, 1, 1], np.array([0.1, 0.9, 0.8, 0.2])
     expected = {
-        "f1": sklearn.f1_score(labels, said > 0.5, average="macro"),
-        "r2": sklearn.r2_score(labels, said),
+        "f1": sklearn.f1_score(labels, predictions > 0.5, average="macro"),
+        "r2": sklearn.r2_score(labels, predictions),
     }
     assert dict(together(*reversed(parts[0]))) == pytest.approx(expected)  # type: ignore[arg-type]
 
@@ -94,8 +94,8 @@ def test_hosts_together_print_what_one_would() -> None:
 def test_numbers_of_classes_are_measured_on_the_class() -> None:
     measure = function(["mse", "accuracy"], "multi:softprob", 3, lambda a: a)
     assert measure is not None
-    said = dict(measure(np.array([[0.1, 0.2, 0.7], [0.8, 0.1, 0.1]]), Matrix([0, 0])))
-    assert said == {"mse": 2.0, "accuracy": 0.5}
+    values = dict(measure(np.array([[0.1, 0.2, 0.7], [0.8, 0.1, 0.1]]), Matrix([0, 0])))
+    assert values == {"mse": 2.0, "accuracy": 0.5}
 
 
 def test_no_metric_of_ours_is_no_function() -> None:

@@ -11,7 +11,7 @@ from optml.algorithms import registry
 from optml.algorithms.answers import Answer
 from optml.algorithms.xgboost.answer import encode
 from optml.algorithms.xgboost.model import Model, load
-from optml.algorithms.xgboost.selection import KEYS, select, wanted
+from optml.algorithms.xgboost.selection import KEYS, keys_of, select
 from optml.errors import PlatformError, UserError
 from optml.formats.records import Records
 from tests.algorithms.xgboost.runs import CLASSES, FEATURES, NUMBERS, POSITIVE, both, train
@@ -19,14 +19,14 @@ from tests.algorithms.xgboost.runs import CLASSES, FEATURES, NUMBERS, POSITIVE, 
 ROWS = Records(FEATURES[:7])
 
 
-def saved(folder: Path, labels: np.ndarray = NUMBERS, **given: object) -> Model:
-    model: Model = train(both(labels), folder, num_round=3, **given).model
+def save_model(folder: Path, labels: np.ndarray = NUMBERS, **hyperparameters: object) -> Model:
+    model: Model = train(both(labels), folder, num_round=3, **hyperparameters).model
     model.save(folder / "model")
     return model
 
 
 def test_what_is_saved_is_the_librarys_own_file_alone(tmp_path: Path) -> None:
-    model = saved(tmp_path)
+    model = save_model(tmp_path)
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["xgboost-model"]
     booster = xgboost.Booster()
     booster.load_model(bytearray((tmp_path / "model/xgboost-model").read_bytes()))
@@ -35,7 +35,7 @@ def test_what_is_saved_is_the_librarys_own_file_alone(tmp_path: Path) -> None:
 
 
 def test_json_and_other_names_are_recognised_and_read(tmp_path: Path) -> None:
-    model = saved(tmp_path)
+    model = save_model(tmp_path)
     folder = tmp_path / "json"
     folder.mkdir()
     (folder / "booster.json").write_bytes(bytes(model.members[0].booster.save_raw("json")))  # type: ignore[attr-defined]
@@ -55,7 +55,7 @@ def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
 
 
 def test_sparse_rows_are_answered_as_dense_ones(tmp_path: Path) -> None:
-    model = saved(tmp_path)
+    model = save_model(tmp_path)
     np.testing.assert_array_equal(
         model.predict(Records(csr_array(FEATURES[:7])), {})["score"], model.predict(ROWS, {})["score"]
     )
@@ -68,7 +68,7 @@ def test_sparse_rows_are_answered_as_dense_ones(tmp_path: Path) -> None:
 
 
 def test_few_rows_are_answered_as_many(tmp_path: Path) -> None:
-    model = saved(tmp_path)
+    model = save_model(tmp_path)
     whole = model.predict(Records(FEATURES), {})["score"]
     np.testing.assert_array_equal(model.predict(ROWS, {})["score"], whole[:7])
 
@@ -77,8 +77,8 @@ def test_an_ensemble_answers_with_the_mean(tmp_path: Path, monkeypatch: pytest.M
     model: Model = train(both(), tmp_path, num_round=3, _kfold=3).model
     model.save(tmp_path)
     mean = np.mean([member.predict(FEATURES) for member in model.members], axis=0)
-    found = load(tmp_path, "cpu").predict(Records(FEATURES), {})["score"]
-    np.testing.assert_allclose(found, mean, rtol=1e-6)
+    scores = load(tmp_path, "cpu").predict(Records(FEATURES), {})["score"]
+    np.testing.assert_allclose(scores, mean, rtol=1e-6)
     monkeypatch.setenv("SAGEMAKER_INFERENCE_ENSEMBLE", "false")
     first = load(tmp_path, "cpu").predict(Records(FEATURES), {})["score"]
     np.testing.assert_array_equal(first, model.members[0].predict(FEATURES))
@@ -95,21 +95,21 @@ class Says:
 
 
 def test_an_ensemble_of_classes_votes_row_by_row() -> None:
-    members = [Says(said, "multi:softmax") for said in ([2, 0, 1], [2, 1, 0], [1, 1, 2])]
+    members = [Says(labels, "multi:softmax") for labels in ([2, 0, 1], [2, 1, 0], [1, 1, 2])]
     answer = Model(members).predict(Records(np.zeros((3, 1), np.float32)), {})["score"]
     assert answer.tolist() == [2, 1, 0]  # of equals the smallest
 
 
 def test_models_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
-    saved(tmp_path).save(tmp_path / "both")
-    other = saved(tmp_path / "other", POSITIVE, objective="binary:logistic")
+    save_model(tmp_path).save(tmp_path / "both")
+    other = save_model(tmp_path / "other", POSITIVE, objective="binary:logistic")
     (tmp_path / "both/xgboost-model-1").write_bytes(bytes(other.members[0].booster.save_raw("ubj")))  # type: ignore[attr-defined]
     with pytest.raises(UserError, match="cannot answer together"):
         load(tmp_path / "both", "cpu")
 
 
 @pytest.mark.parametrize(
-    ("labels", "given"),
+    ("labels", "hyperparameters"),
     [
         (NUMBERS, {"booster": "gblinear"}),
         (CLASSES, {"objective": "multi:softprob", "num_class": 3}),
@@ -117,9 +117,9 @@ def test_models_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_models_of_every_shape_are_read_back(
-    tmp_path: Path, labels: np.ndarray, given: dict[str, object]
+    tmp_path: Path, labels: np.ndarray, hyperparameters: dict[str, object]
 ) -> None:
-    model = saved(tmp_path, labels, **given)
+    model = save_model(tmp_path, labels, **hyperparameters)
     again = load(tmp_path / "model", "cpu")
     np.testing.assert_array_equal(again.predict(ROWS, {})["score"], model.predict(ROWS, {})["score"])
 
@@ -132,9 +132,9 @@ def lists(columns: dict[str, np.ndarray]) -> dict[str, object]:
 
 
 def test_probabilities_are_answered_in_every_form() -> None:
-    keys = wanted({"SAGEMAKER_INFERENCE_OUTPUT": ALL.replace(",", " , ").upper()})
-    found = lists(select(np.array([0.6, 0.1], np.float32), "binary:logistic", 0, keys[:-1]))
-    assert found == {
+    keys = keys_of({"SAGEMAKER_INFERENCE_OUTPUT": ALL.replace(",", " , ").upper()})
+    columns = lists(select(np.array([0.6, 0.1], np.float32), "binary:logistic", 0, keys[:-1]))
+    assert columns == {
         "predicted_label": [1, 0],
         "labels": [[0, 1], [0, 1]],
         "probability": [0.6, 0.1],
@@ -145,8 +145,8 @@ def test_probabilities_are_answered_in_every_form() -> None:
 
 
 def test_several_classes_are_answered_in_every_form() -> None:
-    found = lists(select(np.array([[0.1, 0.7, 0.2]]), "multi:softprob", 3, ALL.split(",")[:-1]))
-    assert found == {
+    columns = lists(select(np.array([[0.1, 0.7, 0.2]]), "multi:softprob", 3, ALL.split(",")[:-1]))
+    assert columns == {
         "predicted_label": [1],
         "labels": [[0, 1, 2]],
         "probability": [0.7],
@@ -169,9 +169,9 @@ def test_margins_and_class_indices_are_raw() -> None:
 
 
 def test_what_an_objective_does_not_have_is_nan_and_said(caplog: pytest.LogCaptureFixture) -> None:
-    found = select(np.array([1.0, 2.0]), "reg:squarederror", 0, ["predicted_score", "probability"])
-    assert found["predicted_score"].tolist() == [1.0, 2.0]
-    assert np.isnan(found["probability"]).all()
+    columns = select(np.array([1.0, 2.0]), "reg:squarederror", 0, ["predicted_score", "probability"])
+    assert columns["predicted_score"].tolist() == [1.0, 2.0]
+    assert np.isnan(columns["probability"]).all()
     assert "probability is not compatible with objective reg:squarederror" in caplog.text
 
 
@@ -182,10 +182,10 @@ def test_an_objective_without_keys_is_the_servers_fault() -> None:
 
 
 def text(columns: dict[str, np.ndarray], *, batch: bool = False, many: bool = False) -> str:
-    found = encode(columns, "text/csv", Answer(batch, many))
-    written = None if found is None else bytes(found)
-    assert written is not None
-    return written.decode()
+    body = encode(columns, "text/csv", Answer(batch, many))
+    content = None if body is None else bytes(body)
+    assert content is not None
+    return content.decode()
 
 
 NUMBER = {"score": np.array([0.1, 2.5], np.float32)}
@@ -210,8 +210,8 @@ def test_selected_keys_are_written_with_lists_in_quotes() -> None:
 
 
 def test_json_is_a_bare_list_where_there_are_many_models() -> None:
-    written = encode(NUMBER, "application/json", Answer(many=True))
-    assert written is not None
-    assert bytes(written) == b"[0.10000000149011612, 2.5]"
+    body = encode(NUMBER, "application/json", Answer(many=True))
+    assert body is not None
+    assert bytes(body) == b"[0.10000000149011612, 2.5]"
     assert encode(NUMBER, "application/json", Answer()) is None
     assert encode(NUMBER, "application/jsonlines", Answer()) is None

@@ -20,8 +20,8 @@ TREES = {"max_depth": 2, "nthread": 1}
 
 
 def booster(labels: Any = NUMBERS, **parameters: object) -> xgboost.Booster:
-    given = {"nthread": 1} if parameters.get("booster") == "gblinear" else TREES
-    return xgboost.train(given | parameters, xgboost.DMatrix(FEATURES, labels), 2)
+    defaults = {"nthread": 1} if parameters.get("booster") == "gblinear" else TREES
+    return xgboost.train(defaults | parameters, xgboost.DMatrix(FEATURES, labels), 2)
 
 
 def categorical() -> xgboost.Booster:
@@ -50,9 +50,9 @@ def test_models_of_every_kind_are_whole(kind: str) -> None:
     model = KINDS[kind]()
     for form in ("ubj", "json"):
         content = bytes(model.save_raw(form))
-        assert native.checked(content) == content
-    cut = native.checked(bytes(model.__getstate__()["handle"]))
-    assert boosters.parsed(cut).save_raw("json") == model.save_raw("json")
+        assert native.check(content) == content
+    cut = native.check(bytes(model.__getstate__()["handle"]))
+    assert boosters.parse(cut).save_raw("json") == model.save_raw("json")
 
 
 def test_categories_that_pandas_named_are_whole() -> None:
@@ -62,10 +62,10 @@ def test_categories_that_pandas_named_are_whole() -> None:
     matrix = xgboost.DMatrix(frame, NUMBERS, enable_categorical=True)
     model = xgboost.train(TREES, matrix, 2)
     for form in ("ubj", "json"):
-        native.checked(bytes(model.save_raw(form)))
+        native.check(bytes(model.save_raw(form)))
 
 
-def damaged(kind: str, path: str, value: object) -> bytes:
+def damage(kind: str, path: str, value: object) -> bytes:
     """The JSON of a model with another value at `a/0/b`."""
     document = json.loads(bytes(KINDS[kind]().save_raw("json")))
     place: Any = document["learner"]
@@ -80,7 +80,7 @@ TREE = "gradient_booster/model/trees/0/"
 
 
 @pytest.mark.parametrize(
-    ("kind", "path", "value", "said"),
+    ("kind", "path", "value", "message"),
     [
         ("trees", TREE + "left_children/0", 0, "linked wrongly"),  # round and round
         ("trees", TREE + "left_children/0", 2, "linked wrongly"),
@@ -110,11 +110,11 @@ TREE = "gradient_booster/model/trees/0/"
     ],
 )
 def test_what_would_lead_the_library_astray_is_refused(
-    tmp_path: Path, kind: str, path: str, value: object, said: str
+    tmp_path: Path, kind: str, path: str, value: object, message: str
 ) -> None:
     file = tmp_path / "xgboost-model"
-    file.write_bytes(damaged(kind, path, value))
-    with pytest.raises(UserError, match=f"damaged XGBoost model: .*{said}"):
+    file.write_bytes(damage(kind, path, value))
+    with pytest.raises(UserError, match=f"damaged XGBoost model: .*{message}"):
         boosters.read(file)
 
 
@@ -128,11 +128,11 @@ def test_any_damage_is_told(content: bytes, chance: random.Random, times: int) -
     for _ in range(times):
         text[chance.randrange(len(text))] ^= 1 << chance.randrange(8)
     try:
-        kept = native.checked(bytes(text))
+        sound = native.check(bytes(text))
     except ValueError:
         return
     # What passes is a model to the library too, or it says itself what is wrong.
     try:
-        boosters.parsed(kept).inplace_predict(FEATURES[:3], validate_features=False)
+        boosters.parse(sound).inplace_predict(FEATURES[:3], validate_features=False)
     except ValueError:
         return

@@ -26,8 +26,8 @@ BODY = "".join(",".join(map(repr, row)) + "\n" for row in FEATURES[:3].tolist())
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    trained: Model = train(both(), tmp_path_factory.mktemp("run")).model
-    return trained
+    result: Model = train(both(), tmp_path_factory.mktemp("run")).model
+    return result
 
 
 def answer(
@@ -66,19 +66,19 @@ def test_a_request_that_names_its_columns_is_put_in_the_order_of_training(
     """library: the names are those that the library keeps, as of a model trained elsewhere."""
     data = both()
     data["train"].columns = None if library else ("y", "a", "b", "c", "d", "e")
-    trained = train(data, tmp_path).model
+    model = train(data, tmp_path).model
     if library:
-        trained.members[0].booster.feature_names = list("abcde")
-    trained.save(tmp_path / "model")
-    loaded = load(tmp_path / "model", "cpu")
-    assert loaded.feature_names == tuple("abcde")
-    plain = answer(loaded)
-    turned = parquet(FEATURES[:3, ::-1], "edcba")
-    assert answer(loaded, "application/x-parquet", body=turned) == plain
+        model.members[0].booster.feature_names = list("abcde")
+    model.save(tmp_path / "model")
+    copy = load(tmp_path / "model", "cpu")
+    assert copy.feature_names == tuple("abcde")
+    plain = answer(copy)
+    reverse = parquet(FEATURES[:3, ::-1], "edcba")
+    assert answer(copy, "application/x-parquet", body=reverse) == plain
     rows = "".join(",".join(map(repr, row[::-1])) + "\n" for row in FEATURES[:3].tolist())
-    assert answer(loaded, "text/csv;header=present", body=f"e,d,c,b,a\n{rows}".encode()) == plain
+    assert answer(copy, "text/csv;header=present", body=f"e,d,c,b,a\n{rows}".encode()) == plain
     with pytest.raises(RequestError, match="the request has no column 'e', which the model has"):
-        answer(loaded, "application/x-parquet", body=parquet(FEATURES[:3], "abcdf"))
+        answer(copy, "application/x-parquet", body=parquet(FEATURES[:3], "abcdf"))
 
 
 def test_names_do_not_keep_the_library_from_bare_arrays_nor_training_from_going_on(tmp_path: Path) -> None:

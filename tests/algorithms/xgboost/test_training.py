@@ -25,15 +25,15 @@ from tests.algorithms.xgboost.runs import (
 
 
 def test_a_job_is_what_the_library_does_alone(tmp_path: Path) -> None:
-    kept = train(both(), tmp_path, eta=0.2, max_depth=3, subsample=0.7)
+    result = train(both(), tmp_path, eta=0.2, max_depth=3, subsample=0.7)
     matrix = xgboost.DMatrix(FEATURES[:300], NUMBERS[:300])
-    held = xgboost.DMatrix(FEATURES[300:], NUMBERS[300:])
+    validation = xgboost.DMatrix(FEATURES[300:], NUMBERS[300:])
     history: dict[str, dict[str, list[float]]] = {}
-    given = {"eta": 0.2, "max_depth": 3, "subsample": 0.7}
-    evals = [(matrix, "train"), (held, "validation")]
-    alone = xgboost.train(given, matrix, 10, evals=evals, evals_result=history, verbose_eval=False)
-    np.testing.assert_array_equal(score(kept), alone.inplace_predict(FEATURES))
-    assert kept.lines == [
+    hyperparameters = {"eta": 0.2, "max_depth": 3, "subsample": 0.7}
+    evals = [(matrix, "train"), (validation, "validation")]
+    alone = xgboost.train(hyperparameters, matrix, 10, evals=evals, evals_result=history, verbose_eval=False)
+    np.testing.assert_array_equal(score(result), alone.inplace_predict(FEATURES))
+    assert result.lines == [
         f"[{number}]\ttrain-rmse:{ours:.5f}\tvalidation-rmse:{theirs:.5f}"
         for number, (ours, theirs) in enumerate(
             zip(history["train"]["rmse"], history["validation"]["rmse"], strict=True)
@@ -50,46 +50,50 @@ def test_a_model_names_no_features_so_that_any_matrix_of_its_width_fits(tmp_path
 
 
 def test_all_metrics_of_train_come_first_and_regexes_find_them(tmp_path: Path) -> None:
-    kept = train(both(), tmp_path, eval_metric="rmse,mae,r2,mse", num_round=1)
-    assert re.findall(r"[a-z]+-[a-z0-9]+", kept.lines[0]) == [
+    result = train(both(), tmp_path, eval_metric="rmse,mae,r2,mse", num_round=1)
+    assert re.findall(r"[a-z]+-[a-z0-9]+", result.lines[0]) == [
         f"{data}-{name}" for data in ("train", "validation") for name in ("rmse", "mae", "r2", "mse")
     ]
     regexes = {spec.name: spec.regex for spec in ALGORITHM.training.metrics}
-    for line in (kept.lines[0], kept.lines[0].replace("\t", "#011")):
-        found = re.findall(regexes["validation:mse"], line)
+    for line in (result.lines[0], result.lines[0].replace("\t", "#011")):
+        matches = re.findall(regexes["validation:mse"], line)
         rmse = re.findall(regexes["validation:rmse"], line)
-        assert float(found[0]) == pytest.approx(float(rmse[0]) ** 2, abs=1e-4)  # printed with 5 digits
+        assert float(matches[0]) == pytest.approx(float(rmse[0]) ** 2, abs=1e-4)  # printed with 5 digits
 
 
 def test_metrics_of_ours_are_right_on_the_final_scale(tmp_path: Path) -> None:
-    kept = train(both(POSITIVE), tmp_path, objective="binary:logistic", eval_metric="accuracy", num_round=5)
-    said = (score(kept, FEATURES[300:]) > 0.5) == POSITIVE[300:]
-    assert kept.lines[-1].endswith(f"\tvalidation-accuracy:{said.mean():.5f}")
+    result = train(both(POSITIVE), tmp_path, objective="binary:logistic", eval_metric="accuracy", num_round=5)
+    hits = (score(result, FEATURES[300:]) > 0.5) == POSITIVE[300:]
+    assert result.lines[-1].endswith(f"\tvalidation-accuracy:{hits.mean():.5f}")
 
 
 def test_a_tuned_metric_with_a_suffix_gets_its_bare_name_too(tmp_path: Path) -> None:
     counts = np.round(np.abs(NUMBERS))
-    given = {"objective": "reg:tweedie", "num_round": 1}
-    kept = train(both(counts), tmp_path, tuned="validation:tweedie-nloglik", **given)
+    hyperparameters = {"objective": "reg:tweedie", "num_round": 1}
+    result = train(both(counts), tmp_path, tuned="validation:tweedie-nloglik", **hyperparameters)
     assert re.search(
-        r"\tvalidation-tweedie-nloglik@1\.5:(\S+)\tvalidation-tweedie-nloglik:\1$", kept.lines[0]
+        r"\tvalidation-tweedie-nloglik@1\.5:(\S+)\tvalidation-tweedie-nloglik:\1$", result.lines[0]
     )
 
 
 def test_early_stopping_keeps_the_rounds_up_to_the_best(tmp_path: Path) -> None:
-    kept = train(both(), tmp_path, num_round=400, early_stopping_rounds=5, eta=0.5)
-    values = [float(line.rpartition(":")[2]) for line in kept.lines]
+    result = train(both(), tmp_path, num_round=400, early_stopping_rounds=5, eta=0.5)
+    values = [float(line.rpartition(":")[2]) for line in result.lines]
     best = int(np.argmin(values))
     assert len(values) == best + 6
-    booster = kept.model.members[0].booster
+    booster = result.model.members[0].booster
     assert booster.num_boosted_rounds() == best + 1
     assert booster.attr("best_iteration") == str(best)
 
 
 def test_the_last_metric_drives_early_stopping_and_larger_may_be_better(tmp_path: Path) -> None:
-    given = {"objective": "binary:logistic", "eval_metric": "logloss,accuracy", "early_stopping_rounds": 3}
-    kept = train(both(POSITIVE), tmp_path, num_round=200, **given)
-    values = [float(line.rpartition(":")[2]) for line in kept.lines]
+    hyperparameters = {
+        "objective": "binary:logistic",
+        "eval_metric": "logloss,accuracy",
+        "early_stopping_rounds": 3,
+    }
+    result = train(both(POSITIVE), tmp_path, num_round=200, **hyperparameters)
+    values = [float(line.rpartition(":")[2]) for line in result.lines]
     best = int(np.argmax(values))
     assert len(values) == best + 4
 
@@ -100,7 +104,7 @@ def test_early_stopping_needs_a_validation_channel(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "given"),
+    ("labels", "hyperparameters"),
     [
         (CLASSES, {"objective": "multi:softmax", "num_class": 3, "eval_metric": "accuracy,merror"}),
         (CLASSES, {"objective": "multi:softprob", "num_class": 3}),
@@ -120,13 +124,13 @@ def test_early_stopping_needs_a_validation_channel(tmp_path: Path) -> None:
     ],
 )
 def test_every_kind_of_job_trains_and_answers(
-    tmp_path: Path, labels: np.ndarray, given: dict[str, object]
+    tmp_path: Path, labels: np.ndarray, hyperparameters: dict[str, object]
 ) -> None:
-    if str(given.get("objective")).startswith("rank:") and "map" in str(given):
+    if str(hyperparameters.get("objective")).startswith("rank:") and "map" in str(hyperparameters):
         labels = (labels > 1).astype(float)  # map is of relevant and irrelevant
-    kept = train(both(labels), tmp_path, num_round=3, **given)
-    assert len(kept.lines) == 3
-    assert np.isfinite(score(kept)).all()
+    result = train(both(labels), tmp_path, num_round=3, **hyperparameters)
+    assert len(result.lines) == 3
+    assert np.isfinite(score(result)).all()
 
 
 def test_an_empty_cell_and_an_absent_entry_are_missing(tmp_path: Path) -> None:
@@ -149,31 +153,31 @@ def test_libsvm_files_of_several_widths_join(tmp_path: Path) -> None:
     data = table(narrow, NUMBERS[:200])
     data.blocks += table(sparse[200:], NUMBERS[200:]).blocks
     data.media = "text/libsvm"
-    kept = train({"train": data}, tmp_path)
-    assert kept.model.width == 5
+    result = train({"train": data}, tmp_path)
+    assert result.model.width == 5
 
 
 def test_weights_of_rows_count(tmp_path: Path) -> None:
     weights = np.where(np.arange(400) % 2, 1, 0).astype(np.float32)
-    weighted = train({"train": table(FEATURES, NUMBERS, weights=weights)}, tmp_path)
+    by_weight = train({"train": table(FEATURES, NUMBERS, weights=weights)}, tmp_path)
     column = train({"train": table(np.column_stack([weights, FEATURES]), NUMBERS)}, tmp_path, csv_weights=1)
-    np.testing.assert_array_equal(score(weighted), score(column))
-    assert not np.array_equal(score(weighted), score(train({"train": table(FEATURES, NUMBERS)}, tmp_path)))
+    np.testing.assert_array_equal(score(by_weight), score(column))
+    assert not np.array_equal(score(by_weight), score(train({"train": table(FEATURES, NUMBERS)}, tmp_path)))
 
 
 def test_queries_are_ranked_each_for_itself(tmp_path: Path) -> None:
     groups = np.repeat(np.arange(40)[::-1], 10)  # ids need not ascend
     data = {"train": table(FEATURES, CLASSES, size=37, groups=groups)}  # blocks part queries
-    kept = train(data, tmp_path, objective="rank:ndcg")
+    result = train(data, tmp_path, objective="rank:ndcg")
     matrix = xgboost.QuantileDMatrix(FEATURES, CLASSES, qid=np.repeat(np.arange(40), 10))
     alone = xgboost.train({"objective": "rank:ndcg"}, matrix, 10)
     np.testing.assert_allclose(
-        score(kept), alone.inplace_predict(FEATURES), rtol=1e-5
+        score(result), alone.inplace_predict(FEATURES), rtol=1e-5
     )  # sums of other blocks
 
 
 @pytest.mark.parametrize(
-    ("data", "given", "said"),
+    ("data", "hyperparameters", "message"),
     [
         (table(FEATURES, None), {}, "Got input data without labels"),
         (table(FEATURES, CLASSES - 1), {"objective": "multi:softmax", "num_class": 3}, "row 1 of|row"),
@@ -207,31 +211,31 @@ def test_queries_are_ranked_each_for_itself(tmp_path: Path) -> None:
     ],
 )
 def test_data_that_cannot_be_trained_on_are_named(
-    tmp_path: Path, data: object, given: dict[str, object], said: str
+    tmp_path: Path, data: object, hyperparameters: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(UserError, match=said):
-        train({"train": data}, tmp_path, **given)  # type: ignore[dict-item]
+    with pytest.raises(UserError, match=message):
+        train({"train": data}, tmp_path, **hyperparameters)  # type: ignore[dict-item]
 
 
 def test_channels_must_agree(tmp_path: Path) -> None:
     narrow = {"train": table(FEATURES, NUMBERS), "validation": table(FEATURES[:, :4], NUMBERS)}
     with pytest.raises(UserError, match="'validation' has rows of 4 features"):
         train(narrow, tmp_path)
-    mixed = both()
-    mixed["validation"].media = "application/x-parquet"
+    channels = both()
+    channels["validation"].media = "application/x-parquet"
     with pytest.raises(UserError, match="must hold one content type"):
-        train(mixed, tmp_path)
-    piped = table(FEATURES, NUMBERS)
-    piped.media, piped.mode = "text/libsvm", "Pipe"
+        train(channels, tmp_path)
+    pipe = table(FEATURES, NUMBERS)
+    pipe.media, pipe.mode = "text/libsvm", "Pipe"
     with pytest.raises(UserError, match="Pipe mode not supported for LibSVM"):
-        train({"train": piped}, tmp_path)
+        train({"train": pipe}, tmp_path)
 
 
 def test_a_job_that_is_stopped_leaves_a_model_only_where_it_was_asked_to(tmp_path: Path) -> None:
     assert train(both(), tmp_path, stop_after=3).model is None
-    kept = train(both(), tmp_path, stop_after=3, save_model_on_termination="true")
-    assert rounds(kept.model) == 3
-    assert kept.published == [1, 2, 3]
+    result = train(both(), tmp_path, stop_after=3, save_model_on_termination="true")
+    assert rounds(result.model) == 3
+    assert result.published == [1, 2, 3]
 
 
 def test_stopped_and_resumed_is_undisturbed(tmp_path: Path) -> None:
@@ -245,7 +249,7 @@ def test_stopped_and_resumed_is_undisturbed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "given"),
+    ("labels", "hyperparameters"),
     [
         (NUMBERS, {"subsample": 0.6}),
         (NUMBERS, {"colsample_bytree": 0.5}),
@@ -260,32 +264,34 @@ def test_stopped_and_resumed_is_undisturbed(tmp_path: Path) -> None:
 )
 @pytest.mark.filterwarnings("ignore:.*manually specified the `updater`")
 def test_what_is_drawn_at_random_survives_a_resume(
-    tmp_path: Path, labels: np.ndarray, given: dict[str, object]
+    tmp_path: Path, labels: np.ndarray, hyperparameters: dict[str, object]
 ) -> None:
     checkpoints = tmp_path / "checkpoints"
-    first = train(both(labels), tmp_path, checkpoints=checkpoints, stop_after=4, **given)
-    second = train(both(labels), tmp_path, checkpoints=checkpoints, **given)
-    undisturbed = train(both(labels), tmp_path, checkpoints=tmp_path / "others", **given)
+    first = train(both(labels), tmp_path, checkpoints=checkpoints, stop_after=4, **hyperparameters)
+    second = train(both(labels), tmp_path, checkpoints=checkpoints, **hyperparameters)
+    undisturbed = train(both(labels), tmp_path, checkpoints=tmp_path / "others", **hyperparameters)
     assert first.lines + second.lines == undisturbed.lines
     np.testing.assert_array_equal(score(second), score(undisturbed))
 
 
 def test_rounds_and_seeds_draw_each_their_own(tmp_path: Path) -> None:
     def models(seed: int) -> list[str]:
-        given = {"subsample": 0.5, "colsample_bytree": 0.5, "max_depth": 1, "eta": 0, "seed": seed}
-        kept = train(both(), tmp_path, checkpoints=tmp_path / str(seed), num_round=6, **given)
-        return [str(tree) for tree in kept.model.members[0].booster.get_dump(with_stats=True)]
+        hyperparameters = {"subsample": 0.5, "colsample_bytree": 0.5, "max_depth": 1, "eta": 0, "seed": seed}
+        result = train(both(), tmp_path, checkpoints=tmp_path / str(seed), num_round=6, **hyperparameters)
+        return [str(tree) for tree in result.model.members[0].booster.get_dump(with_stats=True)]
 
     trees = models(1) + models(2)  # without steps only what was drawn tells them from each other
     assert len(set(trees)) == 12
 
 
 def test_early_stopping_survives_a_resume(tmp_path: Path) -> None:
-    given = {"num_round": 400, "early_stopping_rounds": 5, "eta": 0.5}
-    alone = train(both(), tmp_path, **given)
+    hyperparameters = {"num_round": 400, "early_stopping_rounds": 5, "eta": 0.5}
+    alone = train(both(), tmp_path, **hyperparameters)
     checkpoints = tmp_path / "checkpoints"
-    first = train(both(), tmp_path, checkpoints=checkpoints, stop_after=len(alone.lines) - 3, **given)
-    second = train(both(), tmp_path, checkpoints=checkpoints, **given)
+    first = train(
+        both(), tmp_path, checkpoints=checkpoints, stop_after=len(alone.lines) - 3, **hyperparameters
+    )
+    second = train(both(), tmp_path, checkpoints=checkpoints, **hyperparameters)
     assert first.lines + second.lines == alone.lines
     np.testing.assert_array_equal(score(second), score(alone))
 
@@ -306,8 +312,8 @@ def test_training_goes_on_from_an_earlier_model(tmp_path: Path) -> None:
     # The values that fall between bins take other paths: the earlier model is applied to them, not to bins.
     np.testing.assert_allclose(score(more), score(alone), atol=0.05)
     refresh = {"process_type": "update", "updater": "refresh", "num_round": 5}
-    revised = train(both(), tmp_path, warm_start=tmp_path / "model", **refresh)
-    assert rounds(revised.model) == 5
+    revision = train(both(), tmp_path, warm_start=tmp_path / "model", **refresh)
+    assert rounds(revision.model) == 5
 
 
 @pytest.mark.parametrize(("narrow", "wide"), [("train", "validation"), ("validation", "train")])
@@ -315,8 +321,10 @@ def test_channels_of_other_widths_are_told_which_has_how_many(tmp_path: Path, na
     data = both()
     data[narrow] = table(FEATURES[:50, :4], NUMBERS[:50])
     count = {narrow: "4", wide: "5"}
-    said = f"'validation' has rows of {count['validation']} features, but channel 'train' of {count['train']}"
-    with pytest.raises(UserError, match=said):
+    message = (
+        f"'validation' has rows of {count['validation']} features, but channel 'train' of {count['train']}"
+    )
+    with pytest.raises(UserError, match=message):
         train(data, tmp_path)
 
 
@@ -333,22 +341,24 @@ def test_the_log_says_once_that_what_sparse_rows_leave_out_is_missing(
     assert caplog.text.count("leaves out is a missing value, not 0") == 1
 
 
-@pytest.mark.parametrize(("given", "heard"), [({}, True), ({"verbosity": 0}, False), ({"silent": 1}, False)])
+@pytest.mark.parametrize(
+    ("hyperparameters", "speaks"), [({}, True), ({"verbosity": 0}, False), ({"silent": 1}, False)]
+)
 def test_what_the_container_says_of_the_data_goes_by_verbosity(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, given: dict[str, int], heard: bool
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, hyperparameters: dict[str, int], speaks: bool
 ) -> None:
     caplog.set_level("INFO", "optml.algorithms.xgboost")  # puts it back afterwards
-    kept = train(both(), tmp_path, num_round=1, **given)
-    assert ("Train matrix has 300 rows and 5 columns" in caplog.text) == heard
-    assert len(kept.lines) == 1
+    result = train(both(), tmp_path, num_round=1, **hyperparameters)
+    assert ("Train matrix has 300 rows and 5 columns" in caplog.text) == speaks
+    assert len(result.lines) == 1
 
 
 def test_a_request_wider_than_the_model_is_refused(tmp_path: Path) -> None:
-    kept = train(both(), tmp_path)
+    result = train(both(), tmp_path)
     with pytest.raises(UserError, match=r"data 6 is not consistent .* model 5 .*leave the label out"):
-        kept.model.predict(Records(np.zeros((1, 6), np.float32)), {})
+        result.model.predict(Records(np.zeros((1, 6), np.float32)), {})
     sparse = Records(csr_array(np.eye(6, dtype=np.float32)))
     with pytest.raises(UserError, match=r"data 6 is not consistent .* count from 1 here and from 0 there"):
-        kept.model.predict(sparse, {})
+        result.model.predict(sparse, {})
     with pytest.raises(UserError, match=r"data 4 is not consistent .* model 5 .*a feature lacks"):
-        kept.model.predict(Records(np.zeros((1, 4), np.float32)), {})
+        result.model.predict(Records(np.zeros((1, 4), np.float32)), {})

@@ -52,12 +52,12 @@ def test_values(content: bytes, value: object) -> None:
 
 
 def test_numbers_of_one_type_are_an_array() -> None:
-    found = ubjson.read(b"[$I#i\x02\x00\x01\xff\xff")
-    np.testing.assert_array_equal(found, [1, -1])
+    array = ubjson.read(b"[$I#i\x02\x00\x01\xff\xff")
+    np.testing.assert_array_equal(array, [1, -1])
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "ends early"),
         (b"{i\x01a", "ends early"),
@@ -71,8 +71,8 @@ def test_numbers_of_one_type_are_an_array() -> None:
         (b"{x", "where a length belongs"),
     ],
 )
-def test_damage_is_told(content: bytes, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_damage_is_told(content: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         ubjson.read(content)
 
 
