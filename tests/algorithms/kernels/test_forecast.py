@@ -153,7 +153,7 @@ def test_paths_of_a_series_do_not_depend_on_its_neighbours() -> None:
         alone = Steps(
             *(
                 np.ascontiguousarray(getattr(series_steps, name)[one : one + 1])
-                for name in ("given", "unknown", "real", "scale")
+                for name in ("inputs", "unknown", "real", "scale")
             ),
             series_steps.lags,
             series_steps.keys[one : one + 1],
