@@ -17,7 +17,7 @@ from optml.algorithms.factorization_machines.hyperparameters import Hyperparamet
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 FIRST, SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 UNIFORM_SCALE = 0.07  # MXNet's default
-TOGETHER = 1 << 15  # values drawn at a time: they stay in the cache
+BLOCK = 1 << 15  # random values made at a time: they stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Initial:
     def rows(self, ids: np.ndarray) -> np.ndarray:
         """(m, k + 1) float32: the factors and the weight of each of (m,) features."""
         rows = np.empty((len(ids), self._columns), np.float32)
-        step = max(1, TOGETHER // self._columns)
+        step = max(1, BLOCK // self._columns)
         column = np.arange(self._columns, dtype=np.uint64)
         for start in range(0, len(ids), step):
             part = ids[start : start + step].astype(np.uint64)[:, None] * np.uint64(self._columns) + column

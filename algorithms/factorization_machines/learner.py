@@ -16,7 +16,7 @@ from optml.algorithms.factorization_machines.hyperparameters import GROUPS, METH
 from optml.algorithms.factorization_machines.initial import Initial
 from optml.algorithms.factorization_machines.model import Model
 from optml.algorithms.factorization_machines.parameters import Parameters
-from optml.algorithms.factorization_machines.quality import WATCHED, metrics
+from optml.algorithms.factorization_machines.quality import STOPPING_METRICS, metrics
 from optml.algorithms.kernels import factorized
 from optml.algorithms.kernels.factorized import (  # fmt: skip
     LOSS,
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 EPSILON = 1e-8
 LARGEST = float(np.finfo(np.float32).max)
 FEW = 20  # updates below which nothing much can have been learned, whatever the rates
-MOVED = 0.01  # share of the pair terms in the variance of scores, below which factors have hardly moved
+LEAST_PAIR_SHARE = 0.01  # of pair terms in the variance of scores: below, factors have hardly moved
 
 
 class Learner:
@@ -125,7 +125,7 @@ class Learner:
 
     def stopping(self) -> tuple[Patience, str] | None:
         patience = self.hyperparameters.early_stopping_patience
-        metric = WATCHED[self.hyperparameters.predictor_type]
+        metric = STOPPING_METRICS[self.hyperparameters.predictor_type]
         return None if patience is None else (Patience(patience), f"validation:{metric}")
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -181,7 +181,7 @@ class Learner:
                 "or raise epochs (%d)",
                 self.updates, hyperparameters.mini_batch_size, ", ".join(bounds), hyperparameters.epochs,
             )  # fmt: skip
-        if self.cluster.rank == 0 and pairs < MOVED * scores:
+        if self.cluster.rank == 0 and pairs < LEAST_PAIR_SHARE * scores:
             log.info(
                 "The factors have hardly moved: interactions make up %.2g %% of the variance of the scores, "
                 "so that this is nearly a linear model. If that is not meant, raise factors_lr (%g) to 0.001 "

@@ -20,7 +20,7 @@ from optml.formats.records import Columns, Features, Records
 
 SLUG = "factorization-machines"
 FACTORS, WEIGHTS, BIAS, IDS, SEED = "v", "w1_weight", "w0_weight", "ids", "seed"
-SHARED = 2 << 30  # bytes of parameters up to which they are written for AWS's readers too
+AWS_BYTES = 2 << 30  # of factors, up to which a model is also written in AWS's format
 
 
 class Model:
@@ -120,7 +120,7 @@ class Model:
             if self._initial is not None:
                 arrays[SEED] = np.array([self._initial.seed % 2**64], np.uint64)
         artifact.write(folder, SLUG, arrays, self.hyperparameters | {"predictor_type": self.predictor_type})
-        if self.factors.nbytes <= SHARED:
+        if self.factors.nbytes <= AWS_BYTES:
             own = aws.ModelArrays(
                 self.factors, self.weights, self.bias, self.width, self.ids, self.predictor_type
             )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SMALLEST = 1 << 10  # rows that are made room for
+SMALLEST = 1 << 10  # rows that there is room for at least
 WHOLE = 1 << 30  # bytes up to which a model holds all features, those that never occurred among them
 MOST = 2**31 - 1  # values of a batch, which a View numbers by int32
 ARRAYS = ("rows", "means", "squares")

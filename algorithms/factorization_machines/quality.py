@@ -37,7 +37,7 @@ MEASURES = (
     Measure(CROSS_ENTROPY, CROSS_ENTROPY, "loss", "binary_classifier"),
     Measure("binary_f_beta", "binary_f_{token}", "score", "binary_classifier"),
 )
-WATCHED = {"regressor": "rmse", "binary_classifier": CROSS_ENTROPY}  # to stop early
+STOPPING_METRICS = {"regressor": "rmse", "binary_classifier": CROSS_ENTROPY}  # of early stopping
 BETA = "1.000"  # of F: AWS prints it as a part of the word
 
 

@@ -27,8 +27,8 @@ from optml.formats.records import Records
 
 log = logging.getLogger(__name__)
 
-AUTO_FACTOR = 10
-AUTO_TRIALS = 10
+AUTO_FACTOR = 10  # most of extra_center_factor=auto
+AUTO_TRIALS = 10  # of local_lloyd_num_trials=auto
 # Streams of random numbers: drawing the first centers and shrinking have one each, made from the seed when
 # they are needed. So neither disturbs the other, and a checkpoint needs no generator's state but the seed.
 START, SHRINK = range(2)

@@ -14,7 +14,7 @@ from optml.errors import UserError
 from optml.formats.records import Columns, Records
 
 AWS_FILES = "model_algo-*"
-FEW = 1 << 15  # up to this many distances NumPy answers before a compiled kernel would be loaded
+FEW = 1 << 15  # distances up to which NumPy answers: to load the compiled kernel takes longer
 
 
 class Model:

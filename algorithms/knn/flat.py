@@ -24,7 +24,7 @@ from optml.errors import UserError
 
 L2, INNER = b"IxF2", b"IxFI"
 HEADER = struct.Struct("<4siqqq?iq")
-UNUSED = 1 << 20  # what FAISS writes there
+UNUSED = 1 << 20  # two fields of the file's header that nobody reads, as FAISS fills them
 VALUES = 1 << 20  # of a block that is looked at
 
 

@@ -22,11 +22,11 @@ from optml.errors import UserError
 log = logging.getLogger(__name__)
 
 KINDS = {b"IwFl": "faiss.IVFFlat", b"IwPQ": "faiss.IVFPQ"}
-PER_LIST = 39  # points, below which FAISS finds centroids badly trained
-MOST = 256  # points of each centroid that the training looks at
-CODES = 256  # of a part of the vector, which is a byte
+PER_LIST = 39  # training points per centroid, below which FAISS calls k-means badly trained
+MOST = 256  # training points per centroid; of more FAISS takes a sample
+CODES = 256  # centroids of a codebook of product quantization: a code is one byte
 BITS = 8
-LLOYD = 10  # iterations for the lists; the codebooks take FAISS's 25
+LLOYD = 10  # k-means iterations for the centroids of the lists; the codebooks take FAISS's 25
 ABSENT = -1  # what FAISS pads a list of neighbours with
 
 PQ_M = (1, 2, 3, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96)

@@ -12,13 +12,13 @@ from optml.algorithms.knn import vote
 from optml.algorithms.knn.model import Model
 from optml.formats.records import Records
 
-ASKED = 5000  # rows that are looked up, at most
+QUERIES = 5000  # at most, that the picture answers
 
 
 def draw(model: Model, batch: Records, path: Path) -> str:
     """Draw answers against labels (confusion and calibration of votes, or residuals) where the records have
     labels, else the answers; and the distances of the neighbours; as a PNG. Returns what to say of it."""
-    batch = batch[:ASKED]
+    batch = batch[:QUERIES]
     near = model.neighbours(batch.dense())
     answers = model.judge(near)
     truth = charts.labels_of(batch)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from optml.algorithms.cluster import Cluster
+from optml.errors import UserError
 from optml.formats.records import Records, concatenate
 
 
@@ -64,6 +65,15 @@ class FirstRows:
                 continue
             self._batches.append(together[start : start + length])
             start += length
+
+
+def common_width(width: int | None, cluster: Cluster) -> int:
+    """How many features the rows of all hosts have; None here: without rows. Raises UserError where hosts
+    differ. A collective."""
+    widths = np.concatenate(cluster.gather(np.array([width or 0])))
+    if len(set(widths[widths > 0].tolist())) > 1:
+        raise UserError(f"the hosts' records have different numbers of features: {widths.tolist()}")
+    return int(widths.max())
 
 
 def arrays(batches: list[Records], prefix: str) -> dict[str, np.ndarray]:

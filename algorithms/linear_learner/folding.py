@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
+from optml.algorithms.linear_learner.labels import LARGEST
 from optml.algorithms.linear_learner.model import Model, load
 from optml.algorithms.linear_learner.scaler import Scaler
 from optml.errors import UserError
@@ -23,7 +24,7 @@ def fold(
 
     A least-squares model gets the bias that leaves no mean error on the scaler's rows. `error` is its mean
     error (prediction - label) on the validation channel, None without one: where the shift would make its
-    squared error larger there, the bias stays.
+    squared error larger there, the bias stays. Raises UserError for weights beyond float32.
     """
     shift, scale = scaler.label_shift(hyperparameters), scaler.label_scale(hyperparameters)
     weight = weight * scale * scaler.scale(hyperparameters)
@@ -33,6 +34,12 @@ def fold(
         # mean (e + c)^2 - mean e^2 = c (2 mean e + c)
         if error is None or offset * (2 * error + offset) <= 0:
             bias = bias + offset
+    largest = max(np.abs(weight).max(), np.abs(bias).max())
+    if largest > LARGEST:
+        raise UserError(
+            f"weights of up to {largest:.2g} for features as they are given are beyond float32: multiply "
+            "features of very small values, or divide the labels, by a power of ten"
+        )
     return weight, bias
 
 

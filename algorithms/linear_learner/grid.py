@@ -20,9 +20,10 @@ AUTO_MODELS = 32
 RATES = {"adam": (0.1, 0.005), "sgd": (0.1, 0.01), "rmsprop": (0.01, 0.001)}  # the reference first
 PENALTIES = ((1e-4, 0.0), (1e-2, 0.0), (1e-5, 1e-4), (1e-3, 1e-3))  # wd, l1
 SCHEDULES = ((100, 0.99, 1e-5), (10, 0.99, 1e-4), (10, 0.98, 1e-5), (100, 0.9, 1e-5))  # step, factor, minimum
-DRAWN_RATES = (1e-4, 0.5)  # bounds of log-uniform draws
-DRAWN_WD = (1e-7, 1e-1)
-DRAWN_L1 = (1e-7, 1e-2)
+# Bounds of the log-uniform distributions of what is drawn beyond the grid.
+RANDOM_RATES = (1e-4, 0.5)
+RANDOM_WD = (1e-7, 1e-1)
+RANDOM_L1 = (1e-7, 1e-2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,8 @@ def _random_points(hyperparameters: Hyperparameters, count: int, seed: int) -> l
     models = []
     for _ in range(max(count, 0)):
         rate, wd, l1 = (
-            float(np.exp(generator.uniform(*np.log(bounds)))) for bounds in (DRAWN_RATES, DRAWN_WD, DRAWN_L1)
+            float(np.exp(generator.uniform(*np.log(bounds))))
+            for bounds in (RANDOM_RATES, RANDOM_WD, RANDOM_L1)
         )
         schedule = SCHEDULES[generator.integers(len(SCHEDULES))]
         models.append(_point(hyperparameters, rate, (wd, l1), schedule))

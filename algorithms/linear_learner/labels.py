@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
 from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
 from optml.errors import UserError
 from optml.formats.records import Records
+
+log = logging.getLogger(__name__)
 
 LARGEST = float(np.finfo(np.float32).max)  # in which scores are computed and served
 
@@ -66,6 +70,17 @@ def require_num_classes(labels: np.ndarray, hyperparameters: Hyperparameters) ->
         f"given: the first {len(labels)} rows of channel 'train' have {len(distinct)} distinct labels, the "
         f"largest {distinct.max(initial=0):g}; {advice}"
     )
+
+
+def warn_of_one_class(counts: np.ndarray) -> None:
+    """counts: (classes,) of the first rows of all hosts; none of a regressor."""
+    if (counts > 0).sum() == 1:
+        log.warning(
+            "the first %d rows of channel 'train' all have the label %d: a classifier has nothing to "
+            "tell apart; are the rows sorted by label? Shuffle them",
+            counts.sum(),
+            int(counts.argmax()),
+        )
 
 
 def _classes(hyperparameters: Hyperparameters) -> int | None:

@@ -17,7 +17,7 @@ from optml.algorithms.base import Setting
 from optml.algorithms.linear_learner import evaluation, labels
 from optml.algorithms.linear_learner.calibration import NATURAL, Choice
 from optml.algorithms.linear_learner.early_stopping import EarlyStopping
-from optml.algorithms.linear_learner.first_rows import FirstRows
+from optml.algorithms.linear_learner.first_rows import FirstRows, common_width
 from optml.algorithms.linear_learner.folding import earlier, fold, unfold
 from optml.algorithms.linear_learner.grid import points
 from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
@@ -34,7 +34,7 @@ from optml.formats.records import Records
 log = logging.getLogger(__name__)
 
 CRITERIA = "early_stopping:criteria"
-LEAST_UPDATES = 300  # before the first evaluation, where all rows are at hand
+LEAST_UPDATES = 300  # before the first evaluation, where the rows that the scaler saw are the whole channel
 
 
 class Learner:
@@ -198,12 +198,9 @@ class Learner:
         the `whole` channel: a pass over so few rows is a handful of updates."""
         hyperparameters = self.hyperparameters
         first = self.waiting.first(hyperparameters.num_point_for_scaler, self.cluster.rank)
-        widths = np.concatenate(self.cluster.gather(np.array([self.width or 0])))
         if not self.waiting.rows:
             raise UserError("channel 'train' is empty: there are no records in its data")
-        if len(set(widths[widths > 0].tolist())) > 1:
-            raise UserError(f"the hosts' records have different numbers of features: {widths.tolist()}")
-        self.width = int(widths.max())
+        self.width = common_width(self.width, self.cluster)
         first_labels = np.concatenate(
             [np.empty(0), *(part.labels[:, 0] for part in first if part.labels is not None)]
         )
@@ -213,13 +210,7 @@ class Learner:
             hyperparameters.predictor_type, hyperparameters.outputs
         )
         scaler = Scaler.fit(first, self.width, classes, self.cluster)
-        if classes and (scaler.counts > 0).sum() == 1:
-            log.warning(
-                "the first %d rows of channel 'train' all have the label %d: a classifier has nothing to "
-                "tell apart; are the rows sorted by label? Shuffle them",
-                len(first_labels),
-                int(scaler.counts.argmax()),
-            )
+        labels.warn_of_one_class(scaler.counts)
         stack = self._prepare(scaler)
         if self.warm is not None:
             stack.start_from(*unfold(self.warm, scaler, hyperparameters))
@@ -342,12 +333,6 @@ class Learner:
         assert self.scaler is not None
         error = float(self.error[place]) if self.has_validation else None
         weight, bias = fold(*self.stack.model(place), self.scaler, self.hyperparameters, error)
-        largest = max(np.abs(weight).max(), np.abs(bias).max())
-        if largest > labels.LARGEST:
-            raise UserError(
-                f"weights of up to {largest:.2g} for features as they are given are beyond float32: multiply "
-                "features of very small values, or divide the labels, by a power of ten"
-            )
         point = self.points[place]
         choices = point.describe()
         if self.stack.class_weights is not None and len(self.stack.class_weights) == 2:

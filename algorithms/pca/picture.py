@@ -12,7 +12,7 @@ from optml.algorithms.pca.model import Model
 from optml.formats.records import Records
 
 COMPONENTS = 30  # most in the plot of variance
-LOADED = 8  # most in the plot of directions
+DIRECTIONS = 8  # most in the plot of directions
 FEATURES = 100
 
 
@@ -40,7 +40,7 @@ def draw(model: Model, batch: Records, path: Path) -> str:
         charts.largest(
             axes[1, 0], directions[0], "The leading component: its largest weights", "weight in the component"
         )
-        _directions(axes[1, 1], directions[:LOADED])
+        _directions(axes[1, 1], directions[:DIRECTIONS])
     return f"{count}, {shares.sum():.1%} of the variance of {whose}"
 
 

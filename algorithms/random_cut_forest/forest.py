@@ -10,7 +10,7 @@ from optml.algorithms.kernels.forest.terms import Forest
 from optml.algorithms.random_cut_forest.sample import KeyedRows
 
 STREAM = 1  # of random numbers, beside the sample's
-LISTED = 100  # trees whose sizes are told one by one
+LIST_LENGTH = 100  # trees whose sizes the log gives one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,5 +70,5 @@ def grow(sample: KeyedRows, trees: int, size: int, seed: int, *, shuffled: bool)
 
 
 def _list(numbers: np.ndarray) -> str:
-    more = ", ..." if len(numbers) > LISTED else ""
-    return f"[{', '.join(map(str, numbers[:LISTED].tolist()))}{more}]"
+    more = ", ..." if len(numbers) > LIST_LENGTH else ""
+    return f"[{', '.join(map(str, numbers[:LIST_LENGTH].tolist()))}{more}]"

@@ -26,8 +26,8 @@ from optml.formats.records import Records
 log = logging.getLogger(__name__)
 
 SHUFFLE = "OPTML_RCF_SHUFFLE"  # 1: no tree gets a stretch of the data, but rows from everywhere
-DOMINANT = 0.99  # of the summed ranges
-SCORED = 10_000  # training rows whose scores model.json sums up
+DOMINANT = 0.99  # share of one feature in the sum of all ranges: from there on it gets nearly all cuts
+SUMMARY_ROWS = 10_000  # of training, whose scores model.json sums up
 ALWAYS = {"roc_auc"}  # metrics that no value of eval_metrics asks for
 
 
@@ -123,8 +123,8 @@ class Learner:
         hyperparameters = self.hyperparameters.model_dump(mode="json")
         model = Model(growth.forest, hyperparameters, device=self.device)
         rows = sample.rows
-        if len(rows) > SCORED:
-            rows = rows[np.argpartition(sample.keys, SCORED)[:SCORED]]
+        if len(rows) > SUMMARY_ROWS:
+            rows = rows[np.argpartition(sample.keys, SUMMARY_ROWS)[:SUMMARY_ROWS]]
         scores = model.scores(rows)
         model.facts = {
             "rows_seen": sample.rows_seen,

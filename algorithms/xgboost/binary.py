@@ -16,11 +16,11 @@ import numpy as np
 from optml.errors import UserError
 
 _LEARNER, _MODEL, _TREE = 136, 160, 148  # bytes of the headers
-_STATISTICS = 16  # bytes a node
+_STATISTICS = 16  # bytes of a node's statistics: gain, sum of Hessians, weight, leaves
 _NODE = np.dtype([("parent", "<i4"), ("left", "<i4"), ("right", "<i4"), ("split", "<u4"), ("value", "<f4")])
 _DELETED = 0xFFFFFFFF  # `split` of a node that pruning left behind
 _FEATURE = 0x7FFFFFFF  # the bits of `split` that are the feature
-_LONG = 64  # characters that no name has
+_LONGEST = 64  # characters of the name of an objective or a booster
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def _name(content: bytes, at: int) -> tuple[str, int]:
     """A string and the place behind it."""
     (length,) = struct.unpack_from("<Q", content, at)
     at += 8
-    if length > _LONG or at + length > len(content):
+    if length > _LONGEST or at + length > len(content):
         raise ValueError(f"a name of {length} characters")
     return content[at : at + length].decode("ascii"), at + length
 

@@ -11,14 +11,14 @@ from optml.errors import UserError
 
 log = logging.getLogger(__name__)
 
-# Spent here, never handed on.
-CONSUMED = {
+# Used by the job itself, never passed to the library.
+OWN = {
     "num_round", "csv_weights", "early_stopping_rounds", "kfold", "num_cv_round", "eval_metric", "device",
     "save_model_on_termination", "use_dask_gpu_training", "silent", "allow_native_hyperparameters",
     "objective",
 }  # fmt: skip
-# Of engines before 3: the library would say that it does not use them.
-GONE = (
+# Parameters of engines before 3: the library would say that it does not use them.
+OBSOLETE = (
     "predictor", "dsplit", "sketch_eps", "deterministic_histogram", "single_precision_histogram",
     "lambda_bias", "prob_buffer_row",
 )  # fmt: skip
@@ -34,9 +34,9 @@ def parameters(
     names_given = hyperparameters.model_fields_set
     parameters_of_library: dict[str, Any] = {}
     for name in type(hyperparameters).model_fields:
-        if name in names_given and getattr(hyperparameters, name) is not None and name not in CONSUMED:
+        if name in names_given and getattr(hyperparameters, name) is not None and name not in OWN:
             parameters_of_library[name.rstrip("_")] = getattr(hyperparameters, name)
-    for name in GONE:
+    for name in OBSOLETE:
         if parameters_of_library.pop(name, None) is not None:
             log.warning("Hyperparameter %s has no effect: XGBoost knows it no more", name)
     parameters_of_library |= hyperparameters.model_extra or {}

@@ -8,7 +8,7 @@ from optml.algorithms.xgboost.hyperparameters import Hyperparameters
 from optml.errors import UserError
 from optml.formats.records import Records
 
-_NAMED = 3  # rows that one message names
+_EXAMPLES = 3  # rows that one message names
 _GRADES = 31  # of relevance: the gain of a grade is 2^grade - 1, in 32 bits
 
 
@@ -19,7 +19,7 @@ def check(records: Records, labels: np.ndarray, hyperparameters: Hyperparameters
     expected, fix = "label must be a finite number of 32 bits", "remove such rows or fill the label in"
     if not wrong.any():
         wrong, expected, fix = _judge(labels, hyperparameters)
-    rows = np.flatnonzero(wrong)[:_NAMED].tolist()
+    rows = np.flatnonzero(wrong)[:_EXAMPLES].tolist()
     if rows:
         rows_named = ", ".join(f"{labels[row]:g} in {records.where(row)}" for row in rows)
         more = int(wrong.sum()) - len(rows)

@@ -12,7 +12,7 @@ from optml.algorithms.xgboost.names import BINARY_AVERAGE, CLASSIFICATION, base_
 
 GROWERS = {"grow_colmaker", "distcol", "grow_histmaker", "grow_quantile_histmaker"}
 LINEAR = {"shotgun", "coord_descent"}
-GONE = {"distcol": "grow_histmaker", "grow_skmaker": "grow_histmaker"}  # -> the nearest that is alive
+SUCCESSORS = {"distcol": "grow_histmaker", "grow_skmaker": "grow_histmaker"}  # of old updaters
 THRESHOLDS = ("error", "ndcg", "map")
 
 
@@ -147,16 +147,19 @@ def _updaters(hyperparameters: Fields) -> Iterator[str]:
             yield f"process_type=update can only be used with updater 'refresh' and 'prune'; found {chain}"
     elif len(GROWERS & set(hyperparameters.updater)) > 1:
         yield f"Only one tree grow plugin can be selected; found {chain}"
-    elif hyperparameters.updater[0] not in {*GROWERS, *GONE, "sync"} or set(hyperparameters.updater) == {
-        "sync"
-    }:
+    elif hyperparameters.updater[0] not in {*GROWERS, *SUCCESSORS, "sync"} or set(
+        hyperparameters.updater
+    ) == {"sync"}:
         yield (
             f"updater {chain} grows no tree: begin with grow_histmaker, or to revise trees set "
             "process_type=update"
         )
     for name in hyperparameters.updater:
-        if name in GONE:
-            yield f"updater {name} is gone from XGBoost {_engine()}; {GONE[name]} is the nearest that it has"
+        if name in SUCCESSORS:
+            yield (
+                f"updater {name} is gone from XGBoost {_engine()}; {SUCCESSORS[name]} is the nearest that "
+                "it has"
+            )
 
 
 def _engine() -> str:

@@ -12,7 +12,7 @@ _NUMBERS = {
     b"i": ">i1", b"U": ">u1", b"I": ">i2", b"l": ">i4", b"L": ">i8", b"d": ">f4", b"D": ">f8",
 }  # fmt: skip
 _INTEGERS = {b"i": ">b", b"U": ">B", b"I": ">h", b"l": ">i", b"L": ">q"}
-_DEPTH = 64  # of values within each other: a model has a dozen
+_DEPTH = 64  # levels of nesting at most; a model has a dozen
 _BARE = {b"T": True, b"F": False, b"Z": None}
 
 

@@ -36,7 +36,7 @@ def step(
     def part(start: int, stop: int) -> None:
         _step(*(array[start:stop] for array in flat), np.float32(rho), np.float32(epsilon))
 
-    _in_parts(part, values.size, WORTH)
+    _in_parts(part, values.size, STEP_COST)
 
 
 def step_rows(
@@ -66,10 +66,10 @@ def step_rows(
             np.float32(epsilon),
         )
 
-    _in_parts(part, len(rows), WORTH * values.shape[1])
+    _in_parts(part, len(rows), STEP_COST * values.shape[1])
 
 
-WORTH = 8  # multiply-adds in the time of one value's step
+STEP_COST = 8  # of one value, in multiply-adds
 
 
 def _in_parts(part: Callable[[int, int], None], count: int, size: int) -> None:

@@ -23,7 +23,7 @@ RUNS = 8
 CELLS = 1 << 17  # scores of a block, 512 KiB
 CACHED_SCORES = 2 * CELLS  # of a batch; up to so many the powers are kept for the gradient
 
-_NOWHERE = np.float32(-1e30)  # the bias of a word that is none
+_PADDING_BIAS = np.float32(-1e30)  # of columns that fill a block up: their power is 0
 
 _int32s = types.Array(int32, 1, "C", readonly=True)
 _floats = types.Array(float32, 1, "C", readonly=True)
@@ -156,7 +156,7 @@ def _scores(
     start, stop = block
     scores = simd.empty(len(latent), stop - start)
     np.matmul(latent, weight[start:stop].T, out=scores[:, : stop - start])
-    padded = np.full(scores.shape[1], _NOWHERE)
+    padded = np.full(scores.shape[1], _PADDING_BIAS)
     padded[: stop - start] = bias[start:stop]
     return scores, padded
 

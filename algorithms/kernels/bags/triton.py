@@ -29,7 +29,7 @@ BLOCK = 1 << 24  # probabilities that the gradient has at once, 64 MiB
 
 
 def sums(table: Table, rows: Tensor) -> Tensor:
-    """See `bags_cpu.sums`."""
+    """See `cpu.sums`."""
     rows = rows.contiguous()
     width = rows.shape[1]
     totals = torch.empty(len(table), width, device=rows.device)

@@ -2,7 +2,7 @@
 
 Step t of a series has inputs that are known, and targets at lags of which some are not: those that fall on
 points that are missing take the mean of the network's own distribution there, those in the forecast what was
-drawn. Layers are those of `lstm.py` without zoneout; from the second on, one adds its input to its output.
+drawn. Layers are those of `lstm` without zoneout; from the second on, one adds its input to its output.
 
 Where a distribution is symmetric, every second path takes the draws of the one before with the sign turned
 (antithetic variates: J. M. Hammersley and K. W. Morton, Proc. Cambridge Phil. Soc. 52, 1956). Each path is as
@@ -40,7 +40,7 @@ class Steps:
 
     inputs:  (n, t, i) float32, inputs of the first layer, the l lags last; 0 where a lag is unknown.
     unknown: (n, t) bool, points whose value is not known: missing ones and the forecast.
-    real:    (n, t) bool, False before a series begins: such a step begins with a state of zeros (`lstm.py`).
+    real:    (n, t) bool, False before a series begins: such a step begins with a state of zeros (`lstm`).
     scale:   (n,) float32.   lags: (l,) ascending.
     keys:    (n,) uint64: the random numbers of a series depend on its key alone.
     """

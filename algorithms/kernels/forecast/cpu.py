@@ -52,7 +52,7 @@ block_type = types.Tuple((*[table] * 6, line_type, line_type, flag_line, flag_li
 _ONE, _TWO, _MINUS = np.float32(1), np.float32(2), np.float32(-1)
 _DOWN = np.float32(-math.log2(math.e))
 _DOWN_TWICE = np.float32(-2 * math.log2(math.e))
-_THIRD = np.float32(42)  # three powers of two up to it have a product that float32 holds
+_HIGHEST = np.float32(42)  # exponent: the product of three such powers of two fits float32
 _32, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
@@ -116,7 +116,7 @@ def cells_of(gates, cells, x, width, layer, deep, adding):  # type: ignore[no-un
     c = s(f) c + s(i) tanh(g) and h = s(o) tanh(c), s(x) = 1 / (1 + e^-x), each as one fraction: divisions
     take several times as long as products. In two loops, whose shorter chains a processor overlaps better.
     """
-    one, none, most = fill(_ONE), zero(), fill(_THIRD)
+    one, none, most = fill(_ONE), zero(), fill(_HIGHEST)
     for cell in range(width):
         i = multiply_add(power(load(gates, cell), fill(_DOWN), most), one, one)
         f = multiply_add(power(load(gates, width + cell), fill(_DOWN), most), one, one)

@@ -20,7 +20,7 @@ import triton.language as tl
 from optml.algorithms.kernels.forest.terms import Forest
 
 Tensor = Any  # a torch tensor; torch's own name would bring torch's types into mypy
-LANES = 2048  # of a program: rows times features
+LANES = 2048  # rows times features of a program
 PROGRAMS = 4096  # enough of them to fill a GPU
 
 

@@ -23,7 +23,7 @@ from optml.algorithms.kernels.machine import threads
 Array: TypeAlias = Any  # np.ndarray, or a torch tensor on a CUDA device
 
 BLOCK = 4096  # rows of one product
-SHARE = 1024  # rows from which a thread of its own is faster than the threads of BLAS in each product
+SHARE = 1024  # rows for each thread, from which our threads beat BLAS's own in each product
 
 
 def accumulate(rows: Array, shift: Array | None, gram: Array, sums: Array) -> None:

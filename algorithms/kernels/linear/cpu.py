@@ -35,7 +35,7 @@ ADAM, SGD, _ = range(len(OPTIMIZERS))
 
 
 def scores(rows: Rows, weights: np.ndarray, problem: Problem) -> np.ndarray:
-    """See `linear_step.scores`."""
+    """See `linear.scores`."""
     n, d = rows.shape
     z = np.empty((n, weights.shape[1]), np.float32)
     if not isinstance(rows, np.ndarray):
@@ -63,7 +63,7 @@ def scores(rows: Rows, weights: np.ndarray, problem: Problem) -> np.ndarray:
 def gradient(
     rows: Rows, labels: np.ndarray, weights: np.ndarray, problem: Problem
 ) -> tuple[np.ndarray, np.ndarray]:
-    """See `linear_step.gradient`."""
+    """See `linear.gradient`."""
     n, d = rows.shape
     loss, parameter = LOSSES.index(problem.loss), np.float32(problem.parameter)
     class_weights, classes = problem.class_weights, problem.classes
@@ -115,7 +115,7 @@ def update(
     use_bias: bool,
     how: Update,
 ) -> None:
-    """See `linear_step.update`."""
+    """See `linear.update`."""
     bias = len(weights) - 1
     kind = OPTIMIZERS.index(how.optimizer)
     factor, first, second = np.float32(share), np.float32(how.first), np.float32(how.second)
@@ -259,7 +259,7 @@ def _update(
     start: int,
     stop: int,
 ) -> None:
-    """Rows start to stop of `linear_step.update`; sgd's momentum is `mean`, rmsprop's square `square`.
+    """Rows start to stop of `linear.update`; sgd's momentum is `mean`, rmsprop's square `square`.
 
     Several rows at a time, and each loop writes to one array only, so that it is vectorised.
     """

@@ -32,7 +32,7 @@ _vector = types.Array(float32, 1, "C", readonly=True)
 _places = types.Array(int32, 1, "C", readonly=True)
 
 RUN = 64  # rows whose scores are turned into slopes at once
-FEW = 3  # columns that are no worth a register of sixteen
+FEW = 3  # columns up to which sums one by one beat a vector of sixteen
 
 
 @within(void(_vector, _places, int64, int64, _vector, _matrix, int64, float32[:, ::1], int64, int64, int64))

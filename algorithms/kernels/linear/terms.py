@@ -26,7 +26,9 @@ OPTIMIZERS = ("adam", "sgd", "rmsprop")
 
 MOMENTS = {"adam": 2, "sgd": 1, "rmsprop": 1}  # matrices that an optimiser keeps beside the weights
 
-FAR = 100.0  # standard deviations: of float32's 7 digits 5 are left
+FAR = (
+    100.0  # most |mean / standard deviation| of rows that are multiplied as they are: 5 digits of 7 are left
+)
 
 TINY = 1e-8  # keeps adam and rmsprop from dividing by 0
 

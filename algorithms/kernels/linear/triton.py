@@ -28,12 +28,12 @@ Tensor = Any  # a torch tensor; torch's own name would bring torch's types into 
 
 
 def scores(rows: Any, weights: Tensor, problem: Problem) -> Tensor:
-    """See `linear_step.scores`; rows may be a csr_array on the host."""
+    """See `linear.scores`; rows may be a csr_array on the host."""
     return _scores(_place(rows, weights), weights, problem)
 
 
 def gradient(rows: Any, labels: Tensor, weights: Tensor, problem: Problem) -> tuple[Tensor, Tensor]:
-    """See `linear_step.gradient`; rows may be a csr_array on the host."""
+    """See `linear.gradient`; rows may be a csr_array on the host."""
     dense = isinstance(rows, torch.Tensor)
     there = _place(rows, weights)
     z = _scores(there, weights, problem)
@@ -75,7 +75,7 @@ def slopes(z: Tensor, labels: Tensor, problem: Problem) -> Tensor:
 def update(
     weights: Tensor, moments: tuple[Tensor, ...], gradients: Tensor, share: float, use_bias: bool, how: Update
 ) -> None:
-    """See `linear_step.update`."""
+    """See `linear.update`."""
     columns = weights.shape[1]
     size = weights.numel() if use_bias else weights.numel() - columns
     block = 1024

@@ -20,7 +20,7 @@ from numba.core import cgutils
 from optml.algorithms.kernels.machine.simd import LANES, VECTOR, intrinsic
 
 TALL = 6  # rows of a tile: with AVX2 it takes 12 of 16 registers
-UNROLLED = 4  # steps of a loop
+UNROLL = 4  # steps of the depth in one round of the loop
 
 _LONG = ir.IntType(64)
 _BYTES = ir.IntType(8).as_pointer()
@@ -111,8 +111,8 @@ def _tile(rows: int, *, ahead: bool = False) -> Any:
                 builder.position_at_end(after)
                 return k, phis
 
-            whole = builder.sub(depth, _number(UNROLLED - 1))
-            k, sums = loop(_number(0), whole, UNROLLED, sums)
+            whole = builder.sub(depth, _number(UNROLL - 1))
+            k, sums = loop(_number(0), whole, UNROLL, sums)
             _, sums = loop(k, depth, 1, sums)
             for top, value in zip(tops, sums, strict=True):
                 builder.store(value, top, align=4)

@@ -1,13 +1,10 @@
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, call-arg"
 # The signatures stand in the decorators, for numba.
-"""The step of `pair_step.py` on a CPU: addresses in tiles that the cache holds, then the touched rows.
+"""The step of `pairs` on a CPU: addresses in tiles that the cache holds, then the touched rows.
 
 Threads share out the addresses of the first pass (matrix products, and one read of each sample's entity) and
 the rows of the second, whose gradients and steps are one sweep over memory. Nobody writes where another does;
 what all samples have in common is added up by each thread and then in their order.
-
-The map of 32 bits is a sum of eight rows of a table, one for each hexadecimal digit of an address and its
-value (`DIGITS`), and its gradient is added to those rows: a quarter of the sums of a product with the bits.
 """
 
 from __future__ import annotations
@@ -15,10 +12,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import float32, float64, int32, int64, njit, types, uint32, void
+from numba import float32, float64, int32, int64, njit, types, void
 
 from optml.algorithms.kernels.machine.simd import LANES, prefetch
 from optml.algorithms.kernels.machine.threads import ALONE, in_parts
+from optml.algorithms.kernels.pairs.digits_cpu import DIGITS, FAST, enter, leave
 from optml.algorithms.kernels.pairs.terms import (
     BETA1,
     BETA2,
@@ -34,22 +32,17 @@ from optml.algorithms.kernels.pairs.terms import (
     PairState,
     Step,
     View,
-    bits,
 )
 
-FAST = {"reassoc", "contract", "arcp"}
 TILE = 512  # addresses whose vectors stay in the cache
-AHEAD = 4  # rows asked for before they are needed
-
-# (8 * 16, 32): of each digit and value its four bits as +1 and -1, and 0 for those of other digits.
-DIGITS = np.kron(np.eye(8, dtype=np.float32), bits(np.arange(16, dtype=np.uint32))[:, -4:])
+AHEAD = 4  # rows prefetched before the one at work
 
 _BETA1, _BETA2, _EPSILON = np.float32(BETA1), np.float32(BETA2), np.float32(EPSILON)
 _REST1, _REST2 = np.float32(1 - BETA1), np.float32(1 - BETA2)
 
 
 def gradient(state: PairState, view: View) -> Gradient:
-    """See `pair_step.gradient`."""
+    """See `pairs.gradient`."""
     count, width = len(view.addresses), state.entities.shape[2]
     prefixed = len(state.prefixes) > 0
     outputs = np.empty((count, width), np.float32)
@@ -79,7 +72,7 @@ def gradient(state: PairState, view: View) -> Gradient:
             )
             outputs[at:end] = layers[-1]
             back = encoder.go_back(layers, back, gradients)
-            _leave(at, view.addresses, back, of_table)
+            leave(at, view.addresses, back, of_table)
             if prefixed:
                 inputs[at:end] = back
         encoder.unfold(DIGITS.T @ of_table, of_table[:16].sum(0), gradients)
@@ -95,7 +88,7 @@ def gradient(state: PairState, view: View) -> Gradient:
 
 
 def score(state: PairState, view: View) -> np.ndarray:
-    """See `pair_step.score`."""
+    """See `pairs.score`."""
     count, width = len(view.addresses), state.entities.shape[2]
     scores = np.empty(len(view), np.float32)
 
@@ -112,7 +105,7 @@ def score(state: PairState, view: View) -> np.ndarray:
 
 
 def learn_rows(table: np.ndarray, groups: Groups, slopes: Any, vectors: np.ndarray, step: Step) -> None:
-    """Add up the gradient of each touched row, as `pair_step.row_gradients`, and take Adam's step there."""
+    """Add up the gradient of each touched row, as `pairs.row_gradients`, and take Adam's step there."""
     weights = _weights(groups, slopes)
     numbers = _numbers(step)
 
@@ -128,7 +121,7 @@ def learn_rows(table: np.ndarray, groups: Groups, slopes: Any, vectors: np.ndarr
 
 
 def row_gradients(groups: Groups, slopes: Any, vectors: np.ndarray) -> np.ndarray:
-    """See `pair_step.row_gradients`."""
+    """See `pairs.row_gradients`."""
     gradients = np.empty((len(groups.rows), vectors.shape[1]), np.float32)
     weights = _weights(groups, slopes)
 
@@ -143,7 +136,7 @@ def row_gradients(groups: Groups, slopes: Any, vectors: np.ndarray) -> np.ndarra
 def apply_rows(
     table: np.ndarray, rows: np.ndarray, rates: np.ndarray, gradients: np.ndarray, step: Step
 ) -> None:
-    """See `pair_step.apply_rows`."""
+    """See `pairs.apply_rows`."""
     numbers = _numbers(step)
 
     def part(start: int, stop: int) -> None:
@@ -153,7 +146,7 @@ def apply_rows(
 
 
 def apply_dense(dense: np.ndarray, gradients: np.ndarray, step: Step) -> None:
-    """See `pair_step.apply_dense`."""
+    """See `pairs.apply_dense`."""
     numbers = _numbers(step)
 
     def part(start: int, stop: int) -> None:
@@ -167,7 +160,7 @@ def _encode(
 ) -> list[np.ndarray]:
     """The vectors of a tile of addresses, up to the last."""
     first = np.empty((stop - start, table.shape[1]), np.float32)
-    _enter(start, view.addresses, table, first)
+    enter(start, view.addresses, table, first)
     if view.prefix_rows.shape[1]:
         _add_prefixes(start, view.prefix_rows, state.prefixes, first)
     return encoder.encode(first)
@@ -195,32 +188,6 @@ _floats = types.Array(float32, 1, "C", readonly=True)
 _vectors = types.Array(float32, 2, "C", readonly=True)
 _table = types.Array(float32, 3, "C")
 _adam_numbers = (float32, float32, float32)
-
-
-@njit(void(int64, _int32s, _vectors, float32[:, ::1]), nogil=True, cache=True, fastmath=FAST)
-def _enter(start, addresses, table, first):
-    """Add up the rows of each address's digits."""
-    for i in range(first.shape[0]):
-        address = uint32(addresses[start + i])
-        a, b = address >> 28, 16 + (address >> 24 & 15)
-        c, d = 32 + (address >> 20 & 15), 48 + (address >> 16 & 15)
-        e, f = 64 + (address >> 12 & 15), 80 + (address >> 8 & 15)
-        g, h = 96 + (address >> 4 & 15), 112 + (address & 15)
-        for k in range(first.shape[1]):
-            first[i, k] = (table[a, k] + table[b, k] + table[c, k] + table[d, k]) + (
-                table[e, k] + table[f, k] + table[g, k] + table[h, k]
-            )
-
-
-@njit(void(int64, _int32s, _vectors, float32[:, ::1]), nogil=True, cache=True, fastmath=FAST)
-def _leave(start, addresses, back, of_table):
-    """Add the gradient of each address to those of its digits."""
-    for i in range(back.shape[0]):
-        address = uint32(addresses[start + i])
-        for digit in range(8):
-            row = 16 * digit + (address >> (28 - 4 * digit) & 15)
-            for k in range(back.shape[1]):
-                of_table[row, k] += back[i, k]
 
 
 @njit(void(int64, types.Array(int32, 2, "C", readonly=True), _table, float32[:, ::1]), nogil=True, cache=True)

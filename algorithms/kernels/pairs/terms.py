@@ -14,15 +14,15 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 BITS = 32
 
-LENGTHS = (4, 8, 12, 16, 20, 24)  # of prefixes
+LENGTHS = (4, 8, 12, 16, 20, 24)  # bits of the prefixes of an address
 
-RATES = (1.0, 1.0, 1.0, 1 / 2, 1 / 8, 1 / 32)  # of their learning, as parts of the entities'
+RATES = (1.0, 1.0, 1.0, 1 / 2, 1 / 8, 1 / 32)  # learning rates of the prefixes, as parts of the entities'
 
 WIDEST = 18  # bits of a prefix table's index: longer prefixes are hashed
 
 OFFSETS = tuple(sum(1 << min(length, WIDEST) for length in LENGTHS[:place]) for place in range(len(LENGTHS)))
 
-PREFIXES = OFFSETS[-1] + (1 << min(LENGTHS[-1], WIDEST))  # rows of all tables, which are one
+PREFIXES = OFFSETS[-1] + (1 << min(LENGTHS[-1], WIDEST))  # rows of the prefix tables, which are one array
 
 _SIGNS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float32) * 2 - 1
 

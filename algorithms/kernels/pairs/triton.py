@@ -1,4 +1,4 @@
-"""The step of `pair_step.py` on a GPU: matrix products by torch, the rest one program a row.
+"""The step of `pairs.py` on a GPU: matrix products by torch, the rest one program a row.
 
 `_add_prefixes`  a program takes one address and adds its prefixes' vectors to that of its bits.
 `_meet`          a program takes one address and walks over its samples: reads each one's entity once, writes
@@ -8,7 +8,7 @@
                  `Groups` lists (no atomics), and takes Adam's step on it.
 `_gradients`     the first half of `_learn` alone, for sums over hosts; `_apply` the second half.
 
-Shapes and dtypes as in `pair_step.py`.
+Shapes and dtypes as in `pairs.py`.
 """
 
 # Triton's decorator has no types, and its constants are written in capitals.
@@ -42,7 +42,7 @@ B1, B2, EPS = tl.constexpr(BETA1), tl.constexpr(BETA2), tl.constexpr(EPSILON)
 
 
 def gradient(state: PairState, view: View) -> Gradient:
-    """See `pair_step.gradient`."""
+    """See `pairs.gradient`."""
     dense, device = state.dense[0], state.dense.device
     encoder = Encoder(state)
     signs, layers = _encode(encoder, state, view)
@@ -66,7 +66,7 @@ def gradient(state: PairState, view: View) -> Gradient:
 
 
 def score(state: PairState, view: View) -> Tensor:
-    """See `pair_step.score`."""
+    """See `pairs.score`."""
     _, layers = _encode(Encoder(state), state, view)
     count, width = layers[-1].shape
     scores = torch.empty(len(view.rows), device=state.dense.device)
@@ -76,7 +76,7 @@ def score(state: PairState, view: View) -> Tensor:
 
 
 def learn_rows(table: Tensor, groups: Groups, slopes: Tensor, vectors: Tensor, step: Step) -> None:
-    """See `pair_step_cpu.learn_rows`."""
+    """See `cpu.learn_rows`."""
     if len(groups.rows):
         width = table.shape[2]
         _learn[(len(groups.rows),)](
@@ -86,7 +86,7 @@ def learn_rows(table: Tensor, groups: Groups, slopes: Tensor, vectors: Tensor, s
 
 
 def row_gradients(groups: Groups, slopes: Tensor, vectors: Tensor) -> Tensor:
-    """See `pair_step.row_gradients`."""
+    """See `pairs.row_gradients`."""
     width = vectors.shape[1]
     gradients = torch.empty(len(groups.rows), width, device=vectors.device)
     if len(gradients):
@@ -97,7 +97,7 @@ def row_gradients(groups: Groups, slopes: Tensor, vectors: Tensor) -> Tensor:
 
 
 def apply_rows(table: Tensor, rows: Tensor, rates: Tensor, gradients: Tensor, step: Step) -> None:
-    """See `pair_step.apply_rows`."""
+    """See `pairs.apply_rows`."""
     if len(rows):
         width = table.shape[2]
         _apply[(len(rows),)](
@@ -107,7 +107,7 @@ def apply_rows(table: Tensor, rows: Tensor, rates: Tensor, gradients: Tensor, st
 
 
 def apply_dense(dense: Tensor, gradients: Tensor, step: Step) -> None:
-    """See `pair_step.apply_dense`."""
+    """See `pairs.apply_dense`."""
     count, width = gradients.shape
     every = torch.arange(count, dtype=torch.int32, device=dense.device)
     rates = torch.ones(count, device=dense.device)

@@ -30,11 +30,11 @@ BLOCK = 512  # points in one product, and LONG_BLOCK of long ones
 LONG_BLOCK = 1024
 ROWS = 1024  # queries in one product, and LONG_ROWS of long ones
 LONG_ROWS = 2048
-RUN = 32  # scores that are held against the worst kept at once
+RUN = 32  # scores compared at once with that of the worst candidate
 TILE = 1 << 13  # values of the points that a few queries pass over together
 
-ROOM = 1 << 23  # candidates of the queries that are searched at once
-ROUNDING = 2.0**-24  # of a product
+MOST_CANDIDATES = 1 << 23  # of all queries that are searched at once
+ROUNDING = 2.0**-24  # relative error of a float32 product
 
 LOWEST = np.float32(-np.inf)
 Compare: TypeAlias = Callable[[int, int, np.ndarray, np.ndarray], None]  # points from, to; what is kept
@@ -55,7 +55,7 @@ def search(
 ) -> tuple[np.ndarray, np.ndarray]:
     """See `topk.search`."""
     count = min(k + SPARE, len(points))
-    height = max(FEW, ROOM // count)
+    height = max(FEW, MOST_CANDIDATES // count)
     parts = [
         _search(queries[start : start + height], points, mean, bias, k, inner)
         for start in range(0, max(len(queries), 1), height)

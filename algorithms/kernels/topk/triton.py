@@ -32,7 +32,7 @@ Score: TypeAlias = Callable[[Tensor, int, int], Tensor]  # queries, points from,
 MOST = 128  # candidates that registers hold
 PROGRAMS = 512  # that keep a large GPU busy
 TILE = 128  # points
-ROUNDING = 2.0**-21  # of a product in three of TF32, which has 11 bits
+ROUNDING = 2.0**-21  # relative error of a product by three of TF32, which has 11 bits
 VALUES = 1 << 26  # of a block of scores, or of candidates that are measured
 
 

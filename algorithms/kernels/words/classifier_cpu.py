@@ -30,8 +30,8 @@ from optml.algorithms.kernels.machine.simd import (
     zero,
 )
 from optml.algorithms.kernels.machine.threads import ALONE, count, in_parts
+from optml.algorithms.kernels.words.rows_cpu import dot, mean
 from optml.algorithms.kernels.words.tokens_cpu import LINE_END, word_ngrams
-from optml.algorithms.kernels.words.word2vec_cpu import dot, mean
 
 FEATURES = 1 << 16  # of a line, at most; LABELS of it that one is drawn from
 LABELS = 1 << 10

@@ -16,7 +16,7 @@ from optml.algorithms.kernels.machine.draws import mix
 from optml.algorithms.kernels.words import classifier_cpu
 from optml.algorithms.kernels.words.tokens_cpu import LINE_END, word_ngrams
 
-LINES = 256  # of a mini-batch
+LINES = 256  # of text in a mini-batch
 
 
 class Trainer:

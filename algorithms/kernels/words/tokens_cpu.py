@@ -22,7 +22,7 @@ _int64s = types.Array(int64, 1, "C")
 _hashes = types.Array(uint32, 1, "C")
 
 _OFFSET, _PRIME, _MASK = 2166136261, 16777619, 0xFFFFFFFF
-_WORDS_FACTOR = 116049371  # of the hash of a word n-gram
+_WORDS_FACTOR = 116049371  # multiplier in the hash of word n-grams, as fastText has it
 SPACE, NEW_LINE = 32, 10
 
 

@@ -24,7 +24,6 @@ from optml.algorithms.kernels.machine.replica import (
 )
 from optml.algorithms.kernels.machine.simd import (
     LANES,
-    add_up,
     compiled,
     empty,
     fill,
@@ -35,31 +34,17 @@ from optml.algorithms.kernels.machine.simd import (
     zero,
 )
 from optml.algorithms.kernels.machine.threads import ALONE, count, in_parts
+from optml.algorithms.kernels.words.rows_cpu import dot, logistic, mean
 from optml.algorithms.kernels.words.terms import BATCH_SKIPGRAM, SENTENCE, SKIPGRAM, WordPlan
 
 BAG = 4096  # rows of a mean, at most
 
-_LIMIT = np.float32(8)  # beyond which a logistic function is 0 or 1
-_STEPS = np.float32(64)  # of its table, per unit
-_LOGISTIC = (1 / (1 + np.exp(8 - np.arange(1026) / 64))).astype(np.float32)
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 _int32s = types.Array(int32, 1, "C", readonly=True)
 _int64s = types.Array(int64, 1, "C", readonly=True)
 _places = types.Array(int64, 1, "C")
 _floats = types.Array(float32, 1, "C")
-
-
-@compiled([float32(float32)], inline=True)
-def logistic(x):  # type: ignore[no-untyped-def]
-    if x >= _LIMIT:
-        return _ONE
-    if x <= -_LIMIT:
-        return _ZERO
-    place = (x + _LIMIT) * _STEPS
-    before = int64(place)
-    value = _LOGISTIC[before]
-    return value + (place - np.float32(before)) * (_LOGISTIC[before + 1] - value)
 
 
 @compiled([int64(table_type, table_type, slots_type, strength_type, used_type, int64)], inline=True)
@@ -70,26 +55,6 @@ def _fetch(table, rows, slots, strength, used, row):  # type: ignore[no-untyped-
     for line in range(lines):
         prefetch(rows, place * lines + line)
     return place
-
-
-@compiled([float32(table_type, int64, table_type, int64, int64)], inline=True)
-def dot(one, first, two, second, lines):  # type: ignore[no-untyped-def]
-    """The product of two rows, by their first lines."""
-    total = zero()
-    for line in range(lines):
-        total = multiply_add(load(one, first + line), load(two, second + line), total)
-    return add_up(total)
-
-
-@compiled([void(table_type, _places, int64, int64, table_type)], inline=True)
-def mean(rows, places, count, lines, out):  # type: ignore[no-untyped-def]
-    """The mean of `count` rows into the first row of `out`."""
-    part = fill(_ONE / np.float32(count))
-    for line in range(lines):
-        total = zero()
-        for i in range(count):
-            total = multiply_add(part, load(rows, places[i] * lines + line), total)
-        store(out, line, total)
 
 
 @compiled([

@@ -59,7 +59,7 @@ def test_an_answer_does_not_depend_on_its_batch(count: int, features: int) -> No
 
 
 def test_many_queries_are_searched_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("optml.algorithms.kernels.topk.cpu.ROOM", 600)
+    monkeypatch.setattr("optml.algorithms.kernels.topk.cpu.MOST_CANDIDATES", 600)
     agree(by_cpu, *normal(70, 300, 5), 10, False)
     agree(by_cpu, *normal(70, 300, 5), 10, True)
 
