@@ -47,7 +47,7 @@ def _deepar(updates: int) -> Iterator[Any]:
     """AWS's example, with batches of 128."""
     from benchmarks.forecasting_deepar import awss_example, built
     from optml.algorithms.base import Setting
-    from optml.algorithms.forecasting_deepar.data import Training
+    from optml.algorithms.forecasting_deepar.data import Sampler
     from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
     from optml.algorithms.forecasting_deepar.learner import Learner
     from optml.container.cluster import Alone
@@ -56,7 +56,8 @@ def _deepar(updates: int) -> Iterator[Any]:
     given = Hyperparameters(
         time_freq="H", context_length=72, prediction_length=48, num_layers=3, likelihood="gaussian", epochs=20
     )
-    learner, data = Learner(Setting(given, Alone())), Training(built(task, 0, False), given, (0,))
+    data = Sampler(built(task, 0, False), given, (0,))
+    learner = Learner(Setting(given, Alone(), train=data))
     epoch = 0
     while updates > 0:
         for batch in data.epoch(epoch):

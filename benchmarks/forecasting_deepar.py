@@ -124,7 +124,7 @@ def ours(
 ) -> tuple[np.ndarray, Times, Times, Any]:
     """Samples (n, s, p), seconds and processor seconds of training and of forecasting, and the model."""
     from optml.algorithms.base import Setting
-    from optml.algorithms.forecasting_deepar.data import Training
+    from optml.algorithms.forecasting_deepar.data import Sampler
     from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
     from optml.algorithms.forecasting_deepar.learner import Learner
     from optml.algorithms.forecasting_deepar.settings import BATCHES_OF_EPOCH
@@ -137,8 +137,8 @@ def ours(
         "learning_rate": task.rate, "epochs": max(round(updates / batches), 1),
     } | other  # fmt: skip
     parameters = Hyperparameters(**given)
-    data = Training(built(task, 0, cat), parameters, (seed,))
-    learner = Learner(Setting(parameters, Alone(), seed=seed))
+    data = Sampler(built(task, 0, cat), parameters, (seed,))
+    learner = Learner(Setting(parameters, Alone(), seed=seed, train=data))
     done, epoch = 0, 0
     began = _now()
     while done < updates:
@@ -163,8 +163,8 @@ def _now() -> Times:
 
 
 def built(task: Task, future: int, cat: bool) -> Any:
+    from optml.algorithms.forecasting_deepar.builder import Builder
     from optml.algorithms.forecasting_deepar.frequency import Frequency
-    from optml.algorithms.forecasting_deepar.series import Builder
 
     builder = Builder(Frequency.parse(task.frequency), future=future)
     for number, values in enumerate(task.train):

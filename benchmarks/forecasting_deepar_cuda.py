@@ -43,11 +43,11 @@ def recurrence(cells: int, batch: int, bandwidth: float) -> dict[str, Any]:
 
 def updates(cells: int, layers: int, batch: int) -> dict[str, Any]:
     from optml.algorithms.base import Setting
-    from optml.algorithms.forecasting_deepar.data import Training
+    from optml.algorithms.forecasting_deepar.builder import Builder
+    from optml.algorithms.forecasting_deepar.data import Sampler
     from optml.algorithms.forecasting_deepar.frequency import Frequency
     from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
     from optml.algorithms.forecasting_deepar.learner import Learner
-    from optml.algorithms.forecasting_deepar.series import Builder
     from optml.container.cluster import Alone
 
     parameters = Hyperparameters.model_validate(
@@ -61,8 +61,9 @@ def updates(cells: int, layers: int, batch: int) -> dict[str, Any]:
     for _ in range(200):
         values = 5 + np.sin(2 * np.pi * np.arange(1000) / 24) + 0.1 * generator.standard_normal(1000)
         builder.add({"start": "2020-01-01", "target": values}, str)
-    learner = Learner(Setting(parameters, Alone(), device="cuda:0"))
-    draws = [draw for draw in Training(builder.series(), parameters).epoch(0) if len(draw) == batch]
+    train = Sampler(builder.series(), parameters)
+    learner = Learner(Setting(parameters, Alone(), device="cuda:0", train=train))
+    draws = [draw for draw in train.epoch(0) if len(draw) == batch]
     list(learner.update(draws[0]))
     taken = seconds(lambda: [list(learner.update(draw)) for draw in draws[1:6]], 3)
     return {

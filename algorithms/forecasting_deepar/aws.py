@@ -77,10 +77,10 @@ def _described(
 
 
 def _config(folder: Path) -> Path:
-    found = sorted(folder.glob(CONFIGS))
-    if not found:
+    configs = sorted(folder.glob(CONFIGS))
+    if not configs:
         raise UserError(f"{folder} holds no model of DeepAR: neither model.json nor {CONFIGS}")
-    return found[0]
+    return configs[0]
 
 
 def _scale(config: Path) -> float:
@@ -122,8 +122,8 @@ def _arrays(config: Path) -> dict[str, np.ndarray]:
         values, names = ndarray.decode(path.read_bytes(), path.name)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}; it belongs to {config.name}") from None
-    found = {}
+    arrays = {}
     for name, value in zip(names, values, strict=False):
         dense = value.dense() if isinstance(value, ndarray.RowSparse) else value
-        found[name.partition(":")[2] or name] = dense.astype(np.float32)
-    return found
+        arrays[name.partition(":")[2] or name] = dense.astype(np.float32)
+    return arrays

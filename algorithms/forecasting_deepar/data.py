@@ -33,7 +33,7 @@ def data(source: Source, setting: Setting) -> Any:
     series = read(source, parameters)
     if source.stopped():
         series = series.take(np.arange(0))
-        return Training(series, parameters) if source.name == "train" else Scored(series, setting)
+        return Sampler(series, parameters) if source.name == "train" else TestSeries(series, setting)
     problem = offender(series, parameters.likelihood)
     if problem:
         raise UserError(f"channel '{source.name}': {problem}")
@@ -43,28 +43,26 @@ def data(source: Source, setting: Setting) -> Any:
         raise UserError(f"channel '{source.name}' is empty: there are no series in its files")
     describe(series, "Training" if source.name == "train" else "Test")
     if source.name == "test":
-        return Scored(series, setting)
-    return Training(series, parameters, (setting.seed, setting.cluster.rank // sharers), (place, sharers))
+        return TestSeries(series, setting)
+    return Sampler(series, parameters, (setting.seed, setting.cluster.rank // sharers), (place, sharers))
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
     """The windows of one update: of series number `which`, with forecasts that begin at point `at`."""
 
-    series: Series
     which: np.ndarray  # (w,) int64
     at: np.ndarray  # (w,) int64
     level: np.ndarray  # (w,) float64, log of the scale of each one's series, less the mean over all windows
-    first: bool = True  # of the processes that have these series, the one that counts them
 
     def __len__(self) -> int:
         return len(self.which)
 
 
-class Training:
+class Sampler:
     """Windows of the series that are long enough, drawn anew for each epoch.
 
-    dealt: (r, n): of every n windows, the r-th is for this process.
+    dealt: (r, n): of every n windows, the r-th is for this process, one of n that have these series.
     """
 
     def __init__(
@@ -95,27 +93,36 @@ class Training:
                 self.passes, self.probability,
             )  # fmt: skip
 
+    @property
+    def empty(self) -> bool:
+        """Is no series long enough to learn from?"""
+        return not self._used
+
+    @property
+    def counts(self) -> bool:
+        """Of the processes that have these series, is this the one that counts them?"""
+        return self._dealt[0] == 0
+
     def epoch(self, number: int) -> Iterator[Draw]:
         """Every place where a forecast may begin is taken independently, in each pass, with the same
         probability; so longer series give more windows."""
-        if not self._used:
+        if self.empty:
             return
         generator = np.random.default_rng((*self._seed, number))
         total = int(self._ends[-1])
         each = min(1.0, self.probability * self._used / total)
-        drawn = [
+        passes = [
             generator.choice(total, generator.binomial(total, each), replace=False, shuffle=False)
             for _ in range(self.passes)
         ]
-        places = generator.permutation(np.concatenate(drawn))
+        places = generator.permutation(np.concatenate(passes))
         place, sharers = self._dealt
         places = places[place::sharers]
         which = np.searchsorted(self._ends, places, side="right")
         at = places - np.concatenate([[0], self._ends])[which] + self._first[which]
         for start in range(0, len(places), self.size):
-            taken = slice(start, start + self.size)
-            chosen = which[taken]
-            yield Draw(self.series, chosen, at[taken], self._level[chosen], place == 0)
+            batch = slice(start, start + self.size)
+            yield Draw(which[batch], at[batch], self._level[which[batch]])
 
 
 def _levels(series: Series, starts: np.ndarray) -> np.ndarray:
@@ -133,7 +140,7 @@ def rule(series: int, size: int) -> tuple[int, float]:
     return passes, settings.BATCHES_OF_EPOCH * size / series / passes
 
 
-class Scored:
+class TestSeries:
     """The series of the test channel that can be scored, in parts; on H hosts host r takes every H-th."""
 
     def __init__(self, series: Series, setting: Setting) -> None:

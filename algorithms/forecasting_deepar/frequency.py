@@ -58,9 +58,9 @@ class Frequency:
     @classmethod
     def parse(cls, text: str) -> Frequency:
         """Read "H", "2H", "15min". Raises UserError that lists the units."""
-        found = _TEXT.fullmatch(text.strip())
-        unit = _ALIASES.get(found[2], found[2]) if found else ""
-        multiple = int(found[1] or 1) if found else 0
+        match = _TEXT.fullmatch(text.strip())
+        unit = _ALIASES.get(match[2], match[2]) if match else ""
+        multiple = int(match[1] or 1) if match else 0
         if unit not in UNITS or not multiple:
             raise UserError(
                 f"time_freq='{text}' is unknown: expected one of {', '.join(UNITS)} (month, week, day, hour, "
@@ -88,10 +88,10 @@ class Frequency:
         n = self.multiple
         # units of this frequency in an hour, a day, a week: cycles at that length and below are left out
         in_unit = {"min": (60, 1440, 10080), "H": (1, 24, 168), "D": (0, 1, 7), "W": (0, 0, 1)}
-        found: list[int] = list(range(1, 8))
+        lags: list[int] = list(range(1, 8))
 
         def around(middle: int, width: int) -> None:
-            found.extend(lag for lag in range(middle - width, middle + width + 1) if lag > 7)
+            lags.extend(lag for lag in range(middle - width, middle + width + 1) if lag > 7)
 
         if self.unit == "M":
             for k in (1, 2, 3):
@@ -112,7 +112,7 @@ class Frequency:
                 around(52 * k * week // n, 1)
             for k in (4, 8, 12):
                 around(k * week // n, 0)
-        return np.array(sorted({lag for lag in found if lag <= LARGEST_LAG}), np.int64)
+        return np.array(sorted({lag for lag in lags if lag <= LARGEST_LAG}), np.int64)
 
     def moment(self, text: str) -> tuple[int, bool]:
         """Read a start, and round it down to the unit; was that necessary? Raises ValueError, saying why."""

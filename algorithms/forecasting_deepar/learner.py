@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from optml.algorithms.base import Setting
-from optml.algorithms.forecasting_deepar import autoregression, likelihoods, settings
-from optml.algorithms.forecasting_deepar.data import Draw, Scored
+from optml.algorithms.forecasting_deepar import autoregression, likelihoods, settings, summary
+from optml.algorithms.forecasting_deepar.data import Draw, Sampler, TestSeries
 from optml.algorithms.forecasting_deepar.early_stopping import EarlyStopping
 from optml.algorithms.forecasting_deepar.facts import Facts
 from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
@@ -22,6 +22,7 @@ from optml.algorithms.forecasting_deepar.module import DeepAR
 from optml.algorithms.forecasting_deepar.progress import Progress
 from optml.algorithms.forecasting_deepar.scores import Total
 from optml.algorithms.forecasting_deepar.series import Series
+from optml.algorithms.forecasting_deepar.summary import Summary
 from optml.algorithms.forecasting_deepar.windows import Shape, Windows, gather
 from optml.algorithms.metrics import Metric
 from optml.algorithms.network import Network, seeded, threads
@@ -41,6 +42,7 @@ class Learner:
         self.parameters: Hyperparameters = setting.hyperparameters
         parameters = self.parameters
         self.shape = Shape.of(parameters)
+        self._train: Sampler = setting.train
         points = parameters.mini_batch_size * self.shape.steps
         self._work = points * 4 * parameters.num_cells**2  # of the product of a layer
         self.facts: Facts | None = None
@@ -58,7 +60,7 @@ class Learner:
 
     def update(self, batch: Draw | None) -> Iterable[Metric]:
         if self.network is None:
-            self._begin(batch)
+            self._begin()
         with threads(self._work):
             return self._learn(batch)
 
@@ -68,23 +70,23 @@ class Learner:
         if batch is None:
             total, points = self.network.gradient(None, 0.0, 0.0)
         else:
-            drawn = gather(batch.series, batch.which, batch.at, self.shape, self.facts.scale)
-            windows = self._imputed(drawn)
-            losses = self._losses(windows, self._kept(len(windows)))
-            counted = self._counted(windows, batch.at)
-            loss = torch.where(self._tensor(windows.observed), losses * self._tensor(counted), 0).sum()
-            told = loss.item()
+            windows = gather(self._train.series, batch.which, batch.at, self.shape, self.facts.scale)
+            windows = self._imputed(windows)
+            losses = self._losses(windows, self._zoneout(len(windows)))
+            weights = self._weights(windows, batch.at)
+            loss = torch.where(self._tensor(windows.observed), losses * self._tensor(weights), 0).sum()
+            value = loss.item()
             # Its mean stays, and noise goes: which series were drawn weighs ten times what an epoch gains.
             if likelihoods.holds_log_scale(self.parameters.likelihood):
-                told -= float(counted.sum(axis=0) @ batch.level)
-            total, points = self.network.gradient(loss, told, float(counted.sum()))
+                value -= float(weights.sum(axis=0) @ batch.level)
+            total, points = self.network.gradient(loss, value, float(weights.sum()))
             self.progress.windows += len(windows)
         if not points:
             return ()
         self._step(points)
         return self.progress.batch(total, points)
 
-    def _counted(self, windows: Windows, at: np.ndarray) -> np.ndarray:
+    def _weights(self, windows: Windows, at: np.ndarray) -> np.ndarray:
         """(t, w) float32: how much each point counts. Where a lag that the autoregression needs lies before
         the beginning of the series, the network is far off at first: these points would drown the others."""
         place = at - self.shape.context + np.arange(self.shape.steps)[:, None]
@@ -118,25 +120,25 @@ class Learner:
         rate = self.parameters.learning_rate * min(left / settings.COOLDOWN, 1.0)
         return math.ldexp(rate, -self._rule.halvings) if self._rule else rate
 
-    def _losses(self, windows: Windows, kept: Tensor | None) -> Tensor:
+    def _losses(self, windows: Windows, mask: Tensor | None) -> Tensor:
         return likelihoods.loss(
             self.parameters.likelihood,
-            self._outputs(windows, kept),
+            self._outputs(windows, mask),
             self._tensor(windows.scale),
             self._tensor(windows.target),
         )
 
-    def _outputs(self, windows: Windows, kept: Tensor | None) -> Tensor:
+    def _outputs(self, windows: Windows, mask: Tensor | None) -> Tensor:
         assert self.network is not None
         outputs: Tensor = self.network.module(
-            self._tensor(windows.inputs), self._tensor(windows.cat), self._tensor(windows.real), kept
+            self._tensor(windows.inputs), self._tensor(windows.cat), self._tensor(windows.real), mask
         )
         return outputs
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.setting.device)
 
-    def _kept(self, windows: int) -> Tensor | None:
+    def _zoneout(self, windows: int) -> Tensor | None:
         """What zoneout keeps of the states of this update's windows."""
         rate, parameters = self.parameters.dropout_rate, self.parameters
         if not rate:
@@ -145,17 +147,17 @@ class Learner:
         shape = (parameters.num_layers, 2, self.shape.steps, windows, parameters.num_cells)
         generator = self.network.random()
         if self.setting.device != "cpu":
-            kept = torch.rand(shape, generator=generator, device=self.setting.device) < rate
+            mask = torch.rand(shape, generator=generator, device=self.setting.device) < rate
         else:  # The same in a tenth of the time: two random bytes each.
             seed = int(torch.randint(1 << 62, (1,), generator=generator))
             numbers = np.frombuffer(
                 np.random.Generator(np.random.SFC64(seed)).bytes(2 * int(np.prod(shape))), np.uint16
             )
-            kept = torch.from_numpy((numbers < round(rate * (1 << 16))).reshape(shape))
+            mask = torch.from_numpy((numbers < round(rate * (1 << 16))).reshape(shape))
         if likelihoods.linear(parameters.likelihood):
             # A forecast of the step before, in place of this one's, only misleads.
-            kept[..., settings.UNZONED_UNITS] = False
-        return kept
+            mask[..., settings.UNZONED_UNITS] = False
+        return mask
 
     def _imputed(self, windows: Windows) -> Windows:
         """As a lag, a missing point of the window takes the mean of the network's distribution there. It is
@@ -173,22 +175,17 @@ class Learner:
             np.copyto(column, means[:-lag], where=missing[:-lag])
         return windows
 
-    def _begin(self, batch: Draw | None) -> None:
-        """Agree with the other hosts on what the data is like, and make the network. Holds a collective."""
-        told = np.array([-1.0]) if batch is None else _told(batch)
-        told_by_all = [each for each in self.setting.cluster.gather(told) if each[0] >= 0]
-        first = told_by_all[0]
-        if any(len(each) != len(first) or each[0] != first[0] for each in told_by_all):
-            raise UserError("the hosts' training data differ in the number of cat or dynamic_feat")
-        dynamics = int(first[0])
-        absolute, count = np.sum([each[1:3] for each in told_by_all], axis=0)
-        if count < settings.FEWEST_OBSERVATIONS:
+    def _begin(self) -> None:
+        """Agree with the other hosts on what the data is like, and make the network. Holds collectives."""
+        train, cluster = self._train, self.setting.cluster
+        series = None if train.empty else train.series
+        about = summary.gather(None if series is None else Summary.of(series, counts=train.counts), cluster)
+        if about.observations < settings.FEWEST_OBSERVATIONS:
             raise UserError(
-                f"the training series have {int(count)} observations in all; at least "
+                f"the training series have {int(about.observations)} observations in all; at least "
                 f"{settings.FEWEST_OBSERVATIONS} are needed"
             )
-        total, squares = np.sum([each[3:5] for each in told_by_all], axis=0) / max(count, 1)
-        longest, *sizes = np.max([each[5:] for each in told_by_all], axis=0).astype(int).tolist()
+        dynamics, sizes = about.dynamics, list(about.cardinality)
         parameters = self.parameters
         if parameters.cardinality == "auto" and sizes:
             log.info("[cardinality=auto] Inferred value of cardinality=%s from dataset.", sizes)
@@ -196,20 +193,19 @@ class Learner:
             log.info("[num_dynamic_feat=auto] Inferred value of num_dynamic_feat=%d from dataset.", dynamics)
         if isinstance(parameters.cardinality, tuple):
             sizes = list(parameters.cardinality)
-        if not absolute:
+        if not about.absolute:
             log.warning("All training values are zero: they are not scaled")
-        deviation = math.sqrt(max(squares - total**2, 0.0))
-        outputs = likelihoods.beginning(parameters.likelihood, total, deviation)
-        facts = Facts(tuple(sizes), dynamics, float(absolute / count) if absolute else 1.0)
-        self._levels = Levels.of(batch.series if batch and batch.first else None, self.setting.cluster)
-        self._make(facts, outputs)
-        self._dampen(longest)
-        self._standardise(batch)
+        mean, square = about.scaled / about.observations, about.squares / about.observations
+        outputs = likelihoods.beginning(parameters.likelihood, mean, math.sqrt(max(square - mean**2, 0.0)))
+        scale = about.absolute / about.observations if about.absolute else 1.0
+        self._levels = Levels.of(series if train.counts else None, cluster)
+        self._make(Facts(tuple(sizes), dynamics, scale), outputs)
+        self._dampen(about.longest)
+        self._standardise(series)
         if likelihoods.linear(parameters.likelihood):
-            series = None if batch is None else batch.series
-            found = autoregression.fit(series, self.shape, facts.scale, self.setting.cluster)
-            if found is not None:
-                self._module().carry(found)
+            start = autoregression.fit(series, self.shape, scale, cluster)
+            if start is not None:
+                self._module().carry(start)
         self._reach = self._longest_carried()
         self._mean = self._copies()
 
@@ -221,13 +217,13 @@ class Learner:
         slow = torch.from_numpy(np.append(unseen, True))
         self._module().get_buffer("mix").diagonal()[: len(slow)][slow] = settings.SLOW_FACTOR
 
-    def _standardise(self, batch: Draw | None) -> None:
+    def _standardise(self, series: Series | None) -> None:
         """Tell the network means and deviations of dynamic_feat. Holds a collective."""
         assert self.facts is not None
         dynamics = self.facts.dynamics
         sums = np.zeros((3, dynamics))  # of values, squares, and their number
-        if batch is not None:
-            values = batch.series.dynamic.astype(np.float64)
+        if series is not None:
+            values = series.dynamic.astype(np.float64)
             count = np.full(dynamics, values.shape[1], np.float64)
             sums += np.stack([values.sum(axis=1), np.square(values).sum(axis=1), count])
         self.setting.cluster.all_sum(sums)
@@ -248,11 +244,11 @@ class Learner:
         self.facts = facts
         self.network = Network(module, optimizer, self.setting)
         for test in self.setting.tests.values():
-            if isinstance(test, Scored):
+            if isinstance(test, TestSeries):
                 test.fit_to(facts)
 
     def _longest_carried(self) -> int:
-        return int(self.shape.frequency.lags[self._module().carried()].max(initial=0))
+        return int(self.shape.frequency.lags[self._module().carried_lags()].max(initial=0))
 
     def _copies(self) -> dict[str, Tensor]:
         return {name: weight.detach().clone() for name, weight in self._module().named_parameters()}
@@ -265,14 +261,14 @@ class Learner:
         return [progress.end_epoch()]
 
     def evaluate(self, channel: str, batches: Iterable[Series]) -> Iterable[Metric]:
-        """Score the final model; what does not fit it was left out before training (`Scored.fit_to`)."""
+        """Score the final model; what does not fit it was left out before training (`TestSeries.fit_to`)."""
         assert self._final is not None
         parameters = self.parameters
         log.info("Evaluating model accuracy on testset using %d samples", parameters.num_eval_samples)
         total = Total(parameters.test_quantiles)
         for series in batches:
-            held, truth = series.held_out(parameters.prediction_length)
-            total.add(self._final.paths(held, parameters.num_eval_samples), truth)
+            history, truth = series.holdout(parameters.prediction_length)
+            total.add(self._final.paths(history, parameters.num_eval_samples), truth)
         scores = total.scores(self.setting.cluster)
         if np.isnan(scores.mean_weighted):
             log.warning("The truth of the test channel is zero everywhere: wQuantileLoss is nan")
@@ -346,17 +342,3 @@ class Learner:
         log.info("Final loss: %r (occurred at epoch %d)", progress.loss, progress.epoch - 1)
         self._final = model
         return model, [Metric("train:final_loss", progress.loss)]
-
-
-def _told(batch: Draw) -> np.ndarray:
-    """What a process knows of its series: dynamics, sum of absolute values, observations, sums of the values
-    divided by their series' scale and of the squares, longest, cardinalities. Of those that have the same
-    series, only the first tells sums."""
-    series = batch.series
-    scale = np.repeat(series.scales, series.lengths)[series.observed]
-    values = series.target[series.observed].astype(np.float64)
-    scaled = np.divide(values, scale, out=np.zeros_like(values), where=scale > 0)
-    sums = np.array([np.abs(values).sum(), len(values), scaled.sum(), np.square(scaled).sum()]) * batch.first
-    sizes = series.cat.max(axis=0, initial=-1) + 1
-    told = [len(series.dynamic), *sums, series.lengths.max(), *sizes]
-    return np.array(told, np.float64)

@@ -38,20 +38,20 @@ class Levels:
         """Those of all hosts' series (None: a process that has none, or those of another). None where no
         series has a value. Holds collectives."""
         rows = np.empty((0, 0)) if series is None else _rows(series)
-        held = [each for each in cluster.gather(rows) if each.size]
-        if not held:
+        parts = [part for part in cluster.gather(rows) if part.size]
+        if not parts:
             return None
-        table = np.concatenate(held)
+        table = np.concatenate(parts)
         cats = table[:, 2:].astype(np.int64)
         order = np.lexsort([table[:, 1], table[:, 0], *cats.T])  # by cat, then by level
         table, cats = table[order], cats[order]
         starts = np.flatnonzero(np.append(True, (np.diff(cats, axis=0) != 0).any(axis=1)))
         sizes = np.diff(starts, append=len(table))
-        kept = np.concatenate(
+        places = np.concatenate(
             [start + _spread(size) for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)]
         )
-        values, means = table[kept, :2].T.astype(np.float32)
-        return cls(values, means, cats[kept])
+        values, means = table[places, :2].T.astype(np.float32)
+        return cls(values, means, cats[places])
 
     def __len__(self) -> int:
         return len(self.values)
@@ -67,10 +67,10 @@ class Levels:
         candidates = self._candidates(cat)
         generator = np.random.default_rng(seed)
         places = (np.arange(count) + generator.random(count)) * (len(candidates) / count)
-        drawn = candidates[generator.permutation(places.astype(np.int64))]
+        members = candidates[generator.permutation(places.astype(np.int64))]
         smear = self._spread * math.sqrt(2 / len(candidates))
-        levels = self.values[drawn] * np.exp(smear * generator.standard_normal(count))
-        return levels.astype(np.float32), self._lags[drawn]
+        levels = self.values[members] * np.exp(smear * generator.standard_normal(count))
+        return levels.astype(np.float32), self._lags[members]
 
     def middle(self, cat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of the series that are drawn from, that of the middle mean: as one draw."""

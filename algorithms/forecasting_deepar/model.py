@@ -148,14 +148,14 @@ class Model:
             # Of steps before all series begin only the last one leaves a state.
             begin = max(int(known.real.argmax(axis=1).min()) - 1, 0)
             scale = np.maximum(scales[owner, path], SMALLEST)
-            given = known.inputs[each, begin:]
-            given[..., column] = np.log(scale)[:, None]
+            inputs = known.inputs[each, begin:]
+            inputs[..., column] = np.log(scale)[:, None]
             if lags.any():
                 before = place[owner, begin:, None] < known.lags
-                given[..., column + 1 :] += before * lags[owner, path, None, None].astype(np.float32)
+                inputs[..., column + 1 :] += before * lags[owner, path, None, None].astype(np.float32)
             unknown, real = known.unknown[each, begin:], known.real[each, begin:]
             numbers = keys[owner] + ((path + 1).astype(np.uint64) << np.uint64(32))
-            apart = Steps(given, unknown, real, scale, known.lags, numbers)
+            apart = Steps(inputs, unknown, real, scale, known.lags, numbers)
             paths[start : start + len(path)] = self._forecaster.sample(apart, 1, horizon)[:, 0]
         return paths.reshape(len(series), samples, horizon)
 
@@ -165,7 +165,7 @@ class Model:
         inputs = windows.inputs.transpose(1, 0, 2)  # (n, t, i)
         embedded = [table[windows.cat[:, number]] for number, table in enumerate(self._tables)]
         total = self.shape.steps
-        given = np.concatenate(
+        inputs = np.concatenate(
             [
                 inputs[..., : self._before],
                 *(np.broadcast_to(rows[:, None], (len(series), total, rows.shape[1])) for rows in embedded),
@@ -174,7 +174,7 @@ class Model:
             axis=2,
         )
         return Steps(
-            given,
+            inputs,
             np.ascontiguousarray(~windows.observed.T),
             np.ascontiguousarray(windows.real.T),
             windows.scale,
@@ -209,8 +209,8 @@ def quantiles(paths: np.ndarray, wanted: Sequence[float]) -> np.ndarray:
     high = np.minimum(low + 1, paths.shape[1] - 1)
     share = (place - low)[:, None, None]
     below = ordered[:, low].transpose(1, 0, 2).astype(np.float64)
-    found: np.ndarray = below + share * (ordered[:, high].transpose(1, 0, 2) - below)
-    return found
+    values: np.ndarray = below + share * (ordered[:, high].transpose(1, 0, 2) - below)
+    return values
 
 
 def load(folder: Path, device: str) -> Model:
@@ -220,14 +220,14 @@ def load(folder: Path, device: str) -> Model:
     if not artifact.exists(folder):
         parameters, facts, arrays = aws.read(folder)
     else:
-        found = artifact.read(folder, SLUG)
+        content = artifact.read(folder, SLUG)
         try:
-            parameters = Hyperparameters.model_validate(found.hyperparameters)
-            facts = Facts.of_json(found.facts)
-            levels = Levels.of_arrays(found.arrays, len(facts.cardinality))
+            parameters = Hyperparameters.model_validate(content.hyperparameters)
+            facts = Facts.of_json(content.facts)
+            levels = Levels.of_arrays(content.arrays, len(facts.cardinality))
         except (ValidationError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{folder}/model.json does not describe a DeepAR model: {error}") from None
-        arrays = {name: found.arrays[name] for name in found.arrays if name not in LEVELS}
+        arrays = {name: content.arrays[name] for name in content.arrays if name not in LEVELS}
     _check(parameters, facts, arrays, folder)
     return Model(parameters, facts, arrays, levels)
 
@@ -251,10 +251,10 @@ def _check(parameters: Hyperparameters, facts: Facts, arrays: Mapping[str, np.nd
         wanted |= {f"{name}_Noneproj_weight": (1, cells), f"{name}_Noneproj_bias": (1,)}
     for name, shape in wanted.items():
         if name not in arrays:
-            held = ", ".join(sorted(arrays))
+            names = ", ".join(sorted(arrays))
             raise UserError(
                 f"the model in {folder} lacks the array '{name}' of a {parameters.likelihood} network; "
-                f"it has {held}"
+                f"it has {names}"
             )
         if arrays[name].shape != shape:
             raise UserError(

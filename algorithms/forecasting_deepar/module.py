@@ -62,16 +62,16 @@ class DeepAR(torch.nn.Module):
     def _make(self, name: str, values: Tensor) -> None:
         self.register_parameter(name, torch.nn.Parameter(values))
 
-    def carry(self, found: Autoregression) -> None:
+    def carry(self, start: Autoregression) -> None:
         """Give the first unit to an autoregression, which the layers above and the location pass on."""
         first, wide, opened = settings.CARRIER_UNIT, settings.CARRIER_RANGE, settings.CARRIER_GATE
         gate = 1 / (1 + math.exp(-opened))
-        lags, unit = len(found.weights), slice(first, None, self.cells)
-        weights = torch.from_numpy(found.weights).float()
-        mixed = torch.from_numpy(np.linalg.lstsq(found.whitening, found.weights)[0]).float()
+        lags, unit = len(start.weights), slice(first, None, self.cells)
+        weights = torch.from_numpy(start.weights).float()
+        mixed = torch.from_numpy(np.linalg.lstsq(start.whitening, start.weights)[0]).float()
         location = self.get_parameter("mu_Noneproj_bias")
         center = self.get_buffer("center")[-lags:]
-        self.get_buffer("mix")[-lags:, -lags:] = torch.from_numpy(found.whitening)
+        self.get_buffer("mix")[-lags:, -lags:] = torch.from_numpy(start.whitening)
         # Not those that are mostly absent: they would act as a bias in learning, and not in the forecast.
         center[:] = (weights != 0) * location.item()
         with torch.no_grad():
@@ -79,26 +79,26 @@ class DeepAR(torch.nn.Module):
                 for kind in ("i2h", "h2h"):
                     self.get_parameter(f"lstm_l_{layer}{kind}_weight")[unit] = 0
             self.get_parameter("lstm_l_0i2h_weight")[2 * self.cells + first, -lags:] = wide * mixed
-            level = wide * (found.level + float(weights @ center) - location.item())
+            level = wide * (start.level + float(weights @ center) - location.item())
             bias = torch.tensor([opened, -opened, level, opened])
             self.get_parameter("lstm_l_0i2h_bias")[unit] = bias
             head = self.get_parameter("mu_Noneproj_weight")
             head.zero_()
             head[0, first] = 1 / (wide * gate**2)
             if "sigma" in self.outputs:
-                width = likelihoods.unsoftplus(max(found.deviation, settings.CARRIER_DEVIATION))
+                width = likelihoods.unsoftplus(max(start.deviation, settings.CARRIER_DEVIATION))
                 self.get_parameter("sigma_Noneproj_bias").fill_(width)
 
-    def carried(self) -> np.ndarray:
+    def carried_lags(self) -> np.ndarray:
         """(l,) bool: the lags of the autoregression that it carries."""
         lags = self.get_buffer("center")[self.before + 1 :]
-        found: np.ndarray = lags.cpu().numpy() != 0
-        return found
+        mask: np.ndarray = lags.cpu().numpy() != 0
+        return mask
 
-    def forward(self, inputs: Tensor, cat: Tensor, real: Tensor, kept: Tensor | None) -> Tensor:
+    def forward(self, inputs: Tensor, cat: Tensor, real: Tensor, mask: Tensor | None) -> Tensor:
         """(t, w, o) raw outputs.
 
-        inputs: (t, w, i).   cat: (w, c) int64.   real: (t, w) bool.   kept: (layers, 2, t, w, cells) bool,
+        inputs: (t, w, i).   cat: (w, c) int64.   real: (t, w) bool.   mask: (layers, 2, t, w, cells) bool,
         what zoneout keeps; None: nothing.
         """
         below = (inputs - self.get_buffer("center")) @ self.get_buffer("mix")
@@ -114,7 +114,7 @@ class DeepAR(torch.nn.Module):
                 gates = linear(below, weight) + bias
             else:
                 gates = linear(below, weight, bias)
-            zoned = None if kept is None else kept[layer]
+            zoned = None if mask is None else mask[layer]
             above = recurrence(gates, self.get_parameter(f"{name}h2h_weight"), real, zoned)
             below = above + below if layer else above
         head = torch.cat([self.get_parameter(f"{name}_Noneproj_weight") for name in self.outputs])

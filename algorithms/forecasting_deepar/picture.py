@@ -21,14 +21,14 @@ BANDS = ((0.05, 0.95, 0.18), (0.25, 0.75, 0.35))  # quantiles from, to, and how 
 
 
 @dataclass(frozen=True, slots=True)
-class HeldOut:
+class Holdout:
     """Series without their last values, and these values, (n, p)."""
 
     request: Request
     truth: np.ndarray
 
 
-def examples(source: Source, model: Model) -> HeldOut:
+def examples(source: Source, model: Model) -> Holdout:
     """The first series of a channel that are long enough, as a request for the last values of each. Raises
     UserError where none is."""
     series = read(source, model.parameters)
@@ -38,17 +38,17 @@ def examples(source: Source, model: Model) -> HeldOut:
         raise UserError(
             f"no series is longer than prediction_length={horizon}, so none can be held against a forecast"
         )
-    held, truth = series.take(long).held_out(horizon)
-    return HeldOut(Request(held, 100, ("mean",), ()), truth)
+    history, truth = series.take(long).holdout(horizon)
+    return Holdout(Request(history, 100, ("mean",), ()), truth)
 
 
-def draw(model: Model, request: Request | HeldOut, path: Path, truth: np.ndarray | None = None) -> str:
+def draw(model: Model, request: Request | Holdout, path: Path, truth: np.ndarray | None = None) -> str:
     """Draw the end of the first series and their forecasts as a PNG: the median, and the intervals that hold
     50 % and 90 % of the samples.
 
     truth: (n, p) what came, where that is known. Returns what to say of the picture.
     """
-    if isinstance(request, HeldOut):
+    if isinstance(request, Holdout):
         truth, request = request.truth, request.request
     from matplotlib import dates as calendar
 

@@ -9,15 +9,9 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from optml.algorithms.forecasting_deepar.builder import FIELDS, ONE_A_LINE, Builder, misnamed
 from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
-from optml.algorithms.forecasting_deepar.series import (
-    FIELDS,
-    ONE_A_LINE,
-    Builder,
-    Series,
-    misnamed,
-    statistics,
-)
+from optml.algorithms.forecasting_deepar.series import Series, statistics
 from optml.algorithms.sources import Source
 from optml.errors import UserError
 from optml.formats.blocks import numbered
@@ -114,10 +108,10 @@ def _announce(builder: Builder, parameters: Hyperparameters, name: str) -> None:
         ("num_dynamic_feat", "dynamic_feat", builder.dynamics),
     ):
         if getattr(parameters, hyperparameter) == "auto":
-            found, used = ("was", "will") if count else ("was NOT", "will NOT")
+            past, future = ("was", "will") if count else ("was NOT", "will NOT")
             log.info(
                 "[%s=auto] `%s` field %s found in the file `%s` and %s be used for training.",
-                hyperparameter, field, found, name, used,
+                hyperparameter, field, past, name, future,
             )  # fmt: skip
 
 

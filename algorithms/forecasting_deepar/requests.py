@@ -12,10 +12,10 @@ import numpy as np
 import orjson
 
 from optml.algorithms.answers import Answer, Written
+from optml.algorithms.forecasting_deepar.builder import FIELDS, Builder
 from optml.algorithms.forecasting_deepar.hyperparameters import DECILES
 from optml.algorithms.forecasting_deepar.model import QUANTILE, Model, Request
 from optml.algorithms.forecasting_deepar.reading import record
-from optml.algorithms.forecasting_deepar.series import FIELDS, Builder
 from optml.errors import PlatformError, UserError, nearest, shown
 from optml.formats.content_type import JSON, ContentType
 from optml.formats.documents import each_line, listed, parse, runs
@@ -37,23 +37,23 @@ class Configuration:
     quantiles: tuple[str, ...] = tuple(map(str, DECILES))
 
     @classmethod
-    def of(cls, given: Any, default: Configuration) -> Configuration:
+    def of(cls, keys: Any, default: Configuration) -> Configuration:
         """Raises UserError that names the key."""
-        if not isinstance(given, Mapping):
+        if not isinstance(keys, Mapping):
             raise UserError(
-                f'"configuration" must be an object such as {{"num_samples": 50}}, not {shown(given)}'
+                f'"configuration" must be an object such as {{"num_samples": 50}}, not {shown(keys)}'
             )
-        _require_known(given, KEYS, "the configuration")
-        samples = given.get("num_samples", default.samples)
+        _require_known(keys, KEYS, "the configuration")
+        samples = keys.get("num_samples", default.samples)
         if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
             raise UserError(f'"num_samples" is {shown(samples)}; expected a whole number from 1 on')
-        types = given.get("output_types", list(default.types))
+        types = keys.get("output_types", list(default.types))
         if not isinstance(types, list) or not types:
             raise UserError(f'"output_types" is {shown(types)}; expected a list of {", ".join(TYPES)}')
         for name in types:
             if name not in TYPES:
                 raise UserError(f'"output_types" holds {shown(name)}; known are {", ".join(TYPES)}')
-        quantiles = given.get("quantiles", list(default.quantiles))
+        quantiles = keys.get("quantiles", list(default.quantiles))
         if not isinstance(quantiles, list) or not quantiles:
             raise UserError(
                 f'"quantiles" is {shown(quantiles)}; expected a list such as ["0.1", "0.5", "0.9"]'
@@ -122,14 +122,14 @@ def of_text(text: str) -> Configuration:
     if not text.strip():
         return default
     try:
-        given = json.loads(text)
+        keys = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"environment variable {VARIABLE} is no JSON ({error}); expected an object such as "
             '{"num_samples": 50}'
         ) from None
     try:
-        return Configuration.of(given, default)
+        return Configuration.of(keys, default)
     except UserError as error:
         raise UserError(f"environment variable {VARIABLE}: {error}") from None
 
@@ -164,9 +164,9 @@ def encode(columns: Columns, media: str, answer: Answer) -> Written:
     return Written(lines, closing=b"" if answer.batch else b"\n")
 
 
-def _require_known(given: Mapping[str, Any], known: Sequence[str], owner: str) -> None:
+def _require_known(fields: Mapping[str, Any], known: Sequence[str], owner: str) -> None:
     """Raise UserError that names a key which nobody would look at."""
-    for key in given:
+    for key in fields:
         if key not in known:
             raise UserError(f"{owner} has an unknown key {shown(key)}{nearest(key, known, 'known are')}")
 

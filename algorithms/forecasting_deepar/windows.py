@@ -92,17 +92,17 @@ def gather(
         inputs[..., number] = np.where(real, feature[flat], np.float32(0))
     inputs[..., calendar + 1 + dynamics] = np.log(scale)
     back = place[..., None] - lags  # (t, w, l)
-    taken = series.filled[begin[:, None] + np.maximum(back, 0)]
-    taken[back < 0] = 0
+    lagged = series.filled[begin[:, None] + np.maximum(back, 0)]
+    lagged[back < 0] = 0
     if known is not None:
         then = steps - lags  # (t, l)
-        taken[np.broadcast_to((then >= known)[:, None], taken.shape)] = 0
+        lagged[np.broadcast_to((then >= known)[:, None], lagged.shape)] = 0
         if not observed[:known][real[:known]].all():
             for number, back_to in enumerate(then.T):  # (t,)
                 inside = np.flatnonzero((back_to >= 0) & (back_to < known))
-                taken[inside, :, number] *= observed[back_to[inside]]
+                lagged[inside, :, number] *= observed[back_to[inside]]
     with np.errstate(over="ignore"):  # learning leaves out an update that is not finite
-        np.divide(taken, scale[:, None], out=inputs[..., calendar + 2 + dynamics :])
+        np.divide(lagged, scale[:, None], out=inputs[..., calendar + 2 + dynamics :])
     return Windows(inputs, series.cat[which], target, observed, real, scale)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -152,8 +153,9 @@ def test_small_networks_learn_on_one_thread(slug: str, monkeypatch: pytest.Monke
         made = series.setting()
         deepar = get(slug).training.learner
         assert deepar is not None
-        learner = deepar(made)
-        for draw in data(series.channel(*series.waves()), made).epoch(0):
+        source = data(series.channel(*series.waves()), made)
+        learner = deepar(replace(made, train=source))
+        for draw in source.epoch(0):
             learner.update(draw)
     assert set(counts) == {1}
 

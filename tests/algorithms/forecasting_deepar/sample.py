@@ -12,9 +12,10 @@ import numpy as np
 
 from optml.algorithms.base import Setting
 from optml.algorithms.cluster import Cluster
+from optml.algorithms.forecasting_deepar.builder import Builder
 from optml.algorithms.forecasting_deepar.frequency import Frequency
 from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
-from optml.algorithms.forecasting_deepar.series import Builder, Series
+from optml.algorithms.forecasting_deepar.series import Series
 from optml.container.cluster import Alone
 
 START = "2016-01-01 00:00:00"

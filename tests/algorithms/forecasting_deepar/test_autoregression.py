@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -109,12 +110,13 @@ def test_a_network_begins_at_the_autoregression() -> None:
     from optml.algorithms.forecasting_deepar.windows import gather
 
     made = setting(**GIVEN)
-    learner, (draw, *_) = Learner(made), data(channel(*weekly()), made).epoch(0)
-    learner._begin(draw)
+    source = data(channel(*weekly()), made)
+    learner = Learner(replace(made, train=source))
+    learner._begin()
     found = fitted(weekly())
     assert found is not None
     assert learner.facts is not None
-    windows = gather(draw.series, np.arange(3), np.full(3, 2300), learner.shape, 1.0)
+    windows = gather(source.series, np.arange(3), np.full(3, 2300), learner.shape, 1.0)
     with torch.no_grad():
         location = learner._outputs(windows, None)[:, :, 0].numpy()
     expected = found.level + windows.inputs[..., -len(found.weights) :] @ found.weights

@@ -31,7 +31,8 @@ def train(
     records: list[dict[str, Any]], cluster: Cluster | None = None, epochs: int = 2, **given: Any
 ) -> tuple[Learner, list[Metric]]:
     made = setting(cluster, epochs=max(epochs, 1), **given)
-    learner, source = Learner(made), data(channel(*records), made)
+    source = data(channel(*records), made)
+    learner = Learner(replace(made, train=source))
     metrics: list[Metric] = []
     for epoch in range(epochs):
         for draw in source.epoch(epoch):
@@ -102,7 +103,8 @@ def test_the_loss_does_not_tell_which_levels_were_drawn(likelihood: str) -> None
         source = data(channel(record, larger), made)
         draw = next(source.epoch(0))
         chosen = np.full(len(draw), which)
-        (metric,) = Learner(made).update(replace(draw, which=chosen, level=source._level[chosen]))
+        learner = Learner(replace(made, train=source))
+        (metric,) = learner.update(replace(draw, which=chosen, level=source._level[chosen]))
         losses.append(metric.value)
     assert losses[0] == pytest.approx(losses[1], abs=0.2)
     assert source._level @ [1, 1] == pytest.approx(0, abs=1e-9)
@@ -140,8 +142,9 @@ def test_every_likelihood_learns(likelihood: str) -> None:
 def test_a_resumed_job_goes_on_as_if_undisturbed() -> None:
     records = [record | {"cat": [number % 3]} for number, record in enumerate(waves())]
     made = setting()
+    made = replace(made, train=data(channel(*records), made))
     whole, resumed = Learner(made), Learner(made)
-    draws = list(data(channel(*records), made).epoch(0))
+    draws = list(made.train.epoch(0))
     for number, draw in enumerate(draws):
         list(whole.update(draw))
         if number == 3:
@@ -209,8 +212,9 @@ def test_hosts_agree_on_facts_and_parameters(distribution: str) -> None:
     def host(cluster: Cluster) -> dict[str, np.ndarray]:
         mine = records if distribution == "FullyReplicated" else records[cluster.rank :: 2]
         made = setting(cluster)
-        learner = Learner(made)
-        draws = list(data(channel(*mine, distribution=distribution), made).epoch(0))
+        source = data(channel(*mine, distribution=distribution), made)
+        learner = Learner(replace(made, train=source))
+        draws = list(source.epoch(0))
         for number in range(12):
             list(learner.update(draws[number] if number < len(draws) else None))
         return learner.state_dict()
@@ -231,9 +235,9 @@ def test_processes_of_one_host_count_its_series_once(
 
     def work(cluster: Cluster) -> str:
         made = setting(cluster)
-        draw = next(data(channel(*waves(4, 120), distribution=distribution), made).epoch(0))
+        source = data(channel(*waves(4, 120), distribution=distribution), made)
         with pytest.raises(UserError) as error:
-            list(Learner(made).update(draw))
+            list(Learner(replace(made, train=source)).update(next(source.epoch(0))))
         return str(error.value)
 
     expected = f"the training series have {observations} observations in all; at least 1000000 are needed"
@@ -307,7 +311,8 @@ def begun(tests: list[dict[str, Any]], resume: bool = False) -> tuple[Learner, A
     """A learner that has seen one batch, or goes on from a checkpoint, and its test channel."""
     made = setting()
     test = data(channel(*tests, name="test"), made)
-    draw = next(data(channel(*categories()), made).epoch(0))
+    made = replace(made, train=data(channel(*categories()), made))
+    draw = next(made.train.epoch(0))
     learner = Learner(replace(made, tests={} if resume else {"test": test}))
     list(learner.update(draw))
     if resume:
@@ -371,11 +376,12 @@ def test_missing_points_are_imputed_by_the_network_itself() -> None:
     for record in records:
         record["target"][20:110:7] = [None] * len(record["target"][20:110:7])
     made = setting(context_length=24)
-    learner = Learner(made)
-    draws = data(channel(*records), made).epoch(0)
+    source = data(channel(*records), made)
+    learner = Learner(replace(made, train=source))
+    draws = source.epoch(0)
     list(learner.update(next(draws)))
     draw = next(draws)
-    windows = gather(draw.series, draw.which, draw.at, learner.shape, 1.0)
+    windows = gather(source.series, draw.which, draw.at, learner.shape, 1.0)
     before = windows.inputs.copy()
     after = learner._imputed(windows).inputs
     lags = learner.shape.frequency.lags.tolist()
@@ -393,9 +399,9 @@ def test_missing_points_are_imputed_by_the_network_itself() -> None:
 def test_zoneout_spares_the_unit_that_carries_an_autoregression(likelihood: str, carried: bool) -> None:
     records = [record | {"target": np.round(record["target"]).tolist()} for record in waves()]
     learner, _ = train(records, likelihood=likelihood, dropout_rate=0.5)
-    kept = learner._kept(8)
-    assert kept is not None
-    shares = kept.float().mean(dim=(0, 1, 2, 3))
+    mask = learner._zoneout(8)
+    assert mask is not None
+    shares = mask.float().mean(dim=(0, 1, 2, 3))
     assert all(0.4 < share < 0.6 for share in shares[carried:].tolist())
     assert (shares[0].item() == 0) == carried
 
@@ -404,13 +410,13 @@ def test_zoneout_spares_the_unit_that_carries_an_autoregression(likelihood: str,
 def test_points_that_lack_a_lag_of_the_autoregression_count_a_tenth(likelihood: str, reach: int) -> None:
     records = [{"start": START, "target": (np.arange(400) % 24).tolist()}] * 4
     learner, _ = train(records, likelihood=likelihood)
-    draw = next(data(channel(*records), learner.setting).epoch(0))
+    draw = next(learner.setting.train.epoch(0))
     at = np.full(len(draw), 45)
-    windows = gather(draw.series, draw.which, at, learner.shape, 1.0)
+    windows = gather(learner.setting.train.series, draw.which, at, learner.shape, 1.0)
     place = 45 - learner.shape.context + np.arange(learner.shape.steps)
     expected = np.where(place < reach, 0.1, 1.0)
-    counted = learner._counted(windows, at)
-    np.testing.assert_allclose(counted, np.broadcast_to(expected[:, None], counted.shape), rtol=1e-6)
+    weights = learner._weights(windows, at)
+    np.testing.assert_allclose(weights, np.broadcast_to(expected[:, None], weights.shape), rtol=1e-6)
 
 
 def test_awss_synthetic_example_is_learnt_in_short() -> None:

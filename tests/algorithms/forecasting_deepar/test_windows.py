@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optml.algorithms.cluster import Cluster
-from optml.algorithms.forecasting_deepar.data import Training, data, rule
+from optml.algorithms.forecasting_deepar.data import Sampler, data, rule
 from optml.algorithms.forecasting_deepar.facts import Facts
 from optml.algorithms.forecasting_deepar.series import Series
 from optml.algorithms.forecasting_deepar.windows import Shape, gather
@@ -33,7 +33,7 @@ def test_the_rule_of_an_epoch_is_that_of_awss_logs(
 ) -> None:
     many = series({"start": START, "target": [1.0] * 40} for _ in range(count))
     with caplog.at_level(logging.INFO, "optml"):
-        training = Training(many, parameters(mini_batch_size=size))
+        training = Sampler(many, parameters(mini_batch_size=size))
     assert caplog.messages == ([f"Small number of time series. {said}"] if said else [])
     sizes = [sum(map(len, training.epoch(number))) for number in range(30)]
     mean = max(count, 10 * size)
@@ -52,7 +52,7 @@ def test_an_epoch_has_ten_batches_at_least(count: int, size: int) -> None:
 def test_windows_lie_inside_their_series_and_have_their_whole_context_where_it_is_long_enough() -> None:
     lengths = [3, 4, 10, 16, 17, 200]
     many = series({"start": START, "target": [1.0] * length} for length in lengths)
-    draws = [draw for number in range(20) for draw in Training(many, parameters()).epoch(number)]
+    draws = [draw for number in range(20) for draw in Sampler(many, parameters()).epoch(number)]
     which, at = (np.concatenate([getattr(draw, name) for draw in draws]) for name in ("which", "at"))
     assert set(which.tolist()) == {1, 2, 3, 4, 5}  # the first is shorter than a forecast
     assert set(at[which == 1].tolist()) == {0}
