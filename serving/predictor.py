@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,10 @@ from optml.formats.records import Columns, gathered
 from optml.serving import codecs, metrics, negotiation
 from optml.serving.batching import Queue, overtaken
 from optml.serving.errors import RequestError, empty, too_large, unreadable
-from optml.serving.pieces import pieces, said_of_one
+from optml.serving.pieces import Pieces, pieces, said_of_one
 from optml.serving.served import Served
 from optml.serving.settings import Settings
 
-TOGETHER = 512  # records tried at a time: what is not sound is read slowly, for its message
 MOST_BAD = 10_000  # records of a request that may lack an answer: each takes some tries to be found
 
 
@@ -109,42 +108,49 @@ class Predictor:
     ) -> tuple[Any, dict[int, str]]:
         """The records of a body that have answers, and what is wrong with the others, by their places.
 
-        TOGETHER records are tried at once, then the halves of what is not sound, until each bad record stands
-        alone. Raises `refusal`, of the whole body, where bad records are not to be left out, where records
-        cannot be told apart, and where more than MOST_BAD are bad; RequestError (503) at the deadline.
+        A group of records is tried at once, then the halves of what is not sound, until each bad record
+        stands alone. Raises `refusal`, of the whole body, where bad records are not to be left out, where
+        records cannot be told apart, and where more than MOST_BAD are bad; Overdue at the deadline.
         """
         if self._settings.bad_record == "error":
             raise refusal
         failed: dict[int, str] = {}
+        good: list[bytes] = []
+        count = 0
         try:
             apart = pieces(body, form)
             if apart.bare is not None and self.served.algorithm.inference.decode is not None:
                 self.decode(apart.bare, apart.form)  # what is asked of every record must be sound itself
-        except UserError:
-            raise refusal from None
-        count = len(apart.records)
-        untried = [range(at, min(at + TOGETHER, count)) for at in range(0, count, TOGETHER)][::-1]
+            for group in apart.groups:
+                for place, why in self._bad(group, apart, deadline):
+                    failed[count + place] = why
+                    if len(failed) > MOST_BAD:
+                        raise refusal
+                sound = [record for place, record in enumerate(group, count) if place not in failed]
+                count += len(group)
+                if sound:
+                    good.append(apart.text(sound))
+            if failed:
+                return (self.decode(apart.body(good), apart.form) if good else None), failed
+        except UserError:  # also where each is sound, but they do not go together
+            pass
+        raise refusal
+
+    def _bad(self, group: Sequence[Any], apart: Pieces, deadline: float) -> Iterator[tuple[int, str]]:
+        """The records that have no answer: place in the group, and what is wrong."""
+        untried = [range(len(group))]
         while untried:
             check()
             places = untried.pop()
             try:
-                some = apart.body(apart.records[places.start : places.stop])
+                some = apart.body([apart.text(group[places.start : places.stop])])
                 self._predict(self.decode(some, apart.form), {}, deadline)
             except UserError as error:
                 if len(places) > 1:
                     middle = len(places) // 2
                     untried += [places[middle:], places[:middle]]
-                    continue
-                failed[places.start] = said_of_one(str(error))
-                if len(failed) > MOST_BAD:
-                    raise refusal from None
-        if not failed:
-            raise refusal
-        good = [record for place, record in enumerate(apart.records) if place not in failed]
-        try:
-            return (self.decode(apart.body(good), apart.form) if good else None), failed
-        except UserError:  # each is sound, but they do not go together
-            raise refusal from None
+                else:
+                    yield places.start, said_of_one(str(error))
 
     def _predict(self, records: Any, options: Mapping[str, str], deadline: float) -> Columns:
         if records is None or not len(records):
