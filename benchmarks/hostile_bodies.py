@@ -2,7 +2,8 @@
 
 `python -m benchmarks.hostile_bodies [--mib 6]`: every body of `tests/fuzz/hostile.py` through every algorithm
 that decodes its own requests, and through the decoders of tables, for a model of one feature and for one
-of which the width is not known. Each in a process of its own; gzip and the prediction do not count.
+of which the width is not known; then those and K-Means once more with `OPTML_BAD_RECORD=null`, predictions
+of the records that are tried included. Each in a process of its own; gzip does not count.
 The bar is 2 s and 10 times.
 """
 
@@ -22,9 +23,10 @@ from typing import Any
 from benchmarks.environment import options, save
 from optml.errors import UserError
 from optml.formats import tabular
-from optml.formats.content_type import ContentType
+from optml.formats.content_type import PARQUET, ContentType
 from optml.formats.layout import Layout
 from optml.serving.batching import Gate
+from optml.serving.errors import RequestError, unreadable
 from optml.serving.predictor import Predictor
 from optml.serving.settings import Settings
 from optml.serving.warmup import warm_up
@@ -39,7 +41,7 @@ OWN = ("ipinsights", "blazingtext", "blazingtext words", "forecasting-deepar")
 
 def decoders() -> Iterator[tuple[str, str, Callable[[bytes], Any]]]:
     """Triples (who decodes, content type, decoder)."""
-    for media in TABLES:
+    for media in (*TABLES, PARQUET):
         for name, width in (("a table of one feature", 1), ("a table", None)):
             layout = Layout(width, 0)
             yield name, media, lambda body, m=media, w=layout: tabular.decode(body, ContentType(m), w)  # type: ignore[misc]
@@ -49,15 +51,38 @@ def decoders() -> Iterator[tuple[str, str, Callable[[bytes], Any]]]:
         predictor = Predictor(model, Gate(1), Settings())
         for media in content_types(name):
             yield name, media, lambda body, m=media, p=predictor: p.decode(body, ContentType(m))  # type: ignore[misc]
+    for name in ("kmeans", *OWN):
+        model = served(name)
+        warm_up(model)
+        predictor = Predictor(model, Gate(1), Settings(bad_record="null"))
+        for media in content_types(name):
+            yield (
+                f"{name}, OPTML_BAD_RECORD=null",
+                media,
+                lambda body, m=media, p=predictor: _apart(p, body, m),
+            )  # type: ignore[misc]
 
 
-def measure(decode: Callable[[bytes], Any], body: bytes) -> dict[str, Any]:
+def _apart(predictor: Predictor, body: bytes, media: str) -> Any:
+    """What comes of a request whose bad records are answered alone."""
+    form = ContentType(media)
+    try:
+        return predictor.decode(body, form)
+    except UserError as error:
+        try:
+            records, failed = predictor._sound(body, form, unreadable(str(error)), math.inf)
+        except RequestError as refused:
+            raise UserError(refused.message) from None
+        return range(len(records or ()) + len(failed))
+
+
+def measure(decode: Callable[[bytes], Any], body: bytes, size: int) -> dict[str, Any]:
     """CPU seconds per 6 MB, peak memory beyond the body's in its sizes, and what came of it; in a child."""
     read, write = os.pipe()
     child = os.fork()
     if not child:
         resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
-        os.write(write, json.dumps(_measured(decode, body)).encode())
+        os.write(write, json.dumps(_measured(decode, body, size)).encode())
         os._exit(0)
     os.close(write)
     with os.fdopen(read, "rb") as pipe:
@@ -69,7 +94,7 @@ def measure(decode: Callable[[bytes], Any], body: bytes) -> dict[str, Any]:
     return result
 
 
-def _measured(decode: Callable[[bytes], Any], body: bytes) -> dict[str, Any]:
+def _measured(decode: Callable[[bytes], Any], body: bytes, size: int) -> dict[str, Any]:
     with suppress(UserError):  # what a first request brings into memory, and no later one
         tabular.decode(b"1\n" * 150_000, ContentType("text/csv"), Layout(1))
         decode(body[: 1 << 15])
@@ -80,7 +105,6 @@ def _measured(decode: Callable[[bytes], Any], body: bytes) -> dict[str, Any]:
     except UserError as error:
         outcome = str(error).split("\n", 1)[0][:100]
     seconds = time.process_time() - start
-    size = len(body)
     return {"seconds": seconds * PAYLOAD / size, "times": (_peak() - before) / size, "outcome": outcome}
 
 
@@ -95,8 +119,10 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = []
     for name, media, decode in decoders():
-        for kind, body in bodies(media, int(arguments.mib * 2**20)):
-            found = measure(decode, body)
+        size = int(arguments.mib * 2**20)
+        for kind, body in bodies(media, size):
+            # of Parquet, what it inflates to
+            found = measure(decode, body, max(len(body), size) if media == PARQUET else len(body))
             row = {"decoder": name, "content_type": media, "body": kind, "gzip": len(zlib.compress(body, 1))}
             rows.append(
                 row | found | {"seconds": round(found["seconds"], 3), "times": round(found["times"], 2)}

@@ -109,8 +109,6 @@ def _document(body: bytes, form: ContentType) -> Pieces:
     for wrapper in _WRAPPERS:
         if isinstance(document, dict) and _is_list(document.get(wrapper)):
             others = {key: value for key, value in document.items() if key != wrapper}
-            if any(isinstance(value, Long) for value in others.values()):
-                break
             head = _dumped(others)[:-1] + b", " * bool(others) + b'"%b": [' % wrapper.encode()
             return Pieces(
                 _items(document[wrapper]),
@@ -138,5 +136,12 @@ def _inside(some: Sequence[Any]) -> bytes:
 def _dumped(value: Any) -> bytes:
     try:
         return json.dumps(value).encode()
+    except TypeError:  # it holds a list that is too long to be parsed at once: as its text stands there
+        pass
     except RecursionError:
         raise UserError("the record is nested too deeply") from None
+    if isinstance(value, Long):
+        return b"[" + value.text[value.start : value.stop] + b"]"
+    if isinstance(value, dict):
+        return b"{" + b",".join(_dumped(key) + b":" + _dumped(value[key]) for key in value) + b"}"
+    return b"[" + b",".join(map(_dumped, value)) + b"]"

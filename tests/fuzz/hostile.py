@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
+from optml.formats.content_type import PARQUET
 from optml.formats.recordio import MAGIC_BYTES, frame
 
 TABLES = (
@@ -136,6 +140,36 @@ def bodies(media: str, size: int) -> Iterator[tuple[str, bytes]]:
             yield f"instances: {name}", b'{"instances":[' + items + b"]}"
     elif media == "application/x-recordio-protobuf":
         yield from _records(size)
+    elif media == PARQUET:
+        yield from _parquet(size)
+
+
+def _parquet(size: int) -> Iterator[tuple[str, bytes]]:
+    """Tables of which a column's numbers take about `size` bytes; the files are smaller by far."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    rows = size // 4
+    columns = {
+        "zeros": pa.array(np.zeros(rows, np.float32)),
+        "nulls": pa.nulls(rows),
+        "nulls of floats": pa.nulls(rows, pa.float32()),
+        "small integers": pa.array(np.arange(rows) % 7),
+        "flags": pa.array(np.arange(rows) % 2 == 0),
+        "texts of numbers": pa.array(["1"]).take(pa.array(np.zeros(rows * 4 // 5, np.int32))),
+        "texts of words": pa.array(["ab"]).take(pa.array(np.zeros(rows * 4 // 6, np.int32))),
+        "decimals": pa.array(np.arange(rows) % 9).cast(pa.decimal128(30, 2)),
+        "empty lists": pa.ListArray.from_arrays(np.zeros(rows + 1, np.int32), pa.array([], pa.float32())),
+        "lists of one": pa.ListArray.from_arrays(np.arange(rows + 1), pa.array(np.zeros(rows, np.float32))),
+    }
+    for name, column in columns.items():
+        out = io.BytesIO()
+        pyarrow.parquet.write_table(pa.table({"a": column}), out, row_group_size=max(1, rows // 3))
+        yield name, out.getvalue()
+    out = io.BytesIO()
+    wide = pa.table({f"c{number}": pa.array([0.0]) for number in range(min(5000, rows))})
+    pyarrow.parquet.write_table(wide, out)
+    yield "one row of many columns", out.getvalue()
 
 
 def _records(size: int) -> Iterator[tuple[str, bytes]]:

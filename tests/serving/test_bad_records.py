@@ -104,6 +104,14 @@ def test_records_are_told_apart_in_every_form_of_a_request(body: bytes, media: s
     assert set(json.loads(bad)) == {"error"}
 
 
+def test_a_record_that_is_longer_than_what_is_parsed_at_once_is_answered_alone() -> None:
+    long = "1, " * 200_000 + "1"
+    body = f'{{"instances": [{{"features": [1, 2, 3]}}, {{"features": [{long}]}}], "more": [[{long}]]}}'
+    good, bad = map(json.loads, answer("kmeans", body.encode(), JSON).splitlines())
+    assert set(good) == {"closest_cluster", "distance_to_cluster"}
+    assert "200001 values" in bad["error"]
+
+
 def test_a_record_of_pairs_may_hold_line_ends_in_quotes() -> None:
     found = answer("ipinsights", b'"a\nb",1.2.3.4\n"c\nd",no\n"e""\r\n",1.2.3.4', CSV).splitlines()
     assert [list(json.loads(line)) for line in found] == [["dot_product"], ["error"], ["dot_product"]]
@@ -197,6 +205,17 @@ def test_a_request_of_nothing_but_bad_records_is_refused_where_there_are_many(
     monkeypatch.setattr(module, "MOST_BAD", 2)
     with pytest.raises(RequestError, match="not to my taste"):
         picky(b"0.5\n" * 3)
+
+
+def test_of_a_long_request_no_more_is_tried_than_it_takes_to_refuse_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MOST_BAD", 5)
+    asked: list[int] = []
+    monkeypatch.setattr(Picky, "asked", property(lambda self: asked, lambda self, value: None), raising=False)
+    with pytest.raises(RequestError, match="not to my taste"):
+        picky(b"0.5\n" * 100_000)
+    assert len(asked) < 60
 
 
 def test_the_search_ends_with_the_request_s_time() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import tracemalloc
 from contextlib import suppress
 
@@ -10,7 +11,9 @@ import pytest
 
 from optml.errors import UserError
 from optml.formats.content_type import CSV, JSON, JSON_LINES, ContentType
+from optml.serving import predictor as module
 from optml.serving.batching import Gate
+from optml.serving.errors import RequestError
 from optml.serving.predictor import Predictor
 from optml.serving.settings import Settings
 from tests.fuzz.hostile import bodies
@@ -46,6 +49,37 @@ def test_decoding_takes_at_most_ten_times_the_memory_of_the_body(name: str, medi
     tracemalloc.start()
     try:
         decode(text)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * len(text) + SLACK, f"{peak / len(text):.1f} times"
+
+
+@pytest.mark.parametrize(
+    ("media", "body"),
+    [
+        (JSON, "instances: lists in lists"),
+        (JSON, "features: lists with a comma too many"),
+        (CSV, "lines of quotes"),
+        (CSV, "a row, then ones between blank lines"),
+    ],
+)
+def test_answering_bad_records_alone_takes_no_more_memory(
+    media: str, body: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_BAD", 500)
+    predictor = Predictor(served("kmeans"), Gate(1), Settings(bad_record="null"))
+    text = dict(bodies(media, 5 << 18))[body]
+
+    def answer(text: bytes) -> None:
+        with suppress(RequestError):
+            predictor.answer(text, media, "", math.inf)
+
+    answer(text[: 1 << 12])  # imports
+    gc.collect()
+    tracemalloc.start()
+    try:
+        answer(text)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
