@@ -20,6 +20,7 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -73,6 +74,20 @@ def decode(data: bytes, source: str) -> tuple[list[np.ndarray | RowSparse], list
     if reader.at != len(data):
         raise reader.error(reader.at, f"{len(data) - reader.at} bytes too many at the end")
     return arrays, names
+
+
+def read(path: Path, algorithm: str) -> tuple[list[np.ndarray | RowSparse], list[str]]:
+    """As `decode`, of the file in which AWS's image of that algorithm keeps its model. Raises UserError for
+    what is no such list, too."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    if data.startswith(b"PK"):
+        raise UserError(
+            f"{path} is a ZIP archive, as other algorithms write; {algorithm} writes an MXNet NDArray list"
+        )
+    return decode(data, str(path))
 
 
 def encode(arrays: Sequence[np.ndarray | RowSparse], names: Sequence[str] = ()) -> bytes:

@@ -117,23 +117,11 @@ def recognises(folder: Path) -> bool:
 
 
 def _of_aws(path: Path) -> np.ndarray:
-    arrays, names = _decode(path)
+    arrays, names = ndarray.read(path, "K-Means")
     if len(arrays) != 1 or not isinstance(arrays[0], np.ndarray):
         content = ", ".join(names) or f"{len(arrays)} arrays"
         raise UserError(f"{path} is no K-Means model: expected one matrix of centers, found {content}")
     return _require_centers(arrays[0], path)
-
-
-def _decode(path: Path) -> tuple[list[np.ndarray | ndarray.RowSparse], list[str]]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    if data.startswith(b"PK"):
-        raise UserError(
-            f"{path} is a ZIP archive, as other algorithms write; K-Means writes an MXNet NDArray list"
-        )
-    return ndarray.decode(data, str(path))
 
 
 def _require_centers(centers: np.ndarray, path: Path) -> np.ndarray:
@@ -155,7 +143,7 @@ def streaming_state(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """
     states = [] if artifact.exists(folder) else sorted(folder.glob("state_*"))
     if states:
-        arrays, names = _decode(states[0])
+        arrays, names = ndarray.read(states[0], "K-Means")
         state = dict(zip(names, arrays, strict=False))
         centers, weights = state.get("0"), state.get("1")
         if (

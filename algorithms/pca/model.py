@@ -168,15 +168,7 @@ def recognises(folder: Path) -> bool:
 
 
 def _of_aws(path: Path) -> dict[str, np.ndarray]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    if data.startswith(b"PK"):
-        raise UserError(
-            f"{path} is a ZIP archive, as other algorithms write; PCA writes an MXNet NDArray list"
-        )
-    values, names = ndarray.decode(data, str(path))
+    values, names = ndarray.read(path, "PCA")
     arrays = {
         name.rpartition(":")[2]: array
         for name, array in zip(names, values, strict=False)
