@@ -9,8 +9,8 @@ from typing import Any, BinaryIO, Protocol
 
 class Data(Protocol):
     """The batches of one channel on this host. What one batch holds is between `data` and `learner`, but
-    `len(batch)` is the number of its records; for tabular algorithms it is `Records` of exactly
-    `mini_batch_size` rows (the last may hold fewer)."""
+    `len(batch)` is the number of its records, and learners see none of 0; for tabular algorithms it is
+    `Records` of exactly `mini_batch_size` rows (the last may hold fewer)."""
 
     def epoch(self, number: int) -> Iterator[Any]: ...
 

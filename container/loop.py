@@ -132,7 +132,7 @@ class Loop:
                 self._checkpoint()
             if not more:
                 return
-            yield batch
+            yield batch if batch is not None and len(batch) else None  # nothing in it could be read
             del batch
 
     def _round(self) -> None:
@@ -160,6 +160,8 @@ class Loop:
             for batch in data.epoch(number):
                 if self._stop.requested:  # whoever stops a job gives it seconds
                     return
+                if not len(batch):
+                    continue
                 seen += 1
                 records += len(batch)
                 yield batch

@@ -33,6 +33,7 @@ TRAINING = (
     ),
     Variable(("OPTML_RCF_SHUFFLE",), "", "Random Cut Forest: 1 deals rows out to trees at random"),
     Variable(("OPTML_PRETRAINED_DIR",), "", "a folder of pretrained weights, where no channel gives some"),
+    Variable(("OPTML_MAX_PIXELS",), "100000000", "pixels of an image; more are refused by its header"),
     Variable(("TRAINING_JOB_NAME",), "", "the name of the job, set by SageMaker"),
     Variable(
         ("OMP_NUM_THREADS",), "the CPUs at hand", "threads of a process, in every library that has some"
@@ -55,6 +56,7 @@ SERVING = (
     ),
     Variable(("MAX_CONTENT_LENGTH",), "134217728", "bytes of a request's body, also once inflated"),
     Variable(("OPTML_MAX_ANSWER_MB",), "256", "MiB of an answer; a request for more is refused with 413"),
+    Variable(("OPTML_MAX_PIXELS",), "100000000", "pixels of an image; more are refused by its header"),
     Variable(
         ("OPTML_STALL_TIMEOUT",), "30", "seconds that a request may stop coming, or an answer being taken"
     ),

@@ -115,6 +115,24 @@ def test_stopped_before_the_first_batch_there_is_no_model(
     assert "There is no model yet" in caplog.text
 
 
+class Gaps(Batches):
+    """As `Batches`, with a batch of nothing before the last one."""
+
+    def epoch(self, number: int) -> Iterator[np.ndarray]:
+        for index, batch in enumerate(super().epoch(number)):
+            if index == 2:
+                yield np.empty(0)
+            yield batch
+
+
+def test_batches_of_nothing_reach_no_learner(tmp_path: Path, undisturbed: Run) -> None:
+    run = Run(tmp_path, train=Gaps(), validation=Gaps())
+    run.learner.lockstep = False  # or it would be told that others have a batch
+    run.go()
+    assert run.published[-1].state == undisturbed.published[-1].state
+    assert run.report.records == undisturbed.report.records
+
+
 def test_a_finished_job_that_is_started_again_gives_its_model_again(tmp_path: Path) -> None:
     first = Run(tmp_path).go()
     calls: list[int] = []

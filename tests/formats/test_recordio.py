@@ -4,8 +4,8 @@ import logging
 import pytest
 
 from optml.errors import UserError
-from optml.formats import image_recordio
-from optml.formats.image_recordio import Image
+from optml.formats.images import record as image_recordio
+from optml.formats.images.record import Image
 from optml.formats.recordio import MAGIC_BYTES, cut_frames, frame, payloads
 from tests.shared import SHARED, needs_shared
 

@@ -17,8 +17,9 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from optml.errors import UserError
-from optml.formats import compression, image_recordio, record_message, tabular
+from optml.formats import compression, record_message, tabular
 from optml.formats.content_type import ContentType
+from optml.formats.images import record as image_record
 from optml.formats.layout import Layout
 from optml.formats.records import Records
 
@@ -76,7 +77,7 @@ def attempts(form: str, rng: random.Random) -> list[Callable[[bytes], object]]:
     ways.append(lambda body: compression.decompress(body, max_bytes=1 << 20))
     if content_type.media.startswith("application/x-recordio"):
         ways.append(lambda body: list(record_message.messages(io.BytesIO(body), source="a")))
-        ways.append(lambda body: list(image_recordio.read(io.BytesIO(body), source="a")))
+        ways.append(lambda body: list(image_record.read(io.BytesIO(body), source="a")))
     return ways
 
 

@@ -1,0 +1,170 @@
+"""Batches of images, made by a few threads beside the computation.
+
+Sample s of epoch e draws from SeedSequence((seed, e, s)): batches are the same, bit for bit, for any number
+of threads, and after a resume.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from optml import cpus
+from optml.algorithms.kernels.pixels import cpu as pixels_cpu
+from optml.algorithms.kernels.pixels.terms import Finish
+from optml.algorithms.vision.augment import Draw, View
+from optml.algorithms.vision.index import FIRST, ImageIndex
+from optml.algorithms.vision.order import Order
+from optml.errors import UserError
+from optml.formats.images.decode import Encoded, Scratch, shrink_for
+from optml.formats.images.header import UnreadableError
+
+log = logging.getLogger(__name__)
+
+UNREADABLE = 0.01  # of all images, at most
+THREADS = 16  # at most, of those that are chosen here
+AHEAD = 2  # batches under way at once
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """pixels: (n, height, width, channels) float32.   samples: (n,) int64, places in the index.
+    views: what was drawn for each, by which boxes and masks are moved as well."""
+
+    pixels: np.ndarray
+    samples: np.ndarray
+    views: list[View]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+@dataclass(eq=False)
+class _Work:
+    """A batch that is being made: threads take its places one by one."""
+
+    samples: np.ndarray
+    epochs: np.ndarray
+    pixels: np.ndarray
+    places: deque[int] = field(init=False)
+    views: list[View | None] = field(init=False)
+    errors: dict[int, UnreadableError] = field(default_factory=dict)
+    futures: list[Future[None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.places = deque(range(len(self.samples)))
+        self.views = [None] * len(self.samples)
+
+    def batch(self) -> Batch:
+        """What became of it, without unreadable images."""
+        if not self.errors:
+            return Batch(self.pixels, self.samples, [view for view in self.views if view is not None])
+        good = [place for place, view in enumerate(self.views) if view is not None]
+        views = [view for view in self.views if view is not None]
+        return Batch(self.pixels[good], self.samples[good], views)
+
+
+class Loader:
+    """The batches of an index (`algorithms.sources.Data`).
+
+    order: which images make which batch.   draw: how an image is seen.   shape: (height, width, channels) of
+    the output.   finish: scaling.   seed: of what is drawn.   threads: that decode; None: by the CPUs.
+
+    Up to 1 % of the images may be unreadable: each is left out of its batch with a warning. Raises UserError,
+    naming the first of them, for more, and for an image that `draw` or the limit of pixels refuses.
+    """
+
+    def __init__(
+        self,
+        index: ImageIndex,
+        order: Order,
+        draw: Draw,
+        *,
+        shape: tuple[int, int, int],
+        finish: Finish,
+        seed: int,
+        threads: int | None = None,
+    ) -> None:
+        self.index = index
+        self.order = order
+        self._draw = draw
+        self._shape = shape
+        self._finish = finish
+        self._seed = seed
+        self._threads = threads or min(cpus.count(), THREADS)
+        self._local = threading.local()
+        self._unreadable: dict[int, str] = {}  # image -> what is wrong
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of an epoch; those whose images are all unreadable are empty."""
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="images")
+        under_way: deque[_Work] = deque()
+        try:
+            for samples, epochs in self.order.epoch(number):
+                under_way.append(self._begin(pool, samples, epochs))
+                if len(under_way) == AHEAD:
+                    yield self._end(under_way.popleft())
+            while under_way:
+                yield self._end(under_way.popleft())
+        finally:
+            for work in under_way:
+                work.places.clear()
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _begin(self, pool: ThreadPoolExecutor, samples: np.ndarray, epochs: np.ndarray) -> _Work:
+        work = _Work(samples, epochs, np.empty((len(samples), *self._shape), np.float32))
+        work.futures = [pool.submit(self._make, work) for _ in range(min(self._threads, len(samples)))]
+        return work
+
+    def _make(self, work: _Work) -> None:
+        """What one thread does for a batch."""
+        if not hasattr(self._local, "scratch"):
+            self._local.scratch = Scratch()
+        while True:
+            try:
+                place = work.places.popleft()
+            except IndexError:
+                return
+            try:
+                work.views[place] = self._image(
+                    int(work.samples[place]), int(work.epochs[place]), work.pixels[place]
+                )
+            except UnreadableError as error:
+                work.errors[place] = error
+
+    def _image(self, sample: int, epoch: int, out: np.ndarray) -> View:
+        rng = np.random.default_rng(np.random.SeedSequence((self._seed, epoch, sample)))
+        image = Encoded.of(self.index.encoded(sample), self.index.names[sample])
+        view = self._draw(image, rng)
+        shrink = shrink_for(view.scale)
+        pixels = image.pixels(self._shape[2], shrink, self._local.scratch)
+        colour = None if view.colour is None else np.array(view.colour, np.float32)
+        pixels_cpu.render_one(pixels, (view.matrix / shrink).astype(np.float32), colour, self._finish, out)
+        return view
+
+    def _end(self, work: _Work) -> Batch:
+        for future in work.futures:
+            future.result()
+        for place in sorted(work.errors):
+            self._skip(int(work.samples[place]), work.errors[place])
+        return work.batch()
+
+    def _skip(self, sample: int, error: UnreadableError) -> None:
+        """Note an image that cannot be read. Raises UserError once there are too many."""
+        if sample in self._unreadable:
+            return
+        self._unreadable[sample] = str(error)
+        count, most = len(self._unreadable), int(UNREADABLE * len(self.index))
+        if count > most:
+            shown = "\n".join(list(self._unreadable.values())[:FIRST])
+            raise UserError(
+                f"{count} of {len(self.index)} images cannot be read, and no more than 1 % ({most}) are left "
+                f"out:\n{shown}"
+            )
+        log.warning("%s; it is left out", error)

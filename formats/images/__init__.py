@@ -1,0 +1,1 @@
+"""Images as bytes: what a header says, pixels, records of `.rec` files, rows of `.lst` files."""
