@@ -1,7 +1,7 @@
 """Plain CSV parsed by compiled code: several times as fast as the general reader.
 
 Plain are digits with a sign, a point and an exponent; an empty cell is NaN. Whatever is not so, or has more
-digits than are rounded rightly in one step, is left to the readers of `csv.py`, and with it the whole text.
+digits than are rounded rightly in one step, is left to `csv_reader.py`, and with it the whole text.
 """
 
 from __future__ import annotations

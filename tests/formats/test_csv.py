@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from optml.errors import UserError
-from optml.formats import cells, csv, layout
+from optml.formats import cells, csv, csv_reader, layout
 from optml.formats.content_type import ContentType
 from optml.formats.layout import Layout
 from optml.formats.records import Records, concatenate
@@ -54,7 +54,7 @@ def read(
 )
 @pytest.mark.parametrize("small", [0, 1 << 16])
 def test_every_dialect_gives_the_same_numbers(text: str, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv, "_SMALL", small)
+    monkeypatch.setattr(csv_reader, "SMALL", small)
     assert decode(text).features.tolist() == [[1, 2.5], [-300, 0.5]]
     for block_bytes in (3, 10):
         blocks = read(text.encode(), block_bytes=block_bytes)
@@ -63,7 +63,7 @@ def test_every_dialect_gives_the_same_numbers(text: str, small: int, monkeypatch
 
 @pytest.mark.parametrize("small", [0, 1 << 16])
 def test_empty_cell_is_nan_and_nan_and_infinity_are_read(small: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv, "_SMALL", small)
+    monkeypatch.setattr(csv_reader, "SMALL", small)
     found = decode("1,,3\nnan,inf,-Infinity\nNaN,1e999, \n").features
     np.testing.assert_array_equal(
         found, [[1, np.nan, 3], [np.nan, np.inf, -np.inf], [np.nan, np.inf, np.nan]]
@@ -169,7 +169,7 @@ def test_body_without_rows_is_refused(body: bytes) -> None:
 def test_rows_are_numbered_as_an_editor_shows_them(
     small: int, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv, "_SMALL", small)
+    monkeypatch.setattr(csv_reader, "SMALL", small)
     found = concatenate(
         read(b"a,b\n\n1,2\n3,4\n\n\n5,6\n", "text/csv;header=present", block_bytes=block_bytes)
     )
@@ -202,9 +202,9 @@ def test_results_do_not_depend_on_the_path_taken(rows: list[list[str]]) -> None:
     results = []
     with pytest.MonkeyPatch.context() as patch:
         for small in (1 << 16, 0):
-            patch.setattr(csv, "_SMALL", small)
+            patch.setattr(csv_reader, "SMALL", small)
             results.append(decode(body))
-        patch.setattr(csv._Reader, "_large", lambda self, text, threads: None)
+        patch.setattr(csv_reader.Reader, "_large", lambda self, text, threads: None)
         results.append(decode(body))
     for other in results[1:]:
         np.testing.assert_array_equal(other.features, results[0].features)
@@ -247,7 +247,7 @@ def test_a_quote_that_does_not_end_is_told() -> None:
 @pytest.mark.parametrize("small", [0, 1 << 16])
 @pytest.mark.parametrize("word", sorted({*cells.MISSING, "NA", "NaN", "NULL", "None", "nULL", "N/A"}))
 def test_words_for_a_missing_value_are_nan(word: str, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv, "_SMALL", small)
+    monkeypatch.setattr(csv_reader, "SMALL", small)
     found = decode(f"1,{word},3\n4, {word} ,6\n{word},8,9\n").features
     np.testing.assert_array_equal(found, [[1, np.nan, 3], [4, np.nan, 6], [np.nan, 8, 9]])
 
@@ -290,7 +290,7 @@ def test_other_ways_to_write_numbers_are_told_with_the_cure(text: str, said: str
 def test_a_first_row_of_another_length_than_all_others_is_blamed(
     first: str, small: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv, "_SMALL", small)
+    monkeypatch.setattr(csv_reader, "SMALL", small)
     count = first.count(",") + 1
     said = f"row 2 of the request has {count} values but row 3 of the request and those after it have 3"
     with pytest.raises(UserError, match=said):

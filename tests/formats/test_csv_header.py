@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optml.errors import UserError
-from optml.formats import csv, csv_header
+from optml.formats import csv, csv_header, csv_reader
 from optml.formats.cells import number
 from optml.formats.column_order import ColumnOrder
 from optml.formats.content_type import ContentType
@@ -109,7 +109,7 @@ def test_a_quote_that_does_not_end_is_told() -> None:
 def test_the_header_of_each_part_of_a_pipe_is_one(
     small: int, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv, "_SMALL", small)
+    monkeypatch.setattr(csv_reader, "SMALL", small)
     parts = ["y,a,b\n1,2,3\n", '"b","y","a"\n6,4,5\n\n', "y,a,b\n", "a,b,y\n8,9,7\n"]
     found = read("".join(parts), labels=1, block_bytes=block_bytes)
     assert found.labels is not None
@@ -125,7 +125,7 @@ def test_a_part_with_other_columns_is_told() -> None:
 
 @pytest.mark.parametrize("small", [0, 1 << 16])
 def test_files_go_by_the_names_of_the_first(small: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv, "_SMALL", small)
+    monkeypatch.setattr(csv_reader, "SMALL", small)
     columns = ColumnOrder()
     read("y,a,b\n1,2,3\n", labels=1, columns=columns)
     found = read("b;a;y\n3;2;1.1\n", labels=1, columns=columns)
