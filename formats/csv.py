@@ -8,9 +8,9 @@ consists of several, each with its header, as a Pipe does.
 
 Small texts are parsed as JSON numbers, large ones by compiled code, or by pyarrow while there is none. What
 those refuse is read again in small pieces, and of these the odd ones by `Reader._exact`, a cell at a time: it
-alone knows the whole dialect, and it tells what is wrong and where. So whatever a text holds, its cells are in
-memory a piece at a time. All four round to float64 and then to float32: a result does not depend on who read
-it. Rows are numbered as an editor shows them: header and blank lines count.
+alone knows the whole dialect, and it tells what is wrong and where. So whatever a text holds, its cells are
+in memory a piece at a time. All four round to float64 and then to float32: a result does not depend on who
+read it. Rows are numbered as an editor shows them: header and blank lines count.
 """
 
 from __future__ import annotations

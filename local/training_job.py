@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from optml.container.paths import Paths
 from optml.errors import PlatformError, UserError
 from optml.local import tree
 from optml.local.feeder import Feeder
+from optml.local.ports import free_port
 from optml.local.tree import Input
 
 __all__ = ["Input", "Line", "TrainingJob"]
@@ -78,7 +78,7 @@ class TrainingJob:
         self._environment = {
             "OPTML_ALGORITHM": algorithm,
             "PYTHONUNBUFFERED": "1",
-            **({} if docker or hosts == 1 else {"OPTML_PORT": str(_free_port())}),
+            **({} if docker or hosts == 1 else {"OPTML_PORT": str(free_port())}),
             **(environment or {}),
         }
         self._name = f"optml-train-{uuid.uuid4().hex[:12]}"
@@ -282,10 +282,3 @@ class _Host:
 def _docker(*words: str) -> None:
     with suppress(FileNotFoundError):
         subprocess.run(["docker", *words], capture_output=True, check=False)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -13,7 +13,8 @@ import pytest
 
 from optml.container.cluster import Alone, Processes, _wire
 from optml.errors import PlatformError
-from tests.contract.tree import ROOT, free_port
+from optml.local.ports import free_port
+from tests.contract.tree import ROOT
 
 SCRIPT = """
 import sys

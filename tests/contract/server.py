@@ -15,7 +15,8 @@ from pathlib import Path
 
 import requests
 
-from tests.contract.tree import ROOT, STARTED, Ended, end, free_port
+from optml.local.ports import free_port
+from tests.contract.tree import ROOT, STARTED, Ended, end
 
 # `serve` with the algorithm of tests/serving/sample.py in the registry.
 OBEDIENT = (

@@ -13,9 +13,10 @@ from optml.algorithms import registry
 from optml.formats.recordio import frame
 from optml.local.describe import metric_definitions
 from optml.local.feeder import Feeder
+from optml.local.ports import free_port
 from tests.algorithms.blazingtext.sample import topics
 from tests.contract.server import serving
-from tests.contract.tree import Tree, end, free_port, read_until
+from tests.contract.tree import Tree, end, read_until
 
 TRAIN = ("-m", "optml.container", "train")
 SMALL = {"vector_dim": 8, "min_count": 1, "buckets": 1000, "epochs": 5, "learning_rate": 0.5}

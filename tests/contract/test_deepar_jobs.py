@@ -14,9 +14,10 @@ from safetensors.numpy import load_file
 
 from optml.algorithms import registry
 from optml.local.describe import metric_definitions
+from optml.local.ports import free_port
 from tests.algorithms.forecasting_deepar.sample import SMALL, START, lines, waves
 from tests.contract.server import serving
-from tests.contract.tree import Ended, Tree, end, free_port
+from tests.contract.tree import Ended, Tree, end
 
 pytest.importorskip("torch")
 

@@ -19,8 +19,9 @@ from optml.formats.layout import Layout
 from optml.formats.records import Records
 from optml.local.describe import metric_definitions
 from optml.local.feeder import Feeder
+from optml.local.ports import free_port
 from tests.contract import server
-from tests.contract.tree import Tree, end, free_port
+from tests.contract.tree import Tree, end
 
 SLUG = "factorization-machines"
 TRAIN = ("-m", "optml.container", "train")

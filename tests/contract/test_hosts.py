@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.tree import Ended, Process, Tree, end, free_port
+from optml.local.ports import free_port
+from tests.contract.tree import Ended, Process, Tree, end
 
 pytest.importorskip("torch")
 

@@ -13,9 +13,10 @@ from safetensors.numpy import load_file
 
 from optml.algorithms import registry
 from optml.local.describe import metric_definitions
+from optml.local.ports import free_port
 from tests.algorithms.ip_insights.training import at_home
 from tests.contract import server
-from tests.contract.tree import Tree, end, free_port, read_until
+from tests.contract.tree import Tree, end, read_until
 
 SLUG = "ipinsights"
 TRAIN = ("-m", "optml.container", "train")

@@ -15,7 +15,8 @@ from safetensors.numpy import load_file
 
 from optml.algorithms import registry
 from optml.local.describe import metric_definitions
-from tests.contract.tree import Tree, end, free_port
+from optml.local.ports import free_port
+from tests.contract.tree import Tree, end
 
 KMEANS = ("-m", "optml.container", "train")
 ROWS = np.random.default_rng(0).normal(size=(4000, 6)) + np.arange(4).repeat(1000)[:, None] * 4

@@ -18,10 +18,11 @@ from optml.algorithms.knn import ALGORITHM
 from optml.algorithms.knn.model import load
 from optml.formats.records import Records
 from optml.local.describe import metric_definitions
+from optml.local.ports import free_port
 from optml.serving.codecs import encode
 from tests.algorithms.knn.training import blobs
 from tests.contract.server import serving
-from tests.contract.tree import Tree, end, free_port
+from tests.contract.tree import Tree, end
 
 KNN = ("-m", "optml.container", "train")
 FILES = ("model_algo-1", "model_algo-1.labels", "model_algo-1.json")

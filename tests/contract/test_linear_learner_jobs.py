@@ -15,7 +15,8 @@ from safetensors.numpy import load_file
 
 from optml.algorithms import registry
 from optml.local.describe import metric_definitions
-from tests.contract.tree import Tree, end, free_port, read_until
+from optml.local.ports import free_port
+from tests.contract.tree import Tree, end, read_until
 
 LINEAR = ("-m", "optml.container", "train")
 RNG = np.random.default_rng(0)

@@ -16,8 +16,9 @@ from optml.algorithms import registry
 from optml.formats.record_protobuf import encode
 from optml.formats.records import Records
 from optml.local.describe import metric_definitions
+from optml.local.ports import free_port
 from tests.algorithms.pca.training import singular_values, spread
-from tests.contract.tree import Tree, end, free_port, wait_for
+from tests.contract.tree import Tree, end, wait_for
 
 PCA = ("-m", "optml.container", "train")
 ROWS = spread(5000, 64)

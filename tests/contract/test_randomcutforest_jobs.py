@@ -20,8 +20,9 @@ from optml.errors import UserError
 from optml.formats import record_protobuf as records
 from optml.formats.layout import Layout
 from optml.local.describe import metric_definitions
+from optml.local.ports import free_port
 from tests.contract.server import serving
-from tests.contract.tree import Ended, Tree, end, free_port, wait_for
+from tests.contract.tree import Ended, Tree, end, wait_for
 
 TRAIN = ("-m", "optml.container", "train")
 ROWS = np.random.default_rng(0).normal(size=(6000, 3)).astype(np.float32)

@@ -15,8 +15,9 @@ import pytest
 import requests
 
 from optml.local.endpoint import Endpoint
+from optml.local.ports import free_port
 from tests.contract.server import OBEDIENT, Server, serving, start
-from tests.contract.tree import end, free_port
+from tests.contract.tree import end
 from tests.fuzz.invocations import attack
 from tests.serving.sample import Obedient, save_kmeans
 

@@ -19,8 +19,9 @@ from optml.algorithms.xgboost.model import load
 from optml.formats.layout import Layout
 from optml.formats.record_protobuf import decode, encode
 from optml.formats.records import Records
+from optml.local.ports import free_port
 from tests.contract.server import serving
-from tests.contract.tree import Ended, Tree, end, free_port
+from tests.contract.tree import Ended, Tree, end
 from tests.shared import SHARED, needs_shared
 
 XGBOOST = ("-m", "optml.container", "train")

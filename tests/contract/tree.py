@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -23,12 +22,6 @@ TOY = ("-m", "tests.contract.toy")
 Process: TypeAlias = "subprocess.Popen[str] | forks.Forked"
 
 STARTED: list[Process] = []  # conftest.py ends those that a failed test leaves behind
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
