@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -17,6 +18,8 @@ from optml.formats.content_type import CSV, JSON, ContentType
 from optml.formats.documents import Long, each_line, listed, parse, runs
 
 TOGETHER = 1 << 14  # records that are no numbers yet at once
+_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_ADDRESS = re.compile(r"\.".join([_OCTET] * 4))
 EXAMPLE = '{"features": ["user_1", "192.168.1.2"]}'
 
 
@@ -115,14 +118,8 @@ def _fields(record: Any, number: int) -> tuple[bytes, int]:
 
 
 def _bits(address: str) -> int | None:
-    octets = address.split(".")
-    if len(octets) != 4 or not all(
-        octet.isascii()
-        and octet.isdigit()
-        and len(octet) < 4
-        and int(octet) < 256
-        and octet == str(int(octet))
-        for octet in octets
-    ):
+    octets = _ADDRESS.fullmatch(address)
+    if octets is None:
         return None
-    return int.from_bytes(bytes(map(int, octets)))
+    first, second, third, fourth = map(int, octets.groups())
+    return first << 24 | second << 16 | third << 8 | fourth
