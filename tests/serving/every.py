@@ -128,7 +128,7 @@ def _words() -> Model:
 
 
 def _deepar() -> Model:
-    from tests.algorithms.forecasting_deepar.test_model import model
+    from tests.algorithms.forecasting_deepar.networks import model
 
     return model(cardinality=(3,), dynamics=0)
 
