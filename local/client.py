@@ -15,7 +15,7 @@ _Body = bytes | Callable[[], Iterator[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Reply:
     status: int
     headers: dict[str, str]  # names in lower case
     body: bytes
@@ -49,17 +49,17 @@ class Client:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UserError(f"'{self.url}' is not an address such as http://localhost:8080")
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str) -> Reply:
         return self._tried("GET", path, b"", {})
 
-    def post(self, path: str, body: _Body, headers: dict[str, str]) -> Answer:
+    def post(self, path: str, body: _Body, headers: dict[str, str]) -> Reply:
         """Send a body; a callable is asked for its pieces anew at each try and sent chunked.
 
         Returns the last answer whatever its status. Raises PlatformError if none ever came.
         """
         return self._tried("POST", path, body, headers)
 
-    def _tried(self, method: str, path: str, body: _Body, headers: dict[str, str]) -> Answer:
+    def _tried(self, method: str, path: str, body: _Body, headers: dict[str, str]) -> Reply:
         for attempt in range(self.retries + 1):
             if attempt:
                 time.sleep(self.pause * 2 ** (attempt - 1))
@@ -76,7 +76,7 @@ class Client:
                 return answer
         raise AssertionError("the last attempt returns or raises")
 
-    def _once(self, method: str, path: str, body: _Body, headers: dict[str, str]) -> Answer:
+    def _once(self, method: str, path: str, body: _Body, headers: dict[str, str]) -> Reply:
         parts = urlsplit(self.url)
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if connection is None:
@@ -100,7 +100,7 @@ class Client:
             raise
         if response.will_close:
             self._drop(connection)
-        return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, content)
+        return Reply(response.status, {k.lower(): v for k, v in response.getheaders()}, content)
 
     def _drop(self, connection: http.client.HTTPConnection) -> None:
         """Close this thread's connection; its next call opens another."""

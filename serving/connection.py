@@ -25,7 +25,7 @@ _REASONS = {
 }
 
 
-class State(Enum):
+class Phase(Enum):
     RECEIVING = auto()  # idle, or a request is coming
     WORKING = auto()  # a thread makes the answer
     SENDING = auto()  # the client has not taken the whole answer yet
@@ -50,7 +50,7 @@ class Connection:
         self.server = server  # the address that the client has connected to
         self.incoming = incoming
         self.outgoing: deque[memoryview] = deque()
-        self.state = State.RECEIVING
+        self.state = Phase.RECEIVING
         self.lock = Lock()
         self.mask = 0  # what the event loop waits for
         self.due = 0.0  # when patience ends

@@ -24,7 +24,7 @@ from gunicorn.workers import base
 from optml import memory
 from optml.serving import metrics
 from optml.serving.batching import overtaken
-from optml.serving.connection import Connection, State
+from optml.serving.connection import Connection, Phase
 from optml.serving.errors import RequestError, busy
 from optml.serving.incoming import Incoming
 
@@ -129,19 +129,19 @@ class Loop(base.Worker):  # type: ignore[misc]
     def _make_room(self) -> None:
         """Close the connections that have been silent for longest."""
         silent = sorted(
-            (one for one in self.connections if one.state is not State.WORKING), key=lambda one: one.active
+            (one for one in self.connections if one.state is not Phase.WORKING), key=lambda one: one.active
         )
         log.warning("%d connections are open: closing the most silent ones", len(self.connections))
         for connection in silent[: 1 + len(silent) // 16]:
             self._guarded(self._close_silent, connection)
 
     def _close_silent(self, connection: Connection) -> None:
-        if connection.state is State.RECEIVING and connection.incoming.begun:
+        if connection.state is Phase.RECEIVING and connection.incoming.begun:
             self._refuse(connection, busy("too many connections are open"))
         self._drop(connection)
 
     def _ready(self, connection: Connection, mask: int) -> None:
-        if mask & selectors.EVENT_WRITE and connection.state is State.SENDING:
+        if mask & selectors.EVENT_WRITE and connection.state is Phase.SENDING:
             connection.active = time.monotonic()
             connection.due = connection.active + self.settings.stall
             self._sent(connection)
@@ -154,7 +154,7 @@ class Loop(base.Worker):  # type: ignore[misc]
         except (BlockingIOError, InterruptedError):
             return
         connection.active = time.monotonic()
-        if connection.state is State.LEAVING:
+        if connection.state is Phase.LEAVING:
             if not data:
                 self._drop(connection)
             return
@@ -165,7 +165,7 @@ class Loop(base.Worker):  # type: ignore[misc]
                 self._shed()
         else:
             connection.ended = True
-        if connection.state is State.RECEIVING:
+        if connection.state is Phase.RECEIVING:
             self._advance(connection)
         elif connection.ended or connection.incoming.size > AHEAD:
             self._watch(connection, connection.mask & ~selectors.EVENT_READ)
@@ -211,7 +211,7 @@ class Loop(base.Worker):  # type: ignore[misc]
         if self._stopping and not connection.promised:
             self._refuse(connection, stopping())
             return
-        connection.state = State.WORKING
+        connection.state = Phase.WORKING
         connection.mark = None
         connection.body = request.body.getbuffer().nbytes
         late = self.settings.timeout + LATE if _is_invocation(request) else float("inf")
@@ -247,7 +247,7 @@ class Loop(base.Worker):  # type: ignore[misc]
             with connection.lock:
                 if not connection.abandoned:
                     connection.keep = keep
-                    connection.state = State.SENDING
+                    connection.state = Phase.SENDING
                     with suppress(OSError):  # the loop finds the same error
                         connection.flush()
                     self._answered.append(connection)
@@ -270,7 +270,7 @@ class Loop(base.Worker):  # type: ignore[misc]
         if not connection.keep or (connection.ended and not connection.incoming.begun):
             self._leave(connection)
             return
-        connection.state = State.RECEIVING
+        connection.state = Phase.RECEIVING
         connection.active = time.monotonic()
         if not connection.ended:
             self._watch(connection, selectors.EVENT_READ)
@@ -285,7 +285,7 @@ class Loop(base.Worker):  # type: ignore[misc]
             log.warning("%d %s", error.status, error.message)
         connection.refuse(error)
         connection.keep = False
-        connection.state = State.SENDING
+        connection.state = Phase.SENDING
         self._sent(connection)
 
     def _leave(self, connection: Connection) -> None:
@@ -293,7 +293,7 @@ class Loop(base.Worker):  # type: ignore[misc]
         if connection.ended:
             self._drop(connection)
             return
-        connection.state = State.LEAVING
+        connection.state = Phase.LEAVING
         connection.incoming.discard()
         connection.due = time.monotonic() + LINGER
         connection.socket.shutdown(socket.SHUT_WR)
@@ -307,9 +307,9 @@ class Loop(base.Worker):  # type: ignore[misc]
             connection.socket.close()
 
     def _expire(self, connection: Connection) -> None:
-        if connection.state is State.WORKING:
+        if connection.state is Phase.WORKING:
             self._abandon(connection, overtaken())
-        elif connection.state is State.RECEIVING and connection.incoming.begun:
+        elif connection.state is Phase.RECEIVING and connection.incoming.begun:
             message = f"the request stopped coming for {self.settings.stall:g} seconds"
             self._refuse(connection, RequestError(408, "RequestTimeout", message))
         else:
@@ -318,7 +318,7 @@ class Loop(base.Worker):  # type: ignore[misc]
     def _abandon(self, connection: Connection, error: RequestError) -> None:
         """Answer in the place of a thread that is late."""
         with connection.lock:
-            if connection.state is not State.WORKING:  # it has answered after all
+            if connection.state is not Phase.WORKING:  # it has answered after all
                 return
             connection.abandoned = True
         self._refuse(connection, error)
@@ -329,14 +329,14 @@ class Loop(base.Worker):  # type: ignore[misc]
         if self._bytes <= self._most_bytes:
             return
         coming = sorted(
-            (one for one in self.connections if one.state in (State.RECEIVING, State.SENDING) and one.size),
+            (one for one in self.connections if one.state in (Phase.RECEIVING, Phase.SENDING) and one.size),
             key=lambda one: one.active,
         )
         for connection in coming:
             if self._bytes <= self._most_bytes // 2:
                 break
             self._bytes -= connection.size
-            if connection.state is State.RECEIVING:
+            if connection.state is Phase.RECEIVING:
                 self._guarded(self._refuse, connection, busy("slow requests fill its memory"))
             else:
                 self._drop(connection)

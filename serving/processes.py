@@ -10,7 +10,7 @@ from typing import Any
 
 from gunicorn.arbiter import Arbiter
 
-from optml.serving.connection import Connection, State
+from optml.serving.connection import Connection, Phase
 from optml.serving.loop import Loop, stopping
 from optml.serving.stop import DRAIN, Stop, refuse_connections
 
@@ -92,9 +92,9 @@ class Worker(Loop):
     def _quiet(self, now: float, began: float) -> bool:
         """Is there no request that must be answered, and has every idle client had the time to send one?"""
         for one in self.connections:
-            if one.state is State.WORKING or one.state is State.SENDING:
+            if one.state is Phase.WORKING or one.state is Phase.SENDING:
                 return False
-            if one.state is State.RECEIVING:
+            if one.state is Phase.RECEIVING:
                 if one.promised and one.incoming.begun and now - one.active < GRACE:
                     return False
                 if not one.incoming.begun and now - began < IDLE:
@@ -108,7 +108,7 @@ class Worker(Loop):
         began = time.monotonic()
         while (now := time.monotonic()) < began + 1.0:  # for handshakes on their way, and who comes by them
             fresh = any(
-                one.state is State.SENDING or (one.state is State.RECEIVING and now - one.active < 0.5)
+                one.state is Phase.SENDING or (one.state is Phase.RECEIVING and now - one.active < 0.5)
                 for one in self.connections
             )
             if now > began + 0.1 and not fresh:
@@ -126,8 +126,8 @@ class Worker(Loop):
 
     def _part(self, connection: Connection) -> None:
         """Close a connection, with an answer where a request has come in part or is still in work."""
-        if connection.state is State.WORKING:
+        if connection.state is Phase.WORKING:
             self._abandon(connection, stopping())
-        elif connection.state is State.RECEIVING and connection.incoming.begun:
+        elif connection.state is Phase.RECEIVING and connection.incoming.begun:
             self._refuse(connection, stopping())
         self._drop(connection)

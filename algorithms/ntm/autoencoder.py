@@ -52,19 +52,19 @@ class Autoencoder(torch.nn.Module):
     sparse: the gradient of `words`, (v, first layer), holds only the rows of words that occur.
     """
 
-    def __init__(self, given: Hyperparameters, *, sparse: bool) -> None:
+    def __init__(self, hyperparameters: Hyperparameters, *, sparse: bool) -> None:
         super().__init__()
-        sizes, topics = given.layers, given.num_topics
-        self.words = torch.nn.Parameter(torch.empty(given.feature_dim, sizes[0]))
+        sizes, topics = hyperparameters.layers, hyperparameters.num_topics
+        self.words = torch.nn.Parameter(torch.empty(hyperparameters.feature_dim, sizes[0]))
         self.bias = torch.nn.Parameter(torch.zeros(sizes[0]))
         self.layers = torch.nn.ModuleList(torch.nn.Linear(before, after) for before, after in pairwise(sizes))
         self.mu = torch.nn.Linear(sizes[-1], topics)
         self.logsigma = torch.nn.Linear(sizes[-1], topics)
-        self.projection = torch.nn.Linear(topics, given.feature_dim)
-        widths = (*sizes, topics, topics) if given.batch_norm else ()
+        self.projection = torch.nn.Linear(topics, hyperparameters.feature_dim)
+        widths = (*sizes, topics, topics) if hyperparameters.batch_norm else ()
         self.normalizations = torch.nn.ModuleList(map(Normalization, widths))
-        self._activation = ACTIVATIONS[given.encoder_layers_activation]
-        self._name = given.encoder_layers_activation
+        self._activation = ACTIVATIONS[hyperparameters.encoder_layers_activation]
+        self._name = hyperparameters.encoder_layers_activation
         self._sparse = sparse
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):
@@ -109,8 +109,8 @@ class Autoencoder(torch.nn.Module):
         return Parameters(tuple(encoder), mu, logsigma, projection, self._name)
 
     def _normalized(self, place: int, values: Tensor) -> Tensor:
-        found: Tensor = self.normalizations[place](values) if self.normalizations else values
-        return found
+        outputs: Tensor = self.normalizations[place](values) if self.normalizations else values
+        return outputs
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -44,34 +44,44 @@ class Learner:
     lockstep = True
 
     def __init__(self, setting: Setting) -> None:
-        given: Hyperparameters = setting.hyperparameters
-        self.hyperparameters = given
+        hyperparameters: Hyperparameters = setting.hyperparameters
+        self.hyperparameters = hyperparameters
         self.cluster = setting.cluster
         self.device = setting.device
         self.validated = "validation" in setting.channels
         self.vocabulary: vocabulary.Vocabulary | None = None
         source = setting.auxiliary.get("auxiliary")
         if source is not None:
-            self.vocabulary = vocabulary.read(source, given.feature_dim)
-        sparse = given.optimizer in SPARSE and not given.weight_decay and self.cluster.size == 1
+            self.vocabulary = vocabulary.read(source, hyperparameters.feature_dim)
+        sparse = (
+            hyperparameters.optimizer in SPARSE
+            and not hyperparameters.weight_decay
+            and self.cluster.size == 1
+        )
         with seeded(setting.seed):
-            module = Autoencoder(given, sparse=sparse)
+            module = Autoencoder(hyperparameters, sparse=sparse)
         self.module = module.to(setting.device)
         parameters = self.module.parameters()
         self.network = Network(
-            self.module, optimizer(given.optimizer, parameters, given.learning_rate), setting
+            self.module,
+            optimizer(hyperparameters.optimizer, parameters, hyperparameters.learning_rate),
+            setting,
         )
-        sizes = given.layers
+        sizes = hyperparameters.layers
         # Of the largest product that is torch's: those with the words are kernels, with threads of their own.
-        widest = max(before * after for before, after in pairwise([*sizes, given.num_topics]))
-        self._work = given.mini_batch_size * widest
+        widest = max(before * after for before, after in pairwise([*sizes, hyperparameters.num_topics]))
+        self._work = hyperparameters.mini_batch_size * widest
         self._decayed = [
             parameter for name, parameter in self.module.named_parameters() if not name.endswith("bias")
         ]
         seed = (setting.seed, self.cluster.rank)
-        self.sub_sample = SubSample(given.sub_sample, given.mini_batch_size, given.feature_dim, seed)
-        self.sample = cooccurrence.Sample(given.feature_dim, *seed)
-        self.rule = EarlyStopping(given.num_patience_epochs, given.tolerance, quiet=self.cluster.rank > 0)
+        self.sub_sample = SubSample(
+            hyperparameters.sub_sample, hyperparameters.mini_batch_size, hyperparameters.feature_dim, seed
+        )
+        self.sample = cooccurrence.Sample(hyperparameters.feature_dim, *seed)
+        self.rule = EarlyStopping(
+            hyperparameters.num_patience_epochs, hyperparameters.tolerance, quiet=self.cluster.rank > 0
+        )
         self.epoch = 0  # behind us
         self.batch = 0  # of the epoch
         self.trained = np.zeros(2, np.int64)  # documents and batches of this host in the epoch
@@ -85,17 +95,17 @@ class Learner:
         if self.batch == 0:
             self._began = time.monotonic()
             self._say("# Starting training for epoch %d", self.epoch + 1)
-        drawn = None
+        subset = None
         if batch is not None:
-            found = counts(batch, self.hyperparameters.feature_dim)
-            self._warn_of_fractions(batch, found)
-            full = occupied(found)
-            self.empty += found.shape[0] - full.shape[0]
+            documents = counts(batch, self.hyperparameters.feature_dim)
+            self._warn_of_fractions(batch, documents)
+            full = occupied(documents)
+            self.empty += documents.shape[0] - full.shape[0]
             if self.epoch == 0:
                 self.sample.add(full)
-            drawn = self.sub_sample.draw(full, self.epoch, self.batch)
+            subset = self.sub_sample.draw(full, self.epoch, self.batch)
         self.batch += 1
-        self._learn(drawn)
+        self._learn(subset)
         return ()
 
     def end_round(self) -> Iterable[Metric]:
@@ -131,28 +141,28 @@ class Learner:
     def evaluate(self, channel: str, batches: Iterable[Records]) -> Iterable[Metric]:
         """Over the documents of all hosts that hold words, with one sample of h each."""
         size = self.hyperparameters.mini_batch_size
-        seen = np.zeros(5)  # as `totals`, then documents without words, batches
+        sums = np.zeros(5)  # as `totals`, then documents without words, batches
         random = self.network.random()
         self.module.eval()
         with torch.no_grad(), threads(self._work):
             for batch in batches:
-                found = counts(batch, self.hyperparameters.feature_dim)
-                full = occupied(found)
-                seen[3:] += found.shape[0] - full.shape[0], 1
+                documents = counts(batch, self.hyperparameters.feature_dim)
+                full = occupied(documents)
+                sums[3:] += documents.shape[0] - full.shape[0], 1
                 if full.shape[0]:
                     losses = self._losses(full, random)
-                    seen[:3] += [full.shape[0], *(float(part.sum(dtype=torch.float64)) for part in losses)]
+                    sums[:3] += [full.shape[0], *(float(part.sum(dtype=torch.float64)) for part in losses)]
         self.module.train()
-        self.cluster.all_sum(seen)
-        if not seen[DOCUMENTS]:
-            if seen[3]:
+        self.cluster.all_sum(sums)
+        if not sums[DOCUMENTS]:
+            if sums[3]:
                 raise UserError(f"every document of channel '{channel}' is empty: all hold nothing but zeros")
             return []  # no batches: the loop tells of it
         self._say(
             "Finished scoring on %d examples from %d batches, each of size %d.",
-            seen[DOCUMENTS], seen[4], size,
+            sums[DOCUMENTS], sums[4], size,
         )  # fmt: skip
-        total = self._tell("Inference", seen[:3])
+        total = self._tell("Inference", sums[:3])
         if channel == "test":
             return [Metric("test:total_loss", total, epoch=self.epoch)]
         if self.finished:
@@ -197,18 +207,18 @@ class Learner:
                 self.rule.best_epoch, self.rule.best,
             )  # fmt: skip
         parameters = self.module.parameters_of_model()
-        found = self._topics(parameters.projection[0])
-        for line in found.lines():
+        quality = self._topics(parameters.projection[0])
+        for line in quality.lines():
             self._say("%s", line)
-        if found.alike:
+        if quality.alike:
             self._warn(
                 "The topics are nearly the same: most of their top words are those of others too. %d updates "
                 "were made; give more documents or epochs, or lower mini_batch_size (%d) or num_topics (%d)",
                 self.network.updates, self.hyperparameters.mini_batch_size, self.hyperparameters.num_topics,
             )  # fmt: skip
-        assert found.together is not None
-        self._say("Coherence by documents that words share (npmi): %.3f", found.together.mean())
-        return self._model(parameters, found), ()
+        assert quality.together is not None
+        self._say("Coherence by documents that words share (npmi): %.3f", quality.together.mean())
+        return self._model(parameters, quality), ()
 
     def _topics(self, projection: np.ndarray) -> Topics:
         """The topics and their quality. Holds collectives."""
@@ -228,22 +238,22 @@ class Learner:
             embedded = topics.cosines(of_words)
         return Topics(words, topics.uniqueness(words), embedded, together, self._words())
 
-    def _model(self, parameters: Parameters, found: Topics) -> Model:
-        return Model(parameters, found, self.hyperparameters.model_dump(mode="json"))
+    def _model(self, parameters: Parameters, quality: Topics) -> Model:
+        return Model(parameters, quality, self.hyperparameters.model_dump(mode="json"))
 
     def _words(self) -> tuple[str, ...] | None:
         return self.vocabulary.words if self.vocabulary else None
 
-    def _losses(self, found: csr_array, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        bags = Bags.of(found)
+    def _losses(self, documents: csr_array, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        bags = Bags.of(documents)
         if self.device != "cpu":
             bags = bags.to(self.device)
         shape = len(bags), self.hyperparameters.num_topics
         return self.module.losses(bags, torch.randn(shape, generator=random, device=self.device))
 
-    def _learn(self, drawn: csr_array | None) -> None:
+    def _learn(self, subset: csr_array | None) -> None:
         """An update, where any host has documents for it."""
-        mine = drawn is not None and drawn.shape[0] > 0
+        mine = subset is not None and subset.shape[0] > 0
         if self.cluster.size > 1:
             some = np.array([int(mine)])
             self.cluster.all_sum(some)
@@ -252,17 +262,17 @@ class Learner:
         elif not mine:
             return
         with threads(self._work):
-            self._step(drawn if mine else None)
+            self._step(subset if mine else None)
 
-    def _step(self, drawn: csr_array | None) -> None:
+    def _step(self, subset: csr_array | None) -> None:
         loss = None
-        if drawn is not None:
-            reconstruction, divergence = self._losses(drawn, self.network.random())
+        if subset is not None:
+            reconstruction, divergence = self._losses(subset, self.network.random())
             loss = (reconstruction + divergence).sum()
             sums = [part.detach().sum(dtype=torch.float64) for part in (reconstruction, divergence)]
-            self.totals[DOCUMENTS] += drawn.shape[0]
+            self.totals[DOCUMENTS] += subset.shape[0]
             self.totals[RECONSTRUCTION:] += torch.stack(sums)
-            self.trained += drawn.shape[0], 1
+            self.trained += subset.shape[0], 1
         self.network.gradient(loss)
         self._adjust()
         self.network.step()
@@ -271,18 +281,18 @@ class Learner:
 
     def _adjust(self) -> None:
         """Scale, clip, decay."""
-        given = self.hyperparameters
+        hyperparameters = self.hyperparameters
         for parameter in self.module.parameters():
             assert parameter.grad is not None
             entries = parameter.grad._values() if parameter.grad.is_sparse else parameter.grad
-            if given.rescale_gradient != 1:
-                entries.mul_(given.rescale_gradient)
-            if given.clip is not None:
-                entries.clamp_(-given.clip, given.clip)
-        if given.weight_decay:
+            if hyperparameters.rescale_gradient != 1:
+                entries.mul_(hyperparameters.rescale_gradient)
+            if hyperparameters.clip is not None:
+                entries.clamp_(-hyperparameters.clip, hyperparameters.clip)
+        if hyperparameters.weight_decay:
             for parameter in self._decayed:
                 assert parameter.grad is not None
-                parameter.grad.add_(parameter.detach(), alpha=given.weight_decay)
+                parameter.grad.add_(parameter.detach(), alpha=hyperparameters.weight_decay)
 
     def _summed(self) -> np.ndarray:
         """The epoch's totals over all hosts, and the running statistics as their mean."""
@@ -294,8 +304,12 @@ class Learner:
 
     def _require_finite(self, totals: np.ndarray) -> None:
         if not np.isfinite(totals).all():
-            given = self.hyperparameters
-            rate = "" if given.optimizer == "adadelta" else f"lower learning_rate ({given.learning_rate:g}), "
+            hyperparameters = self.hyperparameters
+            rate = (
+                ""
+                if hyperparameters.optimizer == "adadelta"
+                else f"lower learning_rate ({hyperparameters.learning_rate:g}), "
+            )
             raise UserError(
                 f"training diverged: the loss is not finite in epoch {self.epoch + 1}; {rate}set "
                 "clip_gradient (1, say), or look for extreme counts in the data"
@@ -319,15 +333,15 @@ class Learner:
         self._say("Timing: train: %.2fs, val: %.2fs, epoch: %.2fs", trained, scored, now - self._began)
 
     def _announce(self) -> None:
-        given = self.hyperparameters
+        hyperparameters = self.hyperparameters
         if self.vocabulary is None:
             self._say("Vocab file is not provided")
-        if given.optimizer == "adadelta" and "learning_rate" in given.model_fields_set:
-            self._warn("learning_rate (%g) is not used by optimizer=adadelta", given.learning_rate)
+        if hyperparameters.optimizer == "adadelta" and "learning_rate" in hyperparameters.model_fields_set:
+            self._warn("learning_rate (%g) is not used by optimizer=adadelta", hyperparameters.learning_rate)
 
-    def _warn_of_fractions(self, batch: Records, found: csr_array) -> None:
+    def _warn_of_fractions(self, batch: Records, documents: csr_array) -> None:
         """Once a job, of the first record that holds no counts."""
-        if not self.epoch and not self.batch and (text := fraction(batch, found)):
+        if not self.epoch and not self.batch and (text := fraction(batch, documents)):
             self._warn("%s", text)
 
     def _say(self, text: str, *values: object) -> None:

@@ -55,12 +55,14 @@ class Model:
             raise UserError(f"{batch.where(row)} holds counts so large that its topics are beyond float32")
         return {"topic_weights": _softmax(mu)}
 
-    def encode(self, found: csr_array) -> np.ndarray:
+    def encode(self, documents: csr_array) -> np.ndarray:
         """mu, (n, topics) float32, of counts (n, words)."""
         (weight, bias), *others = self.parameters.encoder
-        words, places = np.unique(found.indices, return_inverse=True)
-        shape = (found.shape[0], len(words))
-        few = csr_array((found.data, places.astype(found.indptr.dtype), found.indptr), shape=shape)
+        words, places = np.unique(documents.indices, return_inverse=True)
+        shape = (documents.shape[0], len(words))
+        few = csr_array(
+            (documents.data, places.astype(documents.indptr.dtype), documents.indptr), shape=shape
+        )
         with np.errstate(over="ignore", invalid="ignore"):
             pi = _activate(few @ np.ascontiguousarray(weight[:, words].T) + bias, self.parameters.activation)
             for weight, bias in others:
@@ -95,20 +97,20 @@ def load(folder: Path, device: str) -> Model:
         parameters = Parameters.of(held.arrays, OURS, activation, str(folder / artifact.ARRAYS))
         words = topics.read_vocabulary(folder)
         return Model(parameters, hyperparameters=held.hyperparameters, vocabulary=words)
-    found = aws.find(folder)
-    if found is None:
+    file = aws.find(folder)
+    if file is None:
         raise UserError(
             f"{folder} holds no topic model: expected model.json with model.safetensors, or AWS's ZIP "
             f"model_algo-1; found {artifact.listing(folder)}"
         )
-    return Model(aws.read(found))
+    return Model(aws.read(file))
 
 
 def recognises(folder: Path) -> bool:
     """Is this what AWS's image writes: a ZIP with an encoder and a projection?"""
-    found = aws.find(folder)
+    file = aws.find(folder)
     try:
-        return found is not None and aws.recognises(found)
+        return file is not None and aws.recognises(file)
     except UserError:
         return False
 

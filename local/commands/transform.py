@@ -14,7 +14,7 @@ from optml.errors import UserError
 
 if TYPE_CHECKING:
     from optml.formats.content_type import ContentType
-    from optml.local.transform.job import Settings
+    from optml.local.transform.job import TransformSettings
     from optml.local.transform.payloads import SplitType
 
 EPILOG = """\
@@ -90,9 +90,9 @@ def accept_for(content_type: ContentType) -> ContentType:
     return ContentType(CSV if content_type.media in (LIBSVM, PARQUET) else content_type.media)
 
 
-def _settings(args: argparse.Namespace, first: Path) -> Settings:
+def _settings(args: argparse.Namespace, first: Path) -> TransformSettings:
     from optml.formats.content_type import CSV, JSON_LINES, LIBSVM, RECORDIO_PROTOBUF, ContentType, sniff_file
-    from optml.local.transform.job import Settings
+    from optml.local.transform.job import TransformSettings
 
     content_type = ContentType.parse(args.content_type) if args.content_type else sniff_file(first)
     accept = ContentType.parse(args.accept) if args.accept else accept_for(content_type)
@@ -103,7 +103,7 @@ def _settings(args: argparse.Namespace, first: Path) -> Settings:
     assemble: Literal["None", "Line"] = args.assemble_with or ("Line" if accept.media in lines else "None")
     if args.max_concurrent is not None and args.max_concurrent < 1:
         raise UserError(f"--max-concurrent {args.max_concurrent}: expected a whole number from 1 on")
-    return Settings(
+    return TransformSettings(
         content_type=str(content_type),
         accept=str(accept),
         split_type=args.split_type or split,

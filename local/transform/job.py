@@ -32,7 +32,7 @@ _STRATEGIES: dict[str, Strategy] = {"MULTI_RECORD": "MultiRecord", "SINGLE_RECOR
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class TransformSettings:
     """A transform job's request, with the names and the defaults of the API; None: ask the server, then 1
     at a time, MultiRecord, 6 MB. Raises UserError listing everything that does not go together."""
 
@@ -122,7 +122,7 @@ class Settings:
             variables["SAGEMAKER_MAX_CONCURRENT_TRANSFORMS"] = str(self.max_concurrent_transforms)
         return variables
 
-    def completed(self, answer: dict[str, Any]) -> Settings:
+    def completed(self, answer: dict[str, Any]) -> TransformSettings:
         """These settings, filled up from an answer of /execution-parameters, then from the defaults.
 
         Values of the answer that make no sense are passed over.
@@ -208,7 +208,7 @@ def transform(
     source: Path,
     target: Path,
     url: str,
-    settings: Settings,
+    settings: TransformSettings,
     *,
     progress: Callable[[str], None] = lambda name: None,
 ) -> Report:
@@ -270,7 +270,7 @@ def transform(
 class _Job:
     """The settings as they are in force, and what is done with one payload."""
 
-    def __init__(self, client: Client, settings: Settings) -> None:
+    def __init__(self, client: Client, settings: TransformSettings) -> None:
         self._client = client
         self._settings = settings = settings.completed(_execution_parameters(client))
         self._processing = settings.processing()

@@ -109,7 +109,7 @@ def test_a_network_is_trained_scored_and_served(tmp_path: Path) -> None:
 
 def test_batch_transform_answers_line_by_line(trained: Path, tmp_path: Path) -> None:
     from optml.local.endpoint import Endpoint
-    from optml.local.transform.job import Settings, transform
+    from optml.local.transform.job import TransformSettings, transform
 
     source = tmp_path / "in"
     source.mkdir()
@@ -118,7 +118,7 @@ def test_batch_transform_answers_line_by_line(trained: Path, tmp_path: Path) -> 
     answers = []
     with Endpoint(trained, environment=environment) as endpoint:
         for strategy in ("SingleRecord", "MultiRecord"):
-            settings = Settings(
+            settings = TransformSettings(
                 content_type="application/jsonlines",
                 split_type="Line",
                 assemble_with="Line",

@@ -192,9 +192,9 @@ def test_answers_come_in_every_form(tmp_path: Path) -> None:
         source = tmp_path / "in"
         source.mkdir()
         (source / "a.csv").write_bytes(at_home(300))
-        from optml.local.transform.job import Settings, transform
+        from optml.local.transform.job import TransformSettings, transform
 
-        settings = Settings(
+        settings = TransformSettings(
             content_type="text/csv", accept="application/jsonlines", split_type="Line", assemble_with="Line"
         )
         report = transform(source, tmp_path / "out", served.url, settings)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from optml.algorithms import registry
 from optml.local.cli import main as optml
-from optml.local.transform.job import Settings, transform
+from optml.local.transform.job import TransformSettings, transform
 from tests.contract.server import Server, serving
 from tests.contract.toys import TOYS
 from tests.contract.tree import STARTED, Ended, Tree
@@ -97,7 +97,7 @@ def test_a_folder_of_pictures_is_transformed(server: Server, tmp_path: Path) -> 
     (tmp_path / "in").mkdir()
     for number in range(3):
         (tmp_path / "in" / f"{number}.jpg").write_bytes(picture("JPEG"))
-    settings = Settings(content_type="image/jpeg", accept="image/png", split_type="None")
+    settings = TransformSettings(content_type="image/jpeg", accept="image/png", split_type="None")
     report = transform(tmp_path / "in", tmp_path / "out", server.url, settings)
     assert not report.failed
     for number in range(3):

@@ -10,7 +10,7 @@ from typing import Any
 
 from optml.algorithms.kmeans import ALGORITHM
 from optml.formats.records import Columns, Records
-from optml.local.client import Answer
+from optml.local.client import Reply
 from optml.serving.batching import Gate
 from optml.serving.errors import RequestError
 from optml.serving.predictor import Predictor
@@ -58,12 +58,12 @@ class InProcess:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def get(self, path: str) -> Answer:
-        return Answer(200, {}, json.dumps(self._parameters).encode())
+    def get(self, path: str) -> Reply:
+        return Reply(200, {}, json.dumps(self._parameters).encode())
 
     def post(
         self, path: str, body: bytes | Callable[[], Iterator[bytes]], headers: Mapping[str, str]
-    ) -> Answer:
+    ) -> Reply:
         content = body if isinstance(body, bytes) else b"".join(body())
         self.bodies.append(content)
         try:
@@ -71,5 +71,5 @@ class InProcess:
                 content, headers.get("Content-Type", ""), headers.get("Accept", ""), time.monotonic() + 60
             )
         except RequestError as refusal:
-            return Answer(refusal.status, {}, refusal.message.encode())
-        return Answer(200, {"content-type": media}, answer)
+            return Reply(refusal.status, {}, refusal.message.encode())
+        return Reply(200, {"content-type": media}, answer)

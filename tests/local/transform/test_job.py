@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import optml.local.transform.job
 from optml.errors import PlatformError, UserError
 from optml.formats.recordio import frame
-from optml.local.transform.job import Settings, transform
+from optml.local.transform.job import TransformSettings, transform
 from tests.serving.stub import serving as stub_server
 
 
@@ -31,7 +31,7 @@ def folder(tmp_path):
     return source
 
 
-LINES = Settings(
+LINES = TransformSettings(
     content_type="text/csv", accept="text/csv", split_type="Line", assemble_with="Line", retry_pause=0.0
 )
 
@@ -43,7 +43,7 @@ def outputs(target):
 
 
 def changed(**options):
-    return Settings(**{name: getattr(LINES, name) for name in LINES.__slots__} | options)
+    return TransformSettings(**{name: getattr(LINES, name) for name in LINES.__slots__} | options)
 
 
 def test_each_file_gets_its_own_output_in_the_same_folder(folder, tmp_path):
@@ -230,7 +230,7 @@ def test_missing_and_empty_input_are_named(tmp_path):
 
 def test_settings_list_all_that_does_not_fit():
     with pytest.raises(UserError) as error:
-        Settings(
+        TransformSettings(
             content_type="application/x-recordio-protobuf",
             accept="text/csv",
             batch_strategy="MultiRecord",
@@ -243,15 +243,15 @@ def test_settings_list_all_that_does_not_fit():
     assert len(problems) == 6
     assert "needs a split type" in problems[0]
     with pytest.raises(UserError, match="begins with '\\$'"):
-        Settings(input_filter="x")
+        TransformSettings(input_filter="x")
     with pytest.raises(UserError, match="assembled with None: line ends damage them"):
-        Settings(accept="recordio-protobuf", assemble_with="Line")
+        TransformSettings(accept="recordio-protobuf", assemble_with="Line")
 
 
 def test_environment_of_the_server_is_that_of_a_transform_job():
-    assert Settings().environment() == {"SAGEMAKER_BATCH": "true"}
+    assert TransformSettings().environment() == {"SAGEMAKER_BATCH": "true"}
     options = {"batch_strategy": "SingleRecord", "max_payload_mb": 4, "max_concurrent_transforms": 2}
-    assert Settings(**options).environment() == {
+    assert TransformSettings(**options).environment() == {
         "SAGEMAKER_BATCH": "true",
         "SAGEMAKER_MAX_PAYLOAD_IN_MB": "4",
         "SAGEMAKER_BATCH_STRATEGY": "SINGLE_RECORD",
@@ -274,7 +274,7 @@ def test_nothing_is_lost_or_reordered_on_the_way(files, limit, concurrent):
             source.mkdir()
             for number, records in enumerate(files):
                 (source / str(number)).write_bytes(b"".join(records))
-            options = Settings(
+            options = TransformSettings(
                 split_type="RecordIO", max_payload_mb=limit, max_concurrent_transforms=concurrent
             )
             report = transform(source, Path(folder, "out"), server.url, options)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from optml.formats.record_encoding import encode
 from optml.formats.records import Records
 from optml.local.transform import job
-from optml.local.transform.job import Report, Settings, transform
+from optml.local.transform.job import Report, TransformSettings, transform
 from tests.local.transform.inprocess import InProcess
 
 CSV, JSON, LINES = "text/csv", "application/json", "application/jsonlines"
@@ -74,7 +74,7 @@ def transformed(content: bytes, payload: int | None = 6 << 20, **options: Any) -
                 source,
                 Path(folder, "out"),
                 "http://in.process",
-                Settings(max_payload_mb=0 if payload is None else 1, **options),
+                TransformSettings(max_payload_mb=0 if payload is None else 1, **options),
             )
         output = Path(folder, "out", "in.out")
         return (output.read_bytes() if output.exists() else None), report
