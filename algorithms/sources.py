@@ -40,6 +40,10 @@ class Source(Protocol):
     def wrapper(self) -> str:
         """RecordIO: `streams` are the records of a Pipe, one each."""
 
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """AttributeNames of an augmented manifest; (): nobody has told them."""
+
     def stopped(self) -> bool:
         """Was the job told to stop? What the channel yields may then have ended early."""
 

@@ -43,6 +43,7 @@ class Channel:
     content_type: ContentType | None = None  # None: found out from the first bytes when reading begins
     distribution: str = "FullyReplicated"
     wrapper: str = "None"
+    attributes: tuple[str, ...] = ()  # of an augmented manifest, in the order of its records; (): not told
     pipe_timeout: float = 1200.0  # seconds
     may_be_empty: bool = False  # a host that got no object of a sharded channel goes on without
     passes: int = 0  # begun in this run

@@ -228,6 +228,7 @@ def _channels(
             content_type=ContentType.parse(str(text)) if text else None,
             distribution=str(config.get("S3DistributionType") or "FullyReplicated"),
             wrapper=str(config.get("RecordWrapperType") or "None"),
+            attributes=_attributes(config.get("AttributeNames")),
             pipe_timeout=timeout,
         )
         channel.may_be_empty = channel.distribution == "ShardedByS3Key" and hosts.size > 1
@@ -243,6 +244,10 @@ def _channels(
             problems.append(problem)
         channels[spec.name] = channel
     return channels, problems
+
+
+def _attributes(value: Any) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()
 
 
 def _missed(spec: ChannelSpec, configs: Mapping[str, Any]) -> bool:

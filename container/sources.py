@@ -45,6 +45,10 @@ class Source:
     def wrapper(self) -> str:
         return self._channel.wrapper
 
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        return self._channel.attributes
+
     def files(self) -> Sequence[tuple[str, Path]] | None:
         if self._channel.piped:
             return None

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from optml.algorithms.sources import Source
 from optml.errors import UserError
 from optml.formats.images import lst
 from optml.formats.images.header import UnreadableError
@@ -128,20 +127,3 @@ def of_list(text: bytes, source: str, files: Mapping[str, Path], folder: str) ->
         )
     names = _RowNames(rows, folder)
     return ImageIndex(names, Files([files[path] for path in rows.paths], names), rows.labels)
-
-
-def read(source: Source, listing: Source | None = None) -> ImageIndex:
-    """The images of a channel. listing: the channel of its `.lst`, where there is one. Raises UserError."""
-    files = source.files() or []
-    if listing is not None:
-        lists = [(name, path) for name, path in listing.files() or [] if path.suffix == ".lst"]
-        if len(lists) != 1:
-            shown = ", ".join(name for name, _ in lists[:FIRST]) or "none"
-            raise UserError(f"channel '{listing.name}' must hold one .lst file; there is {shown}")
-        name, path = lists[0]
-        below = {name.partition("/")[2]: path for name, path in files}
-        return of_list(path.read_bytes(), name, below, source.name)
-    records = [(name, path) for name, path in files if path.suffix == ".rec"]
-    if not records:
-        raise UserError(f"channel '{source.name}' holds no .rec file")
-    return of_records(records)

@@ -37,7 +37,8 @@ def read(text: bytes, source: str) -> Rows:
     for number, line in enumerate(text.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
         if not line.strip():
             continue
-        index, *labels, path = (field.strip() for field in line.split(b"\t"))
+        fields = [field.strip() for field in line.split(b"\t")]
+        index, labels, path = fields[0], fields[1:-1], fields[-1]
         try:
             float(index)
             values.extend(map(float, labels))

@@ -160,11 +160,15 @@ class RecordFile:
         return Vectors.joined(np.array(values, np.float32), lengths)
 
     def _image(self, i: int) -> Image:
-        payload = self._payload(int(self._starts[i]))
-        if _PROTOBUF.match(payload[:200]):
-            raise UserError(
-                f"{self.name(i)} is no image but a protobuf record: {self.source} is a .rec of protobuf "
-                "records (application/x-recordio-protobuf), for the algorithms of tables; MXNet's im2rec "
-                "makes one of images"
-            )
-        return Image.unpack(payload, self.name(i))
+        return image_record(self._payload(int(self._starts[i])), self.name(i), self.source)
+
+
+def image_record(payload: bytes, where: str, source: str) -> Image:
+    """The image record in a payload. Raises UserError, naming `where` and `source`, for one that is none."""
+    if _PROTOBUF.match(payload[:200]):
+        raise UserError(
+            f"{where} is no image but a protobuf record: {source} is a .rec of protobuf records "
+            "(application/x-recordio-protobuf), for the algorithms of tables; MXNet's im2rec makes one of "
+            "images"
+        )
+    return Image.unpack(payload, where)
