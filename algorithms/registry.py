@@ -8,9 +8,12 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from optml.algorithms.base import Algorithm
 from optml.errors import UserError
+
+if TYPE_CHECKING:  # whoever only asks for names needs none of what algorithms are made of
+    from optml.algorithms.base import Algorithm
 
 # Every algorithm of the family, by the name of its repository at AWS; None: not built yet.
 MODULES: dict[str, str | None] = {

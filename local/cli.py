@@ -23,6 +23,9 @@ COMMANDS = {
     "describe": "show an algorithm's hyperparameters, channels, formats and metrics",
     "list": "list the algorithms",
     "weights": "fetch and convert pretrained weights for the algorithms of images",
+    "up": "run SageMaker's API on this machine, for AWS's SDKs and command line",
+    "env": "print the environment of programs that talk to it",
+    "exec": "run a program with that environment",
     "retag": "name an image as AWS's own, so that the SageMaker SDK's local mode runs it",
 }
 

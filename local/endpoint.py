@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import IO
 
 from optml.errors import PlatformError, UserError
 from optml.local.client import Client
+from optml.local.ports import free_port
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 30.0  # what SageMaker grants between SIGTERM and SIGKILL
@@ -28,7 +28,7 @@ _STOP_SECONDS = 30.0  # what SageMaker grants between SIGTERM and SIGKILL
 class Endpoint:
     """`with Endpoint(folder) as endpoint:` serves the model in `folder` at `endpoint.url` until the end.
 
-    model:       a model folder, or a model.tar.gz.
+    model:       a model folder, or a model.tar.gz; None: a server of many models is told of them later.
     docker:      the image that serves it; None: this Python.
     environment: variables for the server, on top of ours.
     port:        0 takes any free one. log: where the server's output goes; None keeps its last lines.
@@ -36,7 +36,7 @@ class Endpoint:
 
     def __init__(
         self,
-        model: Path,
+        model: Path | None,
         *,
         docker: str | None = None,
         environment: Mapping[str, str] | None = None,
@@ -44,11 +44,11 @@ class Endpoint:
         log: IO[bytes] | None = None,
         docker_options: Sequence[str] = (),
     ) -> None:
-        if not model.exists():
+        if model is not None and not model.exists():
             raise UserError(f"there is no model folder '{model}'")
-        if model.is_dir() and not any(model.iterdir()):
+        if model is not None and model.is_dir() and not any(model.iterdir()):
             raise UserError(f"model folder '{model}' is empty")
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._tail: deque[bytes] = deque(maxlen=40)
         self._log = log
@@ -59,7 +59,8 @@ class Endpoint:
             own = {}
         else:
             command = [sys.executable, "-m", "optml.container", "serve"]
-            _link_model(model, self._root / "model")
+            if model is not None:
+                _link_model(model, self._root / "model")
             own |= {"SAGEMAKER_BASE_DIR": str(self._root), "SAGEMAKER_BIND_TO_PORT": str(self.port)}
         try:
             self._process = subprocess.Popen(
@@ -143,13 +144,6 @@ class Endpoint:
                     self._log.flush()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _link_model(model: Path, target: Path) -> None:
     """Put a folder, or a model.tar.gz, where the contract has the model; nothing is copied."""
     if model.is_dir():
@@ -160,18 +154,12 @@ def _link_model(model: Path, target: Path) -> None:
 
 
 def _docker_command(
-    image: str, model: Path, port: int, environment: Mapping[str, str], options: Sequence[str]
+    image: str, model: Path | None, port: int, environment: Mapping[str, str], options: Sequence[str]
 ) -> list[str]:
-    inside = "/opt/ml/model" if model.is_dir() else "/opt/ml/model/model.tar.gz"
-    command = [
-        "docker",
-        "run",
-        "--rm",
-        "-p",
-        f"127.0.0.1:{port}:8080",
-        "-v",
-        f"{model.resolve()}:{inside}:ro",
-    ]
+    command = ["docker", "run", "--rm", "-p", f"127.0.0.1:{port}:8080"]
+    if model is not None:
+        inside = "/opt/ml/model" if model.is_dir() else "/opt/ml/model/model.tar.gz"
+        command += ["-v", f"{model.resolve()}:{inside}:ro"]
     for name, value in environment.items():
         command += ["-e", f"{name}={value}"]
     return [*command, *options, image, "serve"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import select
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,10 @@ from typing import BinaryIO
 from optml.errors import UserError
 from optml.formats.compression import MAGIC, decompressed
 
+# What goes into a Pipe together, whatever the order: files and texts, such as the attributes of one line of
+# an augmented manifest.
+Unit = tuple[Path | bytes, ...]
+
 _PIECE = 1 << 20  # bytes handed over at a time
 _POLL = 0.01  # seconds
 
@@ -21,7 +26,9 @@ class Feeder:
     """Serves a channel through FIFOs `<data>/<channel>_<n>` until it is stopped, or `epochs` are through.
 
     Each epoch is all `sources` one after the other with nothing in between, gzip removed; a folder stands for
-    its files in order of their paths. A reader that closes early begins the next epoch with the next FIFO.
+    its files in order of their paths. `wrapped`: each file and text is a RecordIO record of its own.
+    `shuffle`: a seed; each epoch has an order of its own. A reader that closes early begins the
+    next epoch with the next FIFO.
     Use as a context manager; leaving it removes the FIFO that nobody read. A source that cannot be read ends
     the feeding: the reason is kept as `failure` and handed to `on_failure`, on the feeder's thread.
     """
@@ -30,14 +37,20 @@ class Feeder:
         self,
         data: Path,
         channel: str,
-        sources: Sequence[Path],
+        sources: Sequence[Path | Unit],
         *,
+        wrapped: bool = False,
+        shuffle: int | None = None,
         epochs: int | None = None,
         on_failure: Callable[[Exception], None] = lambda error: None,
     ) -> None:
         self._data = data
         self._channel = channel
-        self._files = [file for source in sources for file in files(source)]
+        self._units: list[Unit] = []
+        for source in sources:
+            self._units += [source] if isinstance(source, tuple) else [(file,) for file in files(source)]
+        self._wrapped = wrapped
+        self._order = None if shuffle is None else random.Random(shuffle)  # noqa: S311
         self._epochs = epochs
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"feeder of {channel}", daemon=True)
@@ -67,10 +80,12 @@ class Feeder:
             try:
                 if not last:  # before the end of this one, so that the reader finds it at once
                     os.mkfifo(self.path(epoch + 1))
-                for file in self._files:
+                if self._order is not None:
+                    self._order.shuffle(self._units)
+                for item in (item for unit in self._units for item in unit):
                     if self._stopped.is_set():
                         break
-                    self._pour(file, fifo)
+                    self._pour(item, fifo)
             except BrokenPipeError:
                 pass  # the reader has had enough of this epoch
             except (OSError, UserError) as error:
@@ -94,8 +109,18 @@ class Feeder:
                 self._stopped.wait(_POLL)
         return None
 
-    def _pour(self, file: Path, fifo: int) -> None:
-        """Write one file to the FIFO, or what of it there is time for before a stop."""
+    def _pour(self, item: Path | bytes, fifo: int) -> None:
+        """Write one file or text to the FIFO, or what of it there is time for before a stop."""
+        if self._wrapped:
+            from optml.formats.recordio import frame
+
+            self._write(frame(item if isinstance(item, bytes) else _content(item)), fifo)
+        elif isinstance(item, bytes):
+            self._write(item, fifo)
+        else:
+            self._pour_file(item, fifo)
+
+    def _pour_file(self, file: Path, fifo: int) -> None:
         with file.open("rb") as source:
             head = source.read(len(MAGIC))
             source.seek(0)
@@ -106,10 +131,13 @@ class Feeder:
                 return
             plain = decompressed(source, source=str(file))
             while not self._stopped.is_set() and (piece := plain.read(_PIECE)):
-                view = memoryview(piece)
-                while view and self._ready(fifo):
-                    with suppress(BlockingIOError):
-                        view = view[os.write(fifo, view) :]
+                self._write(piece, fifo)
+
+    def _write(self, piece: bytes, fifo: int) -> None:
+        view = memoryview(piece)
+        while view and self._ready(fifo):
+            with suppress(BlockingIOError):
+                view = view[os.write(fifo, view) :]
 
     def _ready(self, fifo: int) -> bool:
         """Wait until the FIFO takes data; False when stopped. A reader may pause for as long as it likes."""
@@ -130,6 +158,17 @@ def files(source: Path) -> Iterator[Path]:
         hidden = any(part.startswith((".", "_")) for part in path.relative_to(source).parts)
         if path.is_file() and not hidden:
             yield path
+
+
+def _content(file: Path) -> bytes:
+    """All of a file, gzip removed."""
+    with file.open("rb") as source:
+        head = source.read(len(MAGIC))
+        source.seek(0)
+        if head != MAGIC:
+            return source.read()
+        plain = decompressed(source, source=str(file))
+        return b"".join(iter(lambda: plain.read(_PIECE), b""))
 
 
 def _send(source: BinaryIO, fifo: int, offset: int) -> int:

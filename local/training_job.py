@@ -203,7 +203,7 @@ class TrainingJob:
         places: dict[Path, Path] = {}
         for name, channel in self._inputs.items():
             if channel.mode == "File":
-                places |= tree.placed(name, shares[name])
+                places |= tree.placed(name, [share for share in shares[name] if isinstance(share, Path)])
                 if not shares[name]:  # more hosts than files
                     (paths.data / name).mkdir()
         model = self._model if rank == 0 else paths.root / "model"  # the first host writes it
@@ -222,7 +222,14 @@ class TrainingJob:
             environment = {**self._environment, "SAGEMAKER_BASE_DIR": str(paths.root)}
         for name, channel in sorted(self._inputs.items()):
             if channel.mode == "Pipe":  # whose first FIFO is there before anybody looks for it
-                feeder = Feeder(paths.data, name, shares[name], on_failure=lambda error: self.kill())
+                feeder = Feeder(
+                    paths.data,
+                    name,
+                    shares[name],
+                    wrapped=channel.wrapper == "RecordIO",
+                    shuffle=channel.shuffle,
+                    on_failure=lambda error: self.kill(),
+                )
                 self._feeders.append(self._stack.enter_context(feeder))
         self._hosts.append(_Host(f"algo-{rank + 1}", command, environment, container))
 

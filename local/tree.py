@@ -10,7 +10,7 @@ from typing import Literal
 
 from optml.container.paths import Paths
 from optml.errors import UserError
-from optml.local.feeder import files
+from optml.local.feeder import Unit, files
 
 INSIDE = Path("/opt/ml")
 
@@ -22,15 +22,23 @@ class Input:
     sources: files and folders on this machine.   content_type: None: `train` finds it out.
     mode: File: links to the sources (mounts of a container); Pipe: FIFOs that a feeder serves.
     distribution: ShardedByS3Key deals the files out to the hosts of the job, in the order of their paths.
+    shares:  what each host gets, where the caller has dealt it out; None: as `distribution` says.
+    wrapper: RecordIO makes a record of each object in a Pipe.   shuffle: a seed to draw the order of a Pipe's
+             objects with, anew in each epoch; None: as they come.
     """
 
     sources: Sequence[Path]
     content_type: str | None = None
     mode: Literal["File", "Pipe"] = "File"
     distribution: Literal["FullyReplicated", "ShardedByS3Key"] = "FullyReplicated"
+    shares: Sequence[Sequence[Path | Unit]] | None = None
+    wrapper: Literal["None", "RecordIO"] = "None"
+    shuffle: int | None = None
 
-    def of_host(self, rank: int, hosts: int) -> Sequence[Path]:
+    def of_host(self, rank: int, hosts: int) -> Sequence[Path | Unit]:
         """What of the sources a host gets."""
+        if self.shares is not None:
+            return self.shares[rank]
         if hosts == 1 or self.distribution == "FullyReplicated":
             return self.sources
         return [file for source in self.sources for file in files(source)][rank::hosts]
@@ -50,7 +58,7 @@ def write_config(
         name: {
             "TrainingInputMode": channel.mode,
             "S3DistributionType": channel.distribution,
-            "RecordWrapperType": "None",
+            "RecordWrapperType": channel.wrapper,
         }
         | ({"ContentType": channel.content_type} if channel.content_type else {})
         for name, channel in inputs.items()

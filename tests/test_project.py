@@ -94,7 +94,7 @@ def test_every_environment_variable_is_in_the_table() -> None:
         for path in (ROOT / folder).rglob("*.py"):
             if path.name != "environment.py":
                 read |= set(re.findall(named, path.read_text()))
-    groups = (environment.TRAINING, environment.SERVING, environment.TRANSFORM)
+    groups = (environment.TRAINING, environment.SERVING, environment.TRANSFORM, environment.CONTROL)
     table = {name for group in groups for variable in group for name in variable.names}
     assert read - INTERNAL <= table
     assert {name for name in table if name.startswith(("OPTML", "SAGEMAKER"))} <= read
@@ -105,7 +105,10 @@ def test_commands_of_readme_and_docs_work_as_they_stand(tmp_path: Path) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", text, re.S)
     script = "".join(blocks).replace("\\\n", "")  # a line that goes on is one
     lines = [line for line in script.splitlines() if line.startswith("optml")]
-    commands = [line for line in lines if "optml serve" not in line and "--docker" not in line.split("#")[0]]
+    servers = ("optml serve", "optml up", "optml exec")  # with tests of their own
+    commands = [
+        line for line in lines if not line.startswith(servers) and "--docker" not in line.split("#")[0]
+    ]
     assert len(commands) >= 8
     rows = [",".join(str((3 * row + column) % 7) for column in range(4)) for row in range(100)]
     for name in ("data.csv", "train.csv", "rest.csv", "series.csv"):

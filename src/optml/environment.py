@@ -89,6 +89,14 @@ TRANSFORM = (
     Variable(("SAGEMAKER_MAX_CONCURRENT_TRANSFORMS",), "as the server says", "payloads under way at once"),
 )
 
+CONTROL = (
+    Variable(("OPTML_HOME",), "~/.optml", "where `optml up` keeps everything"),
+    Variable(
+        ("AWS_DEFAULT_REGION",), "us-east-1", "the region that `optml env` names to the programs it is for"
+    ),
+    Variable(("PYTHONPATH",), "", "kept behind the folder that `optml env` puts before it"),
+)
+
 HEAD = """# Environment variables
 
 Ours begin with `OPTML_`; the others are SageMaker's or common ones. A value that makes no sense ends the
@@ -99,7 +107,12 @@ program at its start with a sentence. This page is made from `src/optml/environm
 def page() -> str:
     """The text of docs/environment.md."""
     parts = [HEAD]
-    for title, variables in (("Training", TRAINING), ("Serving", SERVING), ("Batch transform", TRANSFORM)):
+    for title, variables in (
+        ("Training", TRAINING),
+        ("Serving", SERVING),
+        ("Batch transform", TRANSFORM),
+        ("Control plane", CONTROL),
+    ):
         parts.append(f"\n## {title}\n| variable | default | meaning |\n| --- | --- | --- |\n")
         for variable in variables:
             named = ", ".join(f"`{name}`" for name in variable.names)

@@ -1,4 +1,5 @@
 import gzip
+import io
 import queue
 import threading
 import time
@@ -7,6 +8,7 @@ import pytest
 
 from optml.algorithms.base import ChannelSpec
 from optml.container.channels import Channel
+from optml.formats import recordio
 from optml.local.feeder import Feeder, files
 
 
@@ -86,3 +88,21 @@ def test_damaged_source_is_told(tmp_path):
         assert told.get(timeout=60) is feeder.failure
         assert told.empty()
         assert "a.gz is cut off" in str(feeder.failure)
+
+
+def test_wrapped_sources_are_records_of_their_own(tmp_path) -> None:
+    (tmp_path / "a").write_bytes(b"image")
+    (tmp_path / "b.gz").write_bytes(gzip.compress(b"packed"))
+    sources = [(tmp_path / "a", b"0"), tmp_path / "b.gz"]
+    with Feeder(tmp_path / "data", "train", sources, wrapped=True, epochs=1) as feeder:
+        content = feeder.path(0).read_bytes()
+    assert list(recordio.payloads(io.BytesIO(content), source="pipe")) == [b"image", b"0", b"packed"]
+
+
+def test_shuffled_epochs_differ_and_keep_units_together(tmp_path) -> None:
+    units = [(f"a{number}".encode(), f"b{number} ".encode()) for number in range(20)]
+    with Feeder(tmp_path / "data", "train", units, shuffle=1, epochs=2) as feeder:
+        epochs = [feeder.path(epoch).read_bytes().split() for epoch in range(2)]
+    expected = sorted(b"".join(unit).strip() for unit in units)
+    assert [sorted(epoch) for epoch in epochs] == [expected, expected]
+    assert epochs[0] != epochs[1]

@@ -1,0 +1,1 @@
+"""Endpoints: servers of models on ports of this machine, and what brings requests to them."""

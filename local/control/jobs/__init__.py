@@ -1,0 +1,1 @@
+"""Jobs: what runs and ends. Their folders are the truth about them."""

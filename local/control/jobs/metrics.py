@@ -1,0 +1,72 @@
+"""Metrics of training jobs: read out of log lines by regular expressions, as the lines appear."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from optml.local.control.database import Database
+
+Value = tuple[str, str, str, int, float, float]  # job, metric, host, line, time, value
+
+
+class Reader:
+    """Finds the values of one job's metrics in its lines."""
+
+    def __init__(self, job: str, definitions: Sequence[Mapping[str, str]]) -> None:
+        self._job = job
+        self._patterns = [
+            (definition["Name"], compiled)
+            for definition in definitions
+            if (compiled := _compiled(definition["Regex"])) is not None
+        ]
+
+    def read(self, host: str, number: int, time: float, line: str) -> Iterable[Value]:
+        """The values in one line: of each metric the first group. A tab matches as itself and as the `#011`
+        that CloudWatch shows in its place."""
+        shown = line.replace("\t", "#011")
+        for name, pattern in self._patterns:
+            match = pattern.search(line) or (pattern.search(shown) if shown is not line else None)
+            value = _number(match[1]) if match and pattern.groups else None
+            if value is not None:
+                yield self._job, name, host, number, time, value
+
+
+def store(values: Sequence[Value], database: Database) -> None:
+    """Keep values; those of a line that was read before are kept once."""
+    if values:
+        with database.write() as connection:
+            connection.executemany("INSERT OR IGNORE INTO metrics VALUES (?, ?, ?, ?, ?, ?)", values)
+
+
+def values(job: str, database: Database) -> list[tuple[str, float, float]]:
+    """(metric, time, value) in the order of their times."""
+    found: list[tuple[str, float, float]] = database.rows(
+        "SELECT name, time, value FROM metrics WHERE job = ? ORDER BY time, host, line", (job,)
+    )
+    return found
+
+
+def final(job: str, database: Database) -> list[dict[str, object]]:
+    """Of each metric the last value, as a description has them."""
+    last = {name: (time, value) for name, time, value in values(job, database)}
+    return [
+        {"MetricName": name, "Value": value, "Timestamp": time}
+        for name, (time, value) in sorted(last.items())
+    ]
+
+
+def _compiled(text: str) -> re.Pattern[str] | None:
+    try:
+        return re.compile(text)
+    except re.error:
+        return None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text) if text else math.nan
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,1 @@
+"""The services of AWS that are answered, an operation a function."""
