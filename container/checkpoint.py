@@ -9,8 +9,9 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,9 @@ from optml.container.outputs import sync_folder
 log = logging.getLogger(__name__)
 
 KEEP = 2
+BESIDE = (
+    16 << 20
+)  # bytes of a state that is written beside training: less is written sooner than it is copied
 VERSION = 3  # of the files: those of another version are not resumed from
 
 
@@ -65,7 +69,8 @@ class Checkpoints:
     """The checkpoints of one host of one job, in a folder that hosts may share.
 
     Every file carries a checksum of all that it holds, so that damage is noticed; what is damaged is left out
-    with a warning. A folder that is full, or cannot be written or read, never ends the job.
+    with a warning. A folder that is full, or cannot be written or read, never ends the job. A large state is
+    copied and written beside training; whoever asks for the next or for the best one waits for it.
 
     folder:      None: nothing is saved, but for the best state of early stopping.
     scratch:     where the best state goes when there is no folder.
@@ -81,13 +86,36 @@ class Checkpoints:
         self._has_best = False
         self._unsaved: dict[str, np.ndarray] | None = None  # the best state, where the disk did not take it
         self._own: list[Path] = []  # this job's, from the oldest to the newest
+        self._writer: threading.Thread | None = None
         self._pattern = re.compile(re.escape(name) + r"\.(\d+)(?:-(\d+))?\.ckpt")
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint and remove all of this job but the last two. A disk that is full costs the
         checkpoint and a warning, not the job."""
-        if self.folder is None:
+        if self.folder is not None:
+            self._beside(checkpoint.state, lambda state: self._save(replace(checkpoint, state=state)))
+
+    def wait(self) -> None:
+        """Until what was asked for is written."""
+        if self._writer is not None:
+            self._writer.join()
+            self._writer = None
+
+    def _beside(
+        self, state: Mapping[str, np.ndarray], write: Callable[[Mapping[str, np.ndarray]], None]
+    ) -> None:
+        """Write a state, beside training where it is large; one after the other."""
+        self.wait()
+        if sum(array.nbytes for array in state.values()) < BESIDE:
+            write(state)
             return
+        copy = {name: np.array(array) for name, array in state.items()}
+        # No daemon: a process that ends writes to the end.
+        self._writer = threading.Thread(target=write, args=(copy,), name="checkpoint")
+        self._writer.start()
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        assert self.folder is not None
         position = checkpoint.position
         step = f"-{position.step}" if position.step else ""
         path = self.folder / f"{self.name}.{position.epoch}{step}.ckpt"
@@ -104,6 +132,7 @@ class Checkpoints:
 
     def resume(self, cluster: Cluster) -> Checkpoint | None:
         """The newest checkpoint that every host has undamaged; None to start afresh. Logs which."""
+        self.wait()
         candidates: dict[tuple[int, ...], Path] = {}
         if self.folder is None:
             log.info("Checkpoint loading and saving are disabled.")
@@ -133,6 +162,9 @@ class Checkpoints:
     def save_best(self, state: Mapping[str, np.ndarray]) -> None:
         """Keep the state that early stopping holds for the best so far: on the disk, or in memory while the
         disk does not take it."""
+        self._beside(state, self._save_best)
+
+    def _save_best(self, state: Mapping[str, np.ndarray]) -> None:
         self._has_best = True
         self._unsaved = None
         try:
@@ -147,6 +179,7 @@ class Checkpoints:
 
     def best(self) -> Mapping[str, np.ndarray] | None:
         """The state last kept; None if none was, or, with a warning, if it was damaged since."""
+        self.wait()
         if self._unsaved is not None or not self._has_best:
             return self._unsaved
         try:

@@ -1,10 +1,12 @@
 import errno
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from optml.container import checkpoint as module
 from optml.container.checkpoint import Checkpoint, Checkpoints, Position, fingerprint
 from optml.container.cluster import Alone
 
@@ -205,3 +207,30 @@ def test_a_folder_that_cannot_be_written_ends_no_job(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(Path, "unlink", refuse)
     assert made(tmp_path, tmp_path).resume(Alone()) is None
+
+
+def test_a_large_state_is_written_beside_training_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BESIDE", 8)
+    go_on, replace = threading.Event(), Path.replace
+
+    def held(self: Path, target: Path) -> Path:
+        go_on.wait()
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", held)
+    checkpoints = made(tmp_path, tmp_path)
+    checkpoint = at(1)
+    checkpoints.save(checkpoint)
+    checkpoint.state["scalar"][...] = 9  # training goes on
+    assert not (tmp_path / "kmeans-0.1.ckpt").exists()
+    go_on.set()
+    checkpoints.save_best(checkpoint.state)
+    assert (tmp_path / "kmeans-0.1.ckpt").exists()  # one after the other
+    best = checkpoints.best()
+    assert best is not None
+    assert best["scalar"] == 9
+    resumed = made(tmp_path, tmp_path).resume(Alone())
+    assert resumed is not None
+    assert resumed.state["scalar"] == 1.5
