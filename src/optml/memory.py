@@ -51,6 +51,25 @@ def limit() -> int:
     return min(_machine(), _bounds())
 
 
+def keep() -> None:
+    """Let the C library (glibc; others are left alone) keep the memory that is freed, for this process's next
+    large arrays: to take it anew from the system costs a page fault for every 4 kB, as much as it costs torch
+    to fill it. For a training process, whose steps take the same memory again and again."""
+    import ctypes
+
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    for option, value in (
+        (-4, 0),  # M_MMAP_MAX: no block by a mapping of its own
+        (-1, 1 << 30),  # M_TRIM_THRESHOLD: bytes at the heap's end before any go back
+        (-2, 1 << 26),  # M_TOP_PAD: bytes that are taken more than are needed
+        (-8, 1),  # M_ARENA_MAX: one heap for all threads, for those of others are small
+    ):
+        mallopt(option, value)
+
+
 def free() -> int:
     """Bytes left now: the cgroup's limit less what is in use and cannot be dropped, or what the machine has
     available, whichever is less."""
