@@ -350,7 +350,7 @@ def _domain(annotation: Any, metadata: Iterable[Any] = ()) -> Domain:
             union |= _domain(member, metadata)
         return union
     if origin is Literal:
-        return Domain(words=arguments)
+        return _bounded(Domain(words=arguments), metadata)
     if origin is tuple and len(arguments) == 2 and arguments[1] is ...:
         return Domain(items=_domain(arguments[0]))
     if annotation is NoneType:
@@ -358,16 +358,19 @@ def _domain(annotation: Any, metadata: Iterable[Any] = ()) -> Domain:
     if annotation in (bool, str):
         return Domain(scalars=frozenset({annotation}))
     if annotation in (int, float):
-        domain = Domain(scalars=frozenset({annotation}))
-        for bound in _bounds(metadata):
-            low, above = getattr(bound, "ge", None), getattr(bound, "gt", None)
-            high, below = getattr(bound, "le", None), getattr(bound, "lt", None)
-            if low is not None or above is not None:
-                domain = replace(domain, low=above if low is None else low, low_open=low is None)
-            if high is not None or below is not None:
-                domain = replace(domain, high=below if high is None else high, high_open=high is None)
-        return domain
+        return _bounded(Domain(scalars=frozenset({annotation})), metadata)
     raise TypeError(f"a hyperparameter cannot be annotated {annotation}")
+
+
+def _bounded(domain: Domain, metadata: Iterable[Any]) -> Domain:
+    for bound in _bounds(metadata):
+        low, above = getattr(bound, "ge", None), getattr(bound, "gt", None)
+        high, below = getattr(bound, "le", None), getattr(bound, "lt", None)
+        if low is not None or above is not None:
+            domain = replace(domain, low=above if low is None else low, low_open=low is None)
+        if high is not None or below is not None:
+            domain = replace(domain, high=below if high is None else high, high_open=high is None)
+    return domain
 
 
 def _bounds(metadata: Iterable[Any]) -> Iterable[Any]:

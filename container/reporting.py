@@ -100,6 +100,10 @@ class Report:
         self._most = (0, 0)  # records and batches of the largest epoch
         specs = (*algorithm.training.printed, *algorithm.training.metrics)
         self._lines = {spec.name: spec.line for spec in specs}
+        self._shared = {  # metrics with one line have one value
+            spec.name: [other.name for other in specs if other.line and other.line == spec.line]
+            for spec in specs
+        }
         self._scores = {spec.name: spec.score for spec in specs if not spec.line or " <" in spec.line}
         self._objectives = {spec.name for spec in algorithm.training.metrics if spec.objective}
         self._algorithm = algorithm.training.logged_as or algorithm.title
@@ -199,12 +203,12 @@ class Report:
         for metric in metrics:
             value = float(metric.value)
             if not metric.model:
-                self.last[metric.name] = value
+                self.last |= dict.fromkeys([metric.name, *self._shared[metric.name]], value)
                 self._noted[metric.name] = value
             if not self._leader:
                 continue
             epoch = self._epoch if metric.epoch is None else metric.epoch
-            values = {"value": repr(value), "host": self._host, "token": metric.token}
+            values = {"value": value, "host": self._host, "token": metric.token}
             line = self._lines[metric.name].format(epoch=epoch, batch=metric.batch, **values)
             channel = metric.name.partition(":")[0]
             if metric.model is not None:

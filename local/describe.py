@@ -40,7 +40,7 @@ ENGINE = (
 )
 
 # What a line holds in the place of a field, where an example of it is shown.
-EXAMPLE = {"host": "algo-1", "value": "0.5", "epoch": "0", "batch": "0", "token": "1.000"}
+EXAMPLE = {"host": "algo-1", "value": 0.5, "epoch": "0", "batch": "0", "token": "1.000"}
 
 # The channel of an incremental job, of every algorithm that can go on from an earlier model.
 MODEL = ChannelSpec(
