@@ -24,7 +24,7 @@ MODULES: dict[str, str | None] = {
     "blazingtext": "optml.algorithms.blazingtext",
     "object2vec": None,
     "object-detection": None,
-    "image-classification": None,
+    "image-classification": "optml.algorithms.image_classification",
     "semantic-segmentation": None,
     "randomcutforest": "optml.algorithms.random_cut_forest",
     "ntm": "optml.algorithms.ntm",

@@ -204,7 +204,7 @@ class ResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Scores (n, classes) before softmax or sigmoid; without a head the means of the channels."""
         y = self.features(x)[-1]
-        y = (y if self.norm is None else self.norm(y)).mean((2, 3))
+        y = (y if self.norm is None else self.norm(y)).mean((2, 3), dtype=torch.float32)
         return y if self.fc is None else self.fc(y)
 
 

@@ -47,7 +47,7 @@ class Graph:
 
     def convolution(self, x: int, name: str, outputs: int, size: int, stride: int = 1) -> int:
         inputs = self.channels[x]
-        scale = np.sqrt(2 / (inputs * size * size))
+        scale = np.sqrt(0.3 / (inputs * size * size))  # so that sums of many units stay small
         weight = self.parameter(f"{name}_weight", self.random.normal(0, scale, (outputs, inputs, size, size)))
         pair = {"kernel": (size, size), "stride": (stride, stride), "pad": (size // 2, size // 2)}
         y = self.node("Convolution", name, x, weight, num_filter=outputs, no_bias=True, workspace=256, **pair)
@@ -118,7 +118,10 @@ def resnet(
     x = graph.relu(graph.norm(x, "bn1"), "relu1")
     x = graph.simple("Pooling", "pool1", x, kernel=(7, 7), pool_type="avg", global_pool=True)
     x = graph.simple("Flatten", "flatten0", x)
-    weight = graph.parameter(f"{head}_weight", graph.random.normal(0, 0.05, (classes, graph.channels[x])))
+    weight = graph.parameter(
+        f"{head}_weight",
+        graph.random.normal(0, 0.5, (classes, graph.channels[x])) / np.sqrt(graph.channels[x]),
+    )
     bias = graph.parameter(f"{head}_bias", graph.random.normal(size=classes))
     x = graph.node("FullyConnected", head, x, weight, bias, num_hidden=classes)
     label = graph.node("null", "softmax_label")
