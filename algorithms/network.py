@@ -80,7 +80,8 @@ class Gradients:
             flat.zero_()
             start = 0
             for parameter in bucket:
-                parameter.grad = flat[start : start + parameter.numel()].view_as(parameter)
+                # in the parameter's own order of memory, which of convolutions may be channels_last
+                parameter.grad = flat.as_strided(parameter.shape, parameter.stride(), start)
                 start += parameter.numel()
 
     def finish(self) -> None:
@@ -180,6 +181,13 @@ class Network:
                 place, _, name = name.partition(".")
                 places.setdefault(int(place), {})[name] = torch.from_numpy(np.array(array))
         self.module.load_state_dict(module)
+        # In their parameter's order of memory (channels_last of convolutions): fused steps take it for granted.
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for place, values in places.items():
+            like = parameters[place]
+            for name, value in values.items():
+                if value.shape == like.shape:
+                    values[name] = torch.empty_like(like, dtype=value.dtype).copy_(value)
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": places, "param_groups": groups})
         self.updates = int(state["updates"])

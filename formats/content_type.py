@@ -17,6 +17,7 @@ JSON = "application/json"
 JSON_LINES = "application/jsonlines"
 PARQUET = "application/x-parquet"
 TEXT = "text/plain"
+IMAGE = "application/x-image"  # of any format
 
 HEAD = 8192  # bytes from which a format is told
 

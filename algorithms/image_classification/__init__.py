@@ -6,9 +6,8 @@ from optml.algorithms.answers import Response
 from optml.algorithms.base import Algorithm, ChannelSpec, Compute, Inference, Roles, Training, lazy
 from optml.algorithms.image_classification.hyperparameters import Hyperparameters
 from optml.algorithms.metrics import PROGRESS, THROUGHPUT, MetricSpec
-from optml.formats.content_type import JSON, JSON_LINES, RECORDIO
+from optml.formats.content_type import IMAGE, JSON, JSON_LINES, RECORDIO
 
-IMAGE = "application/x-image"
 FORMATS = (RECORDIO, IMAGE, "image/jpeg", "image/png")
 MODES = ("File", "Pipe")
 REPLICATED = ("FullyReplicated",)

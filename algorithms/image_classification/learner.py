@@ -28,7 +28,7 @@ from optml.algorithms.image_classification.progress import Progress, parameters
 from optml.algorithms.image_classification.schedule import optimizer, rate
 from optml.algorithms.image_classification.start import begin
 from optml.algorithms.metrics import Metric
-from optml.algorithms.network import Network
+from optml.algorithms.network import Network, threads
 from optml.algorithms.vision.precision import Precision
 from optml.algorithms.vision.tensors import Tensors
 
@@ -56,6 +56,8 @@ class Learner:
         self.facts = replace(started.facts, names=setting.train.names)
         self.module = started.network.to(setting.device)
         self.network = Network(self.module, optimizer(given, self.module), setting)
+        # Of a convolution of the first stage; those of the others have as many multiply-adds.
+        self._work = given.mini_batch_size * self.module.work(self.facts.height, self.facts.width)
         self.tensors = Tensors(self.facts.architecture, setting.device)
         self.precision = Precision.asked(given.precision_dtype, setting.device)
         self.criterion = self._criterion(setting.train)
@@ -67,6 +69,11 @@ class Learner:
     def update(self, batch: Batch | None) -> Iterable[Metric]:
         if self.progress.batch == 0:
             self._begin_epoch()
+        with threads(self._work):
+            self._learn(batch)
+        return ()
+
+    def _learn(self, batch: Batch | None) -> None:
         loss, images = None, 0
         if batch is not None and len(batch):
             images = len(batch)
@@ -86,7 +93,6 @@ class Learner:
             self.progress.add(images, hits, among)
         else:
             self.progress.passed()
-        return ()
 
     def end_round(self) -> Iterable[Metric]:
         self.network.average_buffers()
@@ -109,7 +115,7 @@ class Learner:
         self._store(epoch + 1)
         totals = np.zeros(2)  # images, hits
         self.module.eval()
-        with torch.inference_mode(), self.precision.inside():
+        with torch.inference_mode(), self.precision.inside(), threads(self._work):
             for batch in batches:
                 if len(batch):
                     scores = self.module(self.tensors.images(batch.pixels)).float()

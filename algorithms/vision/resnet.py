@@ -188,6 +188,12 @@ class ResNet(nn.Module):
         self.fc = None if classes is None else nn.Linear(inputs, classes)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
+    def work(self, height: int, width: int) -> int:
+        """Multiply-adds of a 3x3 convolution of the first stage for one image of that size."""
+        channels = self.architecture.widths[1] // (4 if self.architecture.bottleneck else 1)
+        shrunk = 1 if self.architecture.stem == "3x3" else 4
+        return 9 * channels * channels * (height // shrunk) * (width // shrunk)
+
     def features(self, x: Tensor) -> list[Tensor]:
         """What comes out of each stage, (n, channels, h, w). Of `pre` these are sums that no batch norm has
         seen yet; that of the last is `norm`."""

@@ -1,6 +1,7 @@
-"""`optml predict`: predictions for one file, by a model folder (without a server) or a running endpoint.
+"""`optml predict`: predictions for one file, or for the pictures of a folder, by a model folder (without a
+server) or a running endpoint.
 
-The file is one request: what answers it is what answers a server's, so the bytes are the same.
+A file is one request: what answers it is what answers a server's, so the bytes are the same.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from optml.errors import UserError
 from optml.formats.content_type import JSON_LINES, RECORDIO_PROTOBUF, ContentType, sniff
+from optml.formats.records import concatenate
 from optml.local.commands.convert import form, read
 
 NUMPY = (".npy", ".npz")
@@ -26,8 +28,10 @@ examples:
   optml predict out/ --input data.npy --accept csv --output predictions.csv
   optml predict out/ --input series.jsonl --plot forecasts.png
   optml predict http://localhost:8080 --input data.csv
+  optml predict out/ --input pictures/ --plot sheet.png
 
-The file is sent as one request and kept in memory; for many or large files there is optml transform.
+A file is sent as one request and kept in memory; of a folder each file is, and its answer is a
+line behind its name. For many or large files there is optml transform.
 """
 
 
@@ -36,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     parser.add_argument(
         "model", metavar="MODEL|URL", help="a model folder, a model.tar.gz, or an endpoint's URL"
     )
-    parser.add_argument("--input", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--input", type=Path, required=True, metavar="FILE|DIR")
     parser.add_argument(
         "--content-type", metavar="TYPE", help="of the file; without: by its name, else its first bytes"
     )
@@ -50,16 +54,19 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 
 def run(args: argparse.Namespace) -> int:
-    if not args.input.is_file():
-        raise UserError(f"there is no file '{args.input}'")
-    body, content_type = _request(args.input, args.content_type)
+    files = _files(args.input)
     accept = str(ContentType.parse(args.accept)) if args.accept else JSON_LINES
     if args.model.startswith(("http://", "https://")):
         if args.plot:
             raise UserError("--plot needs the model's folder, not an endpoint")
-        answer = _ask(args.model, body, content_type, accept)
+        answers = [_ask(args.model, *_request(path, args.content_type), accept) for path in files]
     else:
-        answer = _predict(args.model, args.input, body, content_type, accept, args.plot)
+        answers = _predict(args.model, files, args.content_type, accept, args.plot)
+    if args.input.is_dir():
+        names = [path.relative_to(args.input).as_posix().encode() for path in files]
+        answer = b"".join(b"%b\t%b\n" % pair for pair in zip(names, map(bytes.rstrip, answers), strict=True))
+    else:
+        (answer,) = answers
     if args.output:
         args.output.write_bytes(answer)
         return 0
@@ -67,6 +74,18 @@ def run(args: argparse.Namespace) -> int:
     if sys.stdout.isatty() and not answer.endswith(b"\n"):
         print()
     return 0
+
+
+def _files(path: Path) -> list[Path]:
+    """The file, or those of a folder in the order of their names."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise UserError(f"there is no file '{path}'")
+    files = sorted(one for one in path.rglob("*") if one.is_file() and not one.name.startswith("."))
+    if not files:
+        raise UserError(f"the folder '{path}' holds no files")
+    return files
 
 
 def _request(path: Path, content_type: str | None) -> tuple[bytes, ContentType]:
@@ -80,9 +99,9 @@ def _request(path: Path, content_type: str | None) -> tuple[bytes, ContentType]:
 
 
 def _predict(
-    model: str, path: Path, body: bytes, content_type: ContentType, accept: str, plot: Path | None
-) -> bytes:
-    """The answer of a server of this model, within this process."""
+    model: str, files: Sequence[Path], content_type: str | None, accept: str, plot: Path | None
+) -> list[bytes]:
+    """The answers of a server of this model, within this process."""
     from optml.formats.compression import decompressed
     from optml.local.commands import picture
     from optml.serving import models
@@ -96,18 +115,24 @@ def _predict(
     if plot:
         picture.require(served.algorithm, plot, "--plot")
     predictor = Predictor(served, Gate(1), Settings.of_environment())
-    body = decompressed(BytesIO(body), source=str(path)).read()
-    try:
-        answer, _ = predictor.answer(body, str(content_type), accept, math.inf)
-    except RequestError as refusal:
-        hint = "; name one by --content-type" if refusal.code == "UnsupportedContentType" else ""
-        raise UserError(f"{path}: {refusal.message}{hint}") from None
+    answers, batches = [], []
+    for path in files:
+        body, form = _request(path, content_type)
+        body = decompressed(BytesIO(body), source=str(path)).read()
+        try:
+            answers.append(predictor.answer(body, str(form), accept, math.inf)[0])
+        except RequestError as refusal:
+            hint = "; name one by --content-type" if refusal.code == "UnsupportedContentType" else ""
+            raise UserError(f"{path}: {refusal.message}{hint}") from None
+        if plot:
+            batches.append(predictor.decode(body, form))
     if plot:
         assert served.algorithm.inference.picture is not None
-        batch = picture.shown(served.algorithm, predictor.decode(body, content_type))
+        join = served.algorithm.inference.join or concatenate
+        batch = picture.shown(served.algorithm, batches[0] if len(batches) == 1 else join(batches))
         said = served.algorithm.inference.picture(served.model, batch, plot)
         print(f"picture: {plot} ({said})", file=sys.stderr)
-    return answer
+    return answers
 
 
 @contextmanager

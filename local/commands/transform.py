@@ -83,9 +83,9 @@ def run(args: argparse.Namespace) -> int:
 
 def accept_for(content_type: ContentType) -> ContentType:
     """What answers come in, where nobody says: the format of the input, CSV for those that none comes in."""
-    from optml.formats.content_type import CSV, LIBSVM, PARQUET, ContentType
+    from optml.formats.content_type import CSV, IMAGE, LIBSVM, PARQUET, ContentType
 
-    if content_type.media.startswith("image/"):
+    if content_type.media.startswith("image/") or content_type.media == IMAGE:
         return ContentType("*/*")
     return ContentType(CSV if content_type.media in (LIBSVM, PARQUET) else content_type.media)
 

@@ -133,6 +133,17 @@ def _deepar() -> Model:
     return model(cardinality=(3,), dynamics=0)
 
 
+def _image_classification() -> Model:
+    from optml.algorithms.image_classification.facts import Facts
+    from optml.algorithms.image_classification.model import Model
+    from optml.algorithms.vision.architecture import Architecture
+    from tests.algorithms.vision.test_weights import arrays
+
+    facts = Facts(Architecture(20, "pre", "3x3", 1), 8, 8, 3)
+    values = arrays(facts.architecture, 3)
+    return Model(facts, {name: abs(array) if "var" in name else array for name, array in values.items()})
+
+
 MODELS: Mapping[str, Callable[[], Model]] = {
     "kmeans": _kmeans,
     "knn": _knn,
@@ -146,6 +157,7 @@ MODELS: Mapping[str, Callable[[], Model]] = {
     "blazingtext": _classifier,
     "blazingtext words": _words,
     "forecasting-deepar": _deepar,
+    "image-classification": _image_classification,
 }
 NAMES = tuple(MODELS)
 
@@ -165,7 +177,10 @@ def content_types(name: str) -> list[str]:
 
 
 def request(name: str, media: str, places: Sequence[int] = (0, 1, 2), bad: Sequence[int] = ()) -> bytes:
-    """A body of some records, by their numbers; those in `bad` can have no answer."""
+    """A body of some records, by their numbers; those in `bad` can have no answer. Of pictures the first
+    one."""
+    if media.startswith("image/") or media == "application/x-image":
+        return _picture(places[0], bad=places[0] in bad)
     if name in _TEXTS:
         records = _TEXTS[name](max(places) + 1)
         return _texts([_BAD[name] if place in bad else records[place] for place in places], media)
@@ -173,6 +188,14 @@ def request(name: str, media: str, places: Sequence[int] = (0, 1, 2), bad: Seque
 
 
 CASES = [(name, media) for name in NAMES for media in content_types(name)]
+SEVERAL = [case for case in CASES if "image" not in case[1]]  # bodies of several records
+
+
+def _picture(place: int, *, bad: bool) -> bytes:
+    from optml.algorithms.image_classification.requests import png
+
+    whole = png(np.random.default_rng(place).integers(0, 255, (9, 11)).astype(np.uint8))
+    return whole[:-30] if bad else whole
 
 
 def _pairs(count: int) -> list[Any]:

@@ -59,7 +59,7 @@ def has_reason(row: Any, media: str) -> bool:
 
 
 @pytest.mark.parametrize("batch", [False, True], ids=["live", "batch"])
-@pytest.mark.parametrize(("name", "media"), [case for case in every.CASES if case[1] != PARQUET])
+@pytest.mark.parametrize(("name", "media"), [case for case in every.SEVERAL if case[1] != PARQUET])
 def test_a_bad_record_leaves_its_place_and_the_others_have_their_answers(
     name: str, media: str, batch: bool
 ) -> None:
@@ -73,7 +73,7 @@ def test_a_bad_record_leaves_its_place_and_the_others_have_their_answers(
         assert found == rows(sound, written)
 
 
-@pytest.mark.parametrize(("name", "media"), every.CASES)
+@pytest.mark.parametrize(("name", "media"), every.SEVERAL)
 def test_without_it_one_bad_record_is_the_request_s_fault(name: str, media: str) -> None:
     body = every.request(name, media)[:-9] if media == PARQUET else every.request(name, media, bad=[1])
     for bad_record in ("error", "null") if media == PARQUET else ("error",):
@@ -234,7 +234,9 @@ def test_the_text_that_is_a_number_has_no_label_and_its_neighbours_have_theirs()
 FORMS = ["", JSON, JSON_LINES, CSV, f"{CSV};header=present", RECORDIO_PROTOBUF, "text/libsvm"]
 
 
-@pytest.mark.parametrize("name", ["xgboost", "ipinsights", "blazingtext", "forecasting-deepar"])
+@pytest.mark.parametrize(
+    "name", ["xgboost", "ipinsights", "blazingtext", "forecasting-deepar", "image-classification"]
+)
 def test_no_bytes_make_it_our_fault(name: str) -> None:
     texts = [every.request(name, media, bad=[1]) for media in every.content_types(name)]
 

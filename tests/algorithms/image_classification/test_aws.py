@@ -43,8 +43,8 @@ def pixels(count: int, side: int, channels: int = 3) -> np.ndarray:
 @pytest.mark.parametrize(
     ("depth", "small", "side", "head", "output"),
     [
-        (18, False, 64, "fc1", "SoftmaxOutput"),
-        (50, False, 64, "newlayer_fc2", "SoftmaxOutput"),
+        (18, False, 40, "fc1", "SoftmaxOutput"),
+        (50, False, 40, "newlayer_fc2", "SoftmaxOutput"),
         (20, True, 28, "fc1", "sigmoid"),
     ],
 )

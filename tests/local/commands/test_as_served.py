@@ -141,7 +141,7 @@ def test_transform_needs_no_option_for_what_the_model_reads(
         count = len(next(iter(document.values())) if isinstance(document, dict) else document)
     else:
         count = len(output.splitlines())
-    assert count == 3
+    assert count == (1 if "image" in media else 3)  # a picture is a request
 
 
 @pytest.mark.parametrize("slug", registry.available())
@@ -149,7 +149,7 @@ def test_each_algorithm_can_answer_in_what_transform_asks_for_by_default(slug: s
     algorithm = registry.get(slug)
     offered = [accept.split(";")[0] for accept in writable(algorithm)]
     for media in readable(algorithm):
-        assert command.accept_for(ContentType.parse(media)).media in offered
+        assert command.accept_for(ContentType.parse(media)).media in (*offered, "*/*")
 
 
 def test_scores_of_pairs_are_joined_to_them(optml: Any, tmp_path: Path) -> None:

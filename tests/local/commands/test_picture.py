@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from optml.algorithms import registry
+from optml.formats.images import record
 from optml.local.commands import picture
 from optml.local.tree import Input
 from tests.serving import every
@@ -65,6 +66,14 @@ def test_data_of_a_job_are_drawn_for_every_algorithm(tmp_path, name):
     (tmp_path / "model").mkdir()
     every.served(name).model.save(tmp_path / "model")
     text = TEXTS.get(name)
+    if name == "image-classification":
+        content = every.request(name, "image/png")
+        with (tmp_path / "data.rec").open("wb") as file:
+            record.write([record.Image(np.ones(1, np.float32), 0, content)] * 7, file)
+        inputs = {"train": Input([tmp_path / "data.rec"])}
+        said = picture.draw(algorithm, tmp_path / "model", inputs, tmp_path / "a.png")
+        assert said.startswith("7 pictures, ")
+        return
     if text is None:
         labels = (
             every.ROWS[:, :1] % 2 if algorithm.training.channel("train").label_size else every.ROWS[:, :0]
