@@ -181,10 +181,11 @@ class Network:
                 place, _, name = name.partition(".")
                 places.setdefault(int(place), {})[name] = torch.from_numpy(np.array(array))
         self.module.load_state_dict(module)
-        # In their parameter's order of memory (channels_last of convolutions): fused steps take it for granted.
+        # In their parameter's order of memory (channels_last of convolutions): fused steps take it for
+        # granted.
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        for place, values in places.items():
-            like = parameters[place]
+        for number, values in places.items():
+            like = parameters[number]
             for name, value in values.items():
                 if value.shape == like.shape:
                     values[name] = torch.empty_like(like, dtype=value.dtype).copy_(value)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optml import cpus
 from optml.algorithms.base import Setting
 from optml.algorithms.cluster import share
 from optml.algorithms.image_classification.hyperparameters import Hyperparameters
@@ -17,7 +18,7 @@ from optml.algorithms.vision import index as images
 from optml.algorithms.vision import labels
 from optml.algorithms.vision.augment import Crop
 from optml.algorithms.vision.index import ImageIndex
-from optml.algorithms.vision.loader import Loader
+from optml.algorithms.vision.loader import THREADS, Loader
 from optml.algorithms.vision.order import Order
 from optml.errors import UserError
 from optml.formats.content_type import RECORDIO
@@ -71,6 +72,7 @@ class Images:
             host=host,
             hosts=hosts,
         )
+        self.threads = min(cpus.count(), THREADS)  # that decode
         level = given.augmentation_type or "none"
         self._loader = Loader(
             index,
@@ -79,16 +81,12 @@ class Images:
             shape=(height, width, channels),
             finish=Finish.of("raw", channels),
             seed=setting.seed,
+            threads=self.threads,
         )
 
     def __len__(self) -> int:
         """Images in all, of which the hosts of a replicated channel have all and see a share each."""
         return len(self.index)
-
-    @property
-    def threads(self) -> int:
-        """That decode."""
-        return self._loader._threads
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -126,9 +124,7 @@ def data(source: Source, setting: Setting) -> Images:
             "file with lines of index, label and path"
         )
     kind = ".rec" if listing is None else ".lst"
-    log.info(
-        "Searching for %s files in channel '%s'.", kind, source.name if listing is None else listing.name
-    )
+    log.info("Searching for %s files in %s.", kind, _folder(source if listing is None else listing))
     index = images.read(source, listing)
     if listing is not None:
         for name, _ in listing.files() or ():

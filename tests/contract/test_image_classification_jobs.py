@@ -25,11 +25,12 @@ from PIL import Image
 from optml.algorithms import registry
 from optml.formats.images import record
 from optml.local.describe import metric_definitions
+from optml.local.ports import free_port
 from tests.algorithms.image_classification.test_aws import write
 from tests.algorithms.image_classification.training import CLASSES, pictures
 from tests.algorithms.vision.mxnet_graph import resnet
 from tests.contract import server
-from tests.contract.tree import Ended, Tree, end, free_port, read_until
+from tests.contract.tree import Ended, Tree, end, read_until
 
 TRAIN = ("-m", "optml.container", "train")
 REC, IMAGE = "application/x-recordio", "application/x-image"
