@@ -14,8 +14,7 @@ from optml.algorithms.cluster import share
 from optml.algorithms.image_classification.hyperparameters import Hyperparameters
 from optml.algorithms.kernels.pixels.terms import Finish
 from optml.algorithms.sources import Source
-from optml.algorithms.vision import index as images
-from optml.algorithms.vision import labels
+from optml.algorithms.vision import channel, labels
 from optml.algorithms.vision.augment import Crop
 from optml.algorithms.vision.index import ImageIndex
 from optml.algorithms.vision.loader import THREADS, Loader
@@ -117,15 +116,9 @@ def data(source: Source, setting: Setting) -> Images:
             f"side of an image before the crop to {given.image_shape}; set it to {max(given.shape[1:])} "
             "or more"
         )
-    if pictures and listing is None and source.mode != "Pipe":
-        raise UserError(
-            f"channel '{source.name}' has image files, for which channel '{source.name}_lst' is required: "
-            "one .lst "
-            "file with lines of index, label and path"
-        )
     kind = ".rec" if listing is None else ".lst"
     log.info("Searching for %s files in %s.", kind, _folder(source if listing is None else listing))
-    index = images.read(source, listing)
+    index = channel.read(source, listing)
     if listing is not None:
         for name, _ in listing.files() or ():
             log.info("Creating record files for %s", name.rpartition("/")[2])

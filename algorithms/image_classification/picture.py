@@ -68,13 +68,12 @@ def _shown(text: str) -> str:
 
 
 def examples(source: Source, model: Model) -> Batch:
-    """The first pictures of a channel of `.rec` files, as the model sees them, with their labels."""
+    """The first pictures of a channel, as the model sees them, with their labels."""
     from optml.algorithms.image_classification.requests import decode
-    from optml.algorithms.vision import index as images
-    from optml.algorithms.vision import labels
+    from optml.algorithms.vision import channel, labels
     from optml.formats.content_type import ContentType
 
-    index = images.read(source)
+    index = channel.read(source)
     count = min(MOST, len(index))
     pictures = [
         decode(index.encoded(place), ContentType("image/jpeg"), model).pixels for place in range(count)
