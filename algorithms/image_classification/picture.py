@@ -9,7 +9,7 @@ import numpy as np
 from optml.algorithms import charts
 from optml.algorithms.image_classification.data import Batch
 from optml.algorithms.image_classification.model import Model
-from optml.algorithms.image_classification.requests import Pictures
+from optml.algorithms.image_classification.requests import Pictures, decode, join
 from optml.algorithms.sources import Source
 
 MOST = 30  # pictures on a sheet
@@ -67,19 +67,21 @@ def _shown(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def examples(source: Source, model: Model) -> Batch:
-    """The first pictures of a channel, as the model sees them, with their labels."""
-    from optml.algorithms.image_classification.requests import decode
+def examples(source: Source, model: Model) -> Batch | Pictures:
+    """The first pictures of a channel, as the model sees them, with their labels where the channel has them:
+    those of a `.lst` are in another one."""
     from optml.algorithms.vision import channel, labels
-    from optml.formats.content_type import ContentType
+    from optml.formats.content_type import IMAGE, ContentType, sniff
 
+    files = source.files() or ()
+    alone = [path for _, path in files[:MOST] if sniff(path.read_bytes()[:64]).media.startswith("image/")]
+    if alone:
+        return join([decode(path.read_bytes(), ContentType(IMAGE), model) for path in alone])
     index = channel.read(source)
     count = min(MOST, len(index))
-    pictures = [
-        decode(index.encoded(place), ContentType("image/jpeg"), model).pixels for place in range(count)
-    ]
+    pictures = join([decode(index.encoded(place), ContentType(IMAGE), model) for place in range(count)])
     if model.facts.multi_label:
         truth = labels.multi_hot(index, model.facts.classes).astype(np.float32)
     else:
         truth = labels.classes(index, model.facts.classes)
-    return Batch(np.concatenate(pictures), truth[:count])
+    return Batch(pictures.pixels, truth[:count])

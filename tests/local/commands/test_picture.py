@@ -71,7 +71,7 @@ def test_data_of_a_job_are_drawn_for_every_algorithm(tmp_path, name):
         with (tmp_path / "data.rec").open("wb") as file:
             record.write([record.Image(np.ones(1, np.float32), 0, content)] * 7, file)
         inputs = {"train": Input([tmp_path / "data.rec"])}
-        said = picture.draw(algorithm, tmp_path / "model", inputs, tmp_path / "a.png")
+        said = picture.draw(algorithm, tmp_path / "model", inputs, tmp_path / "a.png", {})
         assert said.startswith("7 pictures, ")
         return
     if text is None:
