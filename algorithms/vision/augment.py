@@ -76,13 +76,19 @@ class Crop:
     def __call__(self, image: Encoded, rng: np.random.Generator) -> View:
         """Raises UserError for an image that is smaller than the crop."""
         canvas = self._canvas(image)
-        matrix = np.eye(3)
-        if self.level == "crop_color_transform":
-            matrix = _warp(canvas, rng)
-        matrix = matrix @ self._place(canvas, rng)
-        scales = np.array([image.size[1] / canvas[1], image.size[0] / canvas[0]])
+        step, left, top = self._place(canvas, rng)
+        p, q, r, s = _warp(rng) if self.level == "crop_color_transform" else (1.0, 0.0, 0.0, 1.0)
         colour = _colour(rng) if self.level.startswith("crop_color") else None
-        return View(matrix[:2] * scales[:, None], colour)
+        # About the centre of the canvas: x = cx + p (step column + left - cx) + q (row + top - cy), y alike.
+        cy, cx = canvas[0] / 2, canvas[1] / 2
+        x = cx + p * (left - cx) + q * (top - cy)
+        y = cy + r * (left - cx) + s * (top - cy)
+        down, across = image.size[0] / canvas[0], image.size[1] / canvas[1]
+        rows = (
+            (across * p * step, across * q, across * x),
+            (down * r * step, down * s, down * y),
+        )
+        return View(np.array(rows), colour)
 
     def _canvas(self, image: Encoded) -> Size:
         """The image's size once it is resized."""
@@ -99,37 +105,34 @@ class Crop:
             )
         return height, width
 
-    def _place(self, canvas: Size, rng: np.random.Generator) -> np.ndarray:
-        """From the output to the canvas, (3, 3)."""
-        spare = canvas[0] - self.target[0], canvas[1] - self.target[1]
+    def _place(self, canvas: Size, rng: np.random.Generator) -> tuple[float, float, float]:
+        """Columns of the canvas by column of the crop, and where column 0 and row 0 begin."""
+        high, wide = canvas[0] - self.target[0], canvas[1] - self.target[1]
         if self.level == "none":
-            return _moved(spare[1] // 2, spare[0] // 2)
-        top, left = (int(rng.integers(0, most, endpoint=True)) for most in spare)
-        matrix = _moved(left, top)
-        if rng.random() < 0.5:
-            matrix = matrix @ np.array([[-1.0, 0, self.target[1]], [0, 1, 0], [0, 0, 1]])
-        return matrix
+            return 1.0, wide // 2, high // 2
+        u, v, w = rng.random(3).tolist()
+        top, left = _whole(u, 0, high), _whole(v, 0, wide)
+        return (-1.0, left + self.target[1], top) if w < 0.5 else (1.0, left, top)
 
 
-def _moved(x: float, y: float) -> np.ndarray:
-    return np.array([[1.0, 0, x], [0, 1, y], [0, 0, 1]])
+def _whole(u: float, least: int, most: int) -> int:
+    """A whole number from `least` to `most`, by a number in [0, 1)."""
+    return least + int(u * (most - least + 1))
 
 
-def _warp(canvas: Size, rng: np.random.Generator) -> np.ndarray:
-    """From the warped canvas back to the canvas, (3, 3): an angle of up to 10 degrees, shear m up to 0.1,
-    aspect ratio r from 0.75 to 1.25, about the centre."""
-    angle = math.radians(int(rng.integers(-10, 10, endpoint=True)))
-    m, r = rng.uniform(-0.1, 0.1), rng.uniform(0.75, 1.25)
+def _warp(rng: np.random.Generator) -> tuple[float, float, float, float]:
+    """From the warped canvas back to the canvas, (2, 2) row by row: a whole angle of up to 10 degrees, shear
+    m up to 0.1, aspect ratio r from 0.75 to 1.25."""
+    u, v, w = rng.random(3).tolist()
+    angle, m, r = math.radians(_whole(u, -10, 10)), 0.2 * v - 0.1, 0.75 + 0.5 * w
     hs, cos, sin = 2 / (1 + r), math.cos(angle), math.sin(angle)
     ws = r * hs
-    forth = np.array([[hs * cos - m * ws * sin, hs * sin + m * ws * cos], [-ws * sin, ws * cos]])
-    back = np.eye(3)
-    back[:2, :2] = np.linalg.inv(forth)
-    y, x = canvas[0] / 2, canvas[1] / 2
-    matrix: np.ndarray = _moved(x, y) @ back @ _moved(-x, -y)
-    return matrix
+    p, q = hs * cos - m * ws * sin, hs * sin + m * ws * cos
+    s, t = -ws * sin, ws * cos
+    determinant = p * t - q * s
+    return t / determinant, -q / determinant, -s / determinant, p / determinant
 
 
 def _colour(rng: np.random.Generator) -> tuple[float, float, float]:
-    hue, lightness, saturation = (int(rng.integers(-most, most, endpoint=True)) for most in (36, 50, 50))
-    return float(hue), float(lightness), float(saturation)
+    u, v, w = rng.random(3).tolist()
+    return float(_whole(u, -36, 36)), float(_whole(v, -50, 50)), float(_whole(w, -50, 50))

@@ -35,26 +35,32 @@ class Order:
 
     def epoch(self, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The batches: pairs of images (k,) int64 and, for each, the epoch it is drawn in, (k,) int64."""
-        images = self._permutation(number)[self._taken(number) :]
-        epochs = np.full(len(images), number)
-        missing = self._all(number) * self.batch_size - len(images)
-        if self.ends == "roll" and missing > 0:
-            images = np.concatenate([images, self._permutation(number + 1)[:missing]])
-            epochs = np.concatenate([epochs, np.full(missing, number + 1)])
+        permutations = {number: self._permutation(number)}
+        first = self._taken(number)
         for batch in range(self.host, self._all(number), self.hosts):
-            part = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
-            yield images[part], epochs[part]
+            places = np.arange(first + batch * self.batch_size, first + (batch + 1) * self.batch_size)
+            if self.ends != "roll":
+                places = places[places < self.count]
+            epochs = number + places // self.count
+            images = np.empty(len(places), np.int64)
+            for epoch in np.unique(epochs).tolist():
+                if epoch not in permutations:
+                    permutations[epoch] = self._permutation(epoch)
+                own = epochs == epoch
+                images[own] = permutations[epoch][places[own] % self.count]
+            yield images, epochs
 
     def _all(self, epoch: int) -> int:
         """Batches of all hosts."""
-        rest = max(self.count - self._taken(epoch), 0)
+        if self.ends == "roll":  # those that begin in it
+            return -(-(epoch + 1) * self.count // self.batch_size) - -(-epoch * self.count // self.batch_size)
         if self.ends == "drop":
-            whole = rest // self.batch_size
+            whole = self.count // self.batch_size
             return whole - whole % self.hosts
-        return -(-rest // self.batch_size)
+        return -(-self.count // self.batch_size)
 
     def _taken(self, epoch: int) -> int:
-        """Images of this epoch in the last batch of the one before."""
+        """Images of this epoch in batches of those before."""
         return -epoch * self.count % self.batch_size if self.ends == "roll" else 0
 
     def _permutation(self, epoch: int) -> np.ndarray:
