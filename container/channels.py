@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -61,7 +62,12 @@ class Channel:
     @cached_property
     def files(self) -> list[Path]:
         """The files to read, in the order of their keys in S3. Hidden, `_` and empty ones are skipped."""
-        return [self.folder / key for key, skipped in sorted(self._entries.items()) if not skipped]
+        return [self.folder / key for key in self.keys]
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """The paths of `files` below the channel's folder."""
+        return sorted(key for key, skipped in self._entries.items() if not skipped)
 
     @cached_property
     def _entries(self) -> dict[str, str]:
@@ -74,18 +80,16 @@ class Channel:
                 folders.clear()
                 continue
             visited.add(real)
-            depth = 1 + len(Path(parent).relative_to(self.folder).parts)
-            deep = self.spec.depth is not None and depth > self.spec.depth
+            below = "" if parent == str(self.folder) else f"{Path(parent).relative_to(self.folder)}/"
+            deep = self.spec.depth is not None and below.count("/") >= self.spec.depth
             for name in list(folders):
                 if name.startswith((".", "_")):
                     folders.remove(name)
-                    reasons[str((Path(parent) / name).relative_to(self.folder)) + "/"] = "hidden"
-            for name in names:
-                path = Path(parent) / name
-                hidden, regular = name.startswith((".", "_")), path.is_file()
-                reason = "hidden" if hidden else "" if regular and path.stat().st_size else "empty"
-                reason = reason or (f"deeper than {self.spec.depth} folders" if deep else "")
-                reasons[str(path.relative_to(self.folder))] = reason if regular else "not a file"
+                    reasons[f"{below}{name}/"] = "hidden"
+            for name in names:  # of which there may be a million: no Path of each
+                reasons[below + name] = _reason(name, f"{parent}/{name}") or (
+                    f"deeper than {self.spec.depth} folders" if deep else ""
+                )
         for key, reason in sorted(reasons.items()):
             if reason:
                 level = logging.WARNING if "deeper" in reason else logging.INFO
@@ -117,9 +121,8 @@ class Channel:
             raise UserError(problem)
         number, self.passes = self.passes, self.passes + 1
         if not self.piped:
-            for path in self.files:
-                source = f"{self.name}/{path.relative_to(self.folder)}"
-                yield from self._stream(source, _open(path))
+            for key, path in zip(self.keys, self.files, strict=True):
+                yield from self._stream(f"{self.name}/{key}", _open(path))
             return
         path = self._fifo(number)
         fifo = io.BufferedReader(
@@ -197,6 +200,17 @@ def _open(path: Path) -> io.BufferedReader[Any]:
         return path.open("rb")
     except OSError as error:
         raise PlatformError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _reason(name: str, path: str) -> str:
+    """Why a file is skipped, or ""."""
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except OSError:  # a link to nowhere
+        return "not a file"
+    if not stat.S_ISREG(status.st_mode):
+        return "not a file"
+    return "hidden" if name.startswith((".", "_")) else "" if status.st_size else "empty"
 
 
 def _unreadable(error: OSError) -> None:

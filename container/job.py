@@ -271,9 +271,10 @@ def _pretrained(channels: Mapping[str, Channel]) -> dict[str, Path]:
 
 def _warn_of_copies(channels: Mapping[str, Channel]) -> None:
     """A model is not tested by what it was trained on."""
+    files = [channels[name].files if name in channels else [] for name in ("train", "validation")]
+    shared = set.intersection(*({path.name for path in paths} for paths in files))
     train, validation = (
-        {(path.name, path.stat().st_size) for path in channels[name].files} if name in channels else set()
-        for name in ("train", "validation")
+        {(path.name, path.stat().st_size) for path in paths if path.name in shared} for paths in files
     )
     copies = sorted(name for name, _ in train & validation)
     if copies:

@@ -52,8 +52,8 @@ class Source:
     def files(self) -> Sequence[tuple[str, Path]] | None:
         if self._channel.piped:
             return None
-        folder = self._channel.folder
-        return [(f"{self.name}/{path.relative_to(folder)}", path) for path in self._channel.files]
+        names = (f"{self.name}/{key}" for key in self._channel.keys)
+        return list(zip(names, self._channel.files, strict=True))
 
     def streams(self) -> Iterator[tuple[str, BinaryIO]]:
         """One pass over the channel: pairs (name for messages, bytes), of text as UTF-8."""
