@@ -24,7 +24,8 @@ class ImageIndex:
 
     names: of each image, for messages.   contents: each as it is encoded, read when it is asked for.
     labels: numbers of each; None: not in this form.   documents: JSON of each, as text.   masks: an encoded
-    image for each.   class_names: of class ids, where the data tell them.
+    image for each.   beside: the names of documents or masks that are files of their own.   class_names: of
+    class ids, where the data tell them.
     """
 
     names: Sequence[str]
@@ -32,6 +33,7 @@ class ImageIndex:
     labels: Vectors | None = None
     documents: Sequence[bytes] | None = None
     masks: Sequence[bytes] | None = None
+    beside: Sequence[str] | None = None
     class_names: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -20,6 +20,7 @@ from optml.algorithms.kernels.pixels import cpu as pixels_cpu
 from optml.algorithms.kernels.pixels.terms import Finish
 from optml.algorithms.vision.augment import Draw, View
 from optml.algorithms.vision.index import FIRST, ImageIndex
+from optml.algorithms.vision.masks import Masks
 from optml.algorithms.vision.order import Order
 from optml.errors import UserError
 from optml.formats.images.decode import Encoded, Scratch, shrink_for
@@ -35,11 +36,14 @@ AHEAD = 2  # batches under way at once
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """pixels: (n, height, width, channels) float32.   samples: (n,) int64, places in the index.
-    views: what was drawn for each, by which boxes and masks are moved as well."""
+    views: what was drawn for each.   sizes: (n, 2) int64, heights and widths of the images as they are
+    stored. masks: (n, height, width) uint8, seen as the images are; None: there are none."""
 
     pixels: np.ndarray
     samples: np.ndarray
     views: list[View]
+    sizes: np.ndarray
+    masks: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -52,6 +56,8 @@ class _Work:
     samples: np.ndarray
     epochs: np.ndarray
     pixels: np.ndarray
+    sizes: np.ndarray
+    masks: np.ndarray | None
     places: deque[int] = field(init=False)
     views: list[View | None] = field(init=False)
     errors: dict[int, UnreadableError] = field(default_factory=dict)
@@ -63,11 +69,12 @@ class _Work:
 
     def batch(self) -> Batch:
         """What became of it, without unreadable images."""
-        if not self.errors:
-            return Batch(self.pixels, self.samples, [view for view in self.views if view is not None])
-        good = [place for place, view in enumerate(self.views) if view is not None]
         views = [view for view in self.views if view is not None]
-        return Batch(self.pixels[good], self.samples[good], views)
+        if not self.errors:
+            return Batch(self.pixels, self.samples, views, self.sizes, self.masks)
+        good = [place for place, view in enumerate(self.views) if view is not None]
+        masks = None if self.masks is None else self.masks[good]
+        return Batch(self.pixels[good], self.samples[good], views, self.sizes[good], masks)
 
 
 class Loader:
@@ -90,6 +97,7 @@ class Loader:
         finish: Finish,
         seed: int,
         threads: int | None = None,
+        masks: Masks | None = None,
     ) -> None:
         self.index = index
         self.order = order
@@ -97,6 +105,7 @@ class Loader:
         self._shape = shape
         self._finish = finish
         self._seed = seed
+        self._masks = masks
         self._threads = threads or min(cpus.count(), THREADS)
         self._local = threading.local()
         self._unreadable: dict[int, str] = {}  # image -> what is wrong
@@ -118,7 +127,10 @@ class Loader:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _begin(self, pool: ThreadPoolExecutor, samples: np.ndarray, epochs: np.ndarray) -> _Work:
-        work = _Work(samples, epochs, np.empty((len(samples), *self._shape), np.float32))
+        height, width, _ = self._shape
+        pixels = np.empty((len(samples), *self._shape), np.float32)
+        masks = None if self._masks is None else np.empty((len(samples), height, width), np.uint8)
+        work = _Work(samples, epochs, pixels, np.zeros((len(samples), 2), np.int64), masks)
         work.futures = [pool.submit(self._make, work) for _ in range(min(self._threads, len(samples)))]
         return work
 
@@ -132,20 +144,24 @@ class Loader:
             except IndexError:
                 return
             try:
-                work.views[place] = self._image(
-                    int(work.samples[place]), int(work.epochs[place]), work.pixels[place]
-                )
+                work.views[place] = self._image(work, place)
             except UnreadableError as error:
                 work.errors[place] = error
 
-    def _image(self, sample: int, epoch: int, out: np.ndarray) -> View:
+    def _image(self, work: _Work, place: int) -> View:
+        """Make one image of a batch."""
+        sample, epoch = int(work.samples[place]), int(work.epochs[place])
         rng = np.random.default_rng(np.random.SeedSequence((self._seed, epoch, sample)))
         image = Encoded.of(self.index.encoded(sample), self.index.names[sample])
         view = self._draw(image, rng)
         shrink = shrink_for(view.scale)
         pixels = image.pixels(self._shape[2], shrink, self._local.scratch)
         colour = None if view.colour is None else np.array(view.colour, np.float32)
-        pixels_cpu.render_one(pixels, (view.matrix / shrink).astype(np.float32), colour, self._finish, out)
+        matrix = (view.matrix / shrink).astype(np.float32)
+        pixels_cpu.render_one(pixels, matrix, colour, self._finish, work.pixels[place])
+        work.sizes[place] = image.size
+        if self._masks is not None and work.masks is not None:
+            self._masks.seen(sample, image.size, view, work.masks[place])
         return view
 
     def _end(self, work: _Work) -> Batch:

@@ -27,7 +27,7 @@ def pixels(content: bytes, about: Header, where: str, channels: int, shrink: int
         header.BMP: BmpImagePlugin.BmpImageFile,
     }
     if about.form == header.PNG:
-        content = _bare(content, where)
+        content = bare(content, where)
     try:
         image = readers[about.form](io.BytesIO(content))
         if image.size != (about.width, about.height):  # whose memory nobody has agreed to
@@ -55,7 +55,7 @@ def _reduced(image: Any, channels: int) -> Any:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _bare(content: bytes, where: str) -> bytes:
+def bare(content: bytes, where: str) -> bytes:
     """A PNG with the chunks that make its pixels and no others: texts and profiles of colours are compressed
     and may be inflated to anything."""
     kept = [content[:8]]
