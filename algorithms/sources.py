@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 
 class Data(Protocol):
@@ -13,6 +14,21 @@ class Data(Protocol):
     `Records` of exactly `mini_batch_size` rows (the last may hold fewer)."""
 
     def epoch(self, number: int) -> Iterator[Any]: ...
+
+
+@runtime_checkable
+class Seekable(Protocol):
+    """`Data` of which the first batches of an epoch can be left out without making them, in a job that goes
+    on from a checkpoint."""
+
+    def epoch_from(self, number: int, first: int) -> Iterator[Any]: ...
+
+
+def batches(data: Data, number: int, first: int) -> Iterator[Any]:
+    """The batches of an epoch behind the first so many."""
+    if isinstance(data, Seekable):
+        return data.epoch_from(number, first)
+    return islice(data.epoch(number), first, None)
 
 
 class Source(Protocol):

@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ import numpy as np
 from optml.algorithms.base import Learner, Model, Stopping
 from optml.algorithms.cluster import Cluster, agreed_columns
 from optml.algorithms.metrics import Metric
-from optml.algorithms.sources import Data
+from optml.algorithms.sources import Data, batches
 from optml.container.checkpoint import Checkpoint, Checkpoints, Position
 from optml.container.reporting import Report
 from optml.container.stop import Stop
@@ -117,9 +116,9 @@ class Loop:
 
     def _steps(self) -> Iterator[Any]:
         """The batches of this epoch that were not absorbed yet; None where only other hosts have one."""
-        batches = islice(self._plan.train.epoch(self._position.epoch), self._position.step, None)
+        ahead = batches(self._plan.train, self._position.epoch, self._position.step)
         while not self._position.over:
-            batch = None if self._stop.requested else next(batches, None)
+            batch = None if self._stop.requested else next(ahead, None)
             due = time.monotonic() - self._checkpointed >= self._plan.checkpoint_every
             # Told to stop, a channel ends early: so the flag is looked at after the batch was.
             stop = self._stopping or self._stop.requested

@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from optml.algorithms.sources import batches
 from optml.container.fifo import StoppedError
 
 if TYPE_CHECKING:
@@ -86,8 +87,11 @@ class Ahead:
     stopped: Callable[[], bool]
 
     def epoch(self, number: int) -> Iterator[Any]:
+        return self.epoch_from(number, 0)
+
+    def epoch_from(self, number: int, first: int) -> Iterator[Any]:
         def produce(closed: threading.Event) -> Generator[Any, None, None]:
-            for batch in self.data.epoch(number):
+            for batch in batches(self.data, number, first):
                 if closed.is_set():
                     return
                 yield batch

@@ -94,7 +94,10 @@ class Images:
         return tuple(known.get(number, "") for number in range(max(known, default=-1) + 1))
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        for batch in self._loader.epoch(number):
+        return self.epoch_from(number, 0)
+
+    def epoch_from(self, number: int, first: int) -> Iterator[Batch]:
+        for batch in self._loader.epoch_from(number, first):
             yield Batch(batch.pixels, self.labels[batch.samples])
 
     def _labels(self, given: Hyperparameters) -> np.ndarray:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
@@ -112,10 +113,14 @@ class Loader:
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of an epoch; those whose images are all unreadable are empty."""
+        return self.epoch_from(number, 0)
+
+    def epoch_from(self, number: int, first: int) -> Iterator[Batch]:
+        """The same without the first batches, of which no image is read."""
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="images")
         under_way: deque[_Work] = deque()
         try:
-            for samples, epochs in self.order.epoch(number):
+            for samples, epochs in islice(self.order.epoch(number), first, None):
                 under_way.append(self._begin(pool, samples, epochs))
                 if len(under_way) == AHEAD:
                     yield self._end(under_way.popleft())

@@ -6,6 +6,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from optml.container import reporting
 from optml.container.checkpoint import Checkpoints
 from optml.container.cluster import Alone
 from optml.container.loop import Loop, Plan
+from optml.container.readahead import Ahead
 from optml.container.reporting import Handler, Report
 from optml.container.stop import Stop
 from optml.errors import UserError
@@ -113,6 +115,21 @@ def test_stopped_before_the_first_batch_there_is_no_model(
     run.go()
     assert run.published == []
     assert "There is no model yet" in caplog.text
+
+
+def test_a_resumed_epoch_does_not_make_its_first_batches_again(tmp_path: Path, undisturbed: Run) -> None:
+    class Rest(Batches):
+        def epoch_from(self, number: int, first: int) -> Iterator[np.ndarray]:
+            asked.append((number, first))
+            return islice(self.epoch(number), first, None)
+
+    asked: list[tuple[int, int]] = []
+    first = Run(tmp_path)
+    first.train = Rest(lambda *now: first.stop.request() if now == (1, 2) else None)
+    first.go()
+    second = Run(tmp_path, train=Ahead(Rest(), 2, lambda: False)).go()
+    assert asked == [(0, 0), (1, 0), (1, 2), (2, 0)]
+    same(first, second, undisturbed)
 
 
 class Gaps(Batches):

@@ -63,6 +63,20 @@ def test_a_consumer_that_stops_early_leaves_no_thread_behind() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("images")]
 
 
+def test_a_resumed_epoch_reads_no_image_of_the_batches_before() -> None:
+    class Contents(list[bytes]):
+        def __getitem__(self, i):  # type: ignore[no-untyped-def]
+            asked.append(i)
+            return super().__getitem__(i)
+
+    asked: list[int] = []
+    whole = list(loader(indexed([jpeg(number) for number in range(11)])).epoch(2))
+    rest = list(loader(indexed(Contents(jpeg(number) for number in range(11)))).epoch_from(2, 1))
+    for one, other in zip(whole[1:], rest, strict=True):
+        np.testing.assert_array_equal(one.pixels, other.pixels)
+    assert sorted(asked) == sorted(set(range(11)) - set(whole[0].samples.tolist()))
+
+
 def test_a_few_unreadable_images_are_left_out_with_one_warning_each(caplog: pytest.LogCaptureFixture) -> None:
     contents = [jpeg(0)] * 250
     contents[7], contents[90] = contents[7][:200], b""
