@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from optml.local.control import guard, model, protocols, support
 from optml.local.control.errors import ApiError
@@ -45,6 +45,7 @@ class App:
         self.plane = plane
         self._s3 = S3Service(plane.s3, plane.uploads, plane.pool, "us-east-1")
         self._runtime = Runtime(plane)
+        self._pages: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -63,6 +64,9 @@ class App:
 
                 request = await verify(request, self.plane.options.verify)
                 receive = request.receive
+            if where.protocol == "console":
+                await self._console(request)(scope, receive, send)
+                return
             if where.protocol == "runtime":
                 await self._runtime(scope, receive, send)
                 return
@@ -73,11 +77,20 @@ class App:
             return
         await response(scope, receive, send)
 
+    def _console(self, request: Request) -> ASGIApp:
+        """Loaded when somebody looks. Browsers sign nothing: with --verify, only this machine may look."""
+        here = request.client is not None and request.client.host in ("127.0.0.1", "::1")
+        if self.plane.options.verify is not None and not here:
+            raise ApiError("AccessDenied", "The console is for this machine alone.", 403)
+        if self._pages is None:
+            from optml.local.control.console.views import Console
+
+            self._pages = Console(self.plane)
+        return self._pages
+
     async def _answer(self, where: Route, request: Request) -> Response:
         if where.protocol == "s3":
             return await self._s3.answer(request)
-        if where.protocol == "console":
-            raise ApiError("NotFound", "There is nothing here.", 404)
         body = await _body(request)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.plane.pool, self._operation, where, request, body)

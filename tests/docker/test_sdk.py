@@ -15,6 +15,7 @@ import pytest
 
 from optml.algorithms.registry import get
 from tests.docker.engine import BUILD_SECONDS, ROOT, docker
+from tests.sdks import environment
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(BUILD_SECONDS)]
 
@@ -24,21 +25,6 @@ TELEMETRY_OFF = "SchemaVersion: '1.0'\nSageMaker: {PythonSDK: {Modules: {Telemet
 AWS_URI = "382416733822.dkr.ecr.us-east-1.amazonaws.com/kmeans:1"
 
 Client = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def environment(name: str, requirement: str) -> Path:
-    """The Python of the virtual environment `name` beside this one, made on the first call."""
-    folder = ROOT / name
-    python = folder / "bin" / "python"
-    if not (folder / ".complete").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        done = subprocess.run(
-            [str(python), "-m", "pip", "install", "--quiet", requirement], capture_output=True, text=True
-        )
-        if done.returncode:
-            pytest.skip(f"pip could not install {requirement}: {done.stderr.strip().splitlines()[-1]}")
-        (folder / ".complete").touch()
-    return python
 
 
 def client(python: Path, script: str, folder: Path) -> Client:

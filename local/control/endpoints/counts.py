@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from optml.local.control import datapoints
@@ -55,6 +56,25 @@ class Counts:
             sample = Sample(minute * _PERIOD, count, total, low, high, unit)
             dimensions = {"EndpointName": endpoint, "VariantName": variant}
             datapoints.put(self._context.database, _NAMESPACE, name, dimensions, [sample])
+
+    def summary(self, endpoint: str, variants: Sequence[str], seconds: float) -> dict[str, float]:
+        """How many requests there were in the last `seconds`, and their mean latency in milliseconds."""
+        self.flush()
+        since = time.time() - seconds
+        found = [
+            sample
+            for variant in variants
+            for sample in datapoints.samples(
+                self._context.database,
+                _NAMESPACE,
+                "ModelLatency",
+                {"EndpointName": endpoint, "VariantName": variant},
+            )
+            if sample.time + _PERIOD > since
+        ]
+        number = sum(sample.number for sample in found)
+        total = sum(sample.total for sample in found)
+        return {"requests": number, "latency": total / number / 1000 if number else 0.0}
 
     def invocations(self, endpoint: str, variant: str, seconds: float) -> float:
         """How many there were in the last `seconds`."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _PIECE = 1 << 20  # bytes
+_LINE = 1000  # bytes of a line, at most, where a log is read from its end
 
 
 class Event(NamedTuple):
@@ -54,6 +55,16 @@ class Follower:
 def read(path: Path) -> Iterator[Event]:
     """All whole lines of a log."""
     return Follower(path).read()
+
+
+def tail(path: Path, lines: int) -> list[Event]:
+    """The last lines of a log, however long it is."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - lines * _LINE))
+        found = file.read().split(b"\n")[:-1]
+    whole = found if size <= lines * _LINE else found[1:]
+    return [_event(number, line) for number, line in enumerate(whole[-lines:], 1)]
 
 
 def _event(number: int, line: bytes) -> Event:

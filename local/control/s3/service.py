@@ -19,7 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from optml.local.control.errors import ApiError
 from optml.local.control.s3 import xml
 from optml.local.control.s3.answers import document, failed, object_headers, summary
-from optml.local.control.s3.bodies import BLOCK, receive
+from optml.local.control.s3.bodies import receive
 from optml.local.control.s3.call import Call, place
 from optml.local.control.s3.conditions import check_write, span, unchanged
 from optml.local.control.s3.content import link_or_copy
@@ -30,6 +30,7 @@ from optml.local.control.s3.objects import MAX_KEY, Object
 from optml.local.control.s3.store import Store
 
 _T = TypeVar("_T")
+_READ = 1 << 18  # bytes of an object that are read at a time: some of each reader wait to be sent
 
 # Sub-resources of a bucket or an object that are accepted and mean nothing here, and what GET answers.
 _EMPTY = {
@@ -218,7 +219,7 @@ class Service:
         try:
             while first < end:
                 piece = await loop.run_in_executor(
-                    self._pool, os.pread, number, min(BLOCK, end - first), first
+                    self._pool, os.pread, number, min(_READ, end - first), first
                 )
                 if not piece:
                     raise OSError("a file of the store is shorter than it was")

@@ -1,0 +1,1 @@
+"""The console: what runs, and what has run, as pages for people."""
