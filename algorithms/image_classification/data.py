@@ -12,7 +12,7 @@ from optml import cpus
 from optml.algorithms.base import Setting
 from optml.algorithms.cluster import share
 from optml.algorithms.image_classification.hyperparameters import Hyperparameters
-from optml.algorithms.kernels.pixels.terms import Finish
+from optml.algorithms.kernels.pixels.terms import Array, Finish
 from optml.algorithms.sources import Source
 from optml.algorithms.vision import channel, labels
 from optml.algorithms.vision.augment import Crop
@@ -30,10 +30,10 @@ FORM = "label-format"  # of a channel's content type
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """pixels: (n, height, width, channels) float32, 0..255.   labels: (n,) int64, or (n, classes) float32 of
-    0 and 1 with several labels."""
+    """pixels: (n, height, width, channels) float32, 0..255, of a GPU a tensor on it.   labels: (n,) int64, or
+    (n, classes) float32 of 0 and 1 with several labels."""
 
-    pixels: np.ndarray
+    pixels: Array
     labels: np.ndarray
 
     def __len__(self) -> int:
@@ -81,6 +81,7 @@ class Images:
             finish=Finish.of("raw", channels),
             seed=setting.seed,
             threads=self.threads,
+            device=setting.device,
         )
 
     def __len__(self) -> int:

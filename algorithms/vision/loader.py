@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,11 +18,12 @@ import numpy as np
 
 from optml import cpus
 from optml.algorithms.kernels.pixels import cpu as pixels_cpu
-from optml.algorithms.kernels.pixels.terms import Finish
+from optml.algorithms.kernels.pixels.terms import Array, Finish
 from optml.algorithms.vision.augment import Draw, View
 from optml.algorithms.vision.index import FIRST, ImageIndex
 from optml.algorithms.vision.masks import Masks
 from optml.algorithms.vision.order import Order
+from optml.algorithms.vision.staged import Staged
 from optml.errors import UserError
 from optml.formats.images.decode import Encoded, Scratch, shrink_for
 from optml.formats.images.header import UnreadableError
@@ -36,11 +37,11 @@ AHEAD = 2  # batches under way at once
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """pixels: (n, height, width, channels) float32.   samples: (n,) int64, places in the index.
-    views: what was drawn for each.   sizes: (n, 2) int64, heights and widths of the images as they are
-    stored. masks: (n, height, width) uint8, seen as the images are; None: there are none."""
+    """pixels: (n, height, width, channels) float32, of a GPU a tensor on it.   samples: (n,) int64, places in
+    the index. views: what was drawn for each.   sizes: (n, 2) int64, heights and widths of the images as they
+    are stored. masks: (n, height, width) uint8, seen as the images are; None: there are none."""
 
-    pixels: np.ndarray
+    pixels: Array
     samples: np.ndarray
     views: list[View]
     sizes: np.ndarray
@@ -56,26 +57,35 @@ class _Work:
 
     samples: np.ndarray
     epochs: np.ndarray
-    pixels: np.ndarray
     sizes: np.ndarray
     masks: np.ndarray | None
-    places: deque[int] = field(init=False)
+    pixels: np.ndarray | None = None  # of the output
+    staged: Staged | None = None  # or what a GPU makes it of
+    places: deque[int] = field(default_factory=deque)
+    images: list[Encoded | None] = field(init=False)
     views: list[View | None] = field(init=False)
     errors: dict[int, UnreadableError] = field(default_factory=dict)
     futures: list[Future[None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.places = deque(range(len(self.samples)))
+        self.images = [None] * len(self.samples)
         self.views = [None] * len(self.samples)
 
-    def batch(self) -> Batch:
-        """What became of it, without unreadable images."""
+    def batch(self, pixels: Array) -> Batch:
+        """What became of it, without unreadable images; pixels: of those that are not."""
+        good = self.good
         views = [view for view in self.views if view is not None]
-        if not self.errors:
-            return Batch(self.pixels, self.samples, views, self.sizes, self.masks)
-        good = [place for place, view in enumerate(self.views) if view is not None]
         masks = None if self.masks is None else self.masks[good]
-        return Batch(self.pixels[good], self.samples[good], views, self.sizes[good], masks)
+        return Batch(pixels, self.samples[good], views, self.sizes[good], masks)
+
+    @property
+    def good(self) -> slice | list[int]:
+        """The places of readable images."""
+        return (
+            [place for place, view in enumerate(self.views) if view is not None]
+            if self.errors
+            else slice(None)
+        )
 
 
 class Loader:
@@ -99,6 +109,7 @@ class Loader:
         seed: int,
         threads: int | None = None,
         masks: Masks | None = None,
+        device: str = "cpu",
     ) -> None:
         self.index = index
         self.order = order
@@ -107,6 +118,7 @@ class Loader:
         self._finish = finish
         self._seed = seed
         self._masks = masks
+        self._device = device
         self._threads = threads or min(cpus.count(), THREADS)
         self._local = threading.local()
         self._unreadable: dict[int, str] = {}  # image -> what is wrong
@@ -132,14 +144,27 @@ class Loader:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _begin(self, pool: ThreadPoolExecutor, samples: np.ndarray, epochs: np.ndarray) -> _Work:
-        height, width, _ = self._shape
-        pixels = np.empty((len(samples), *self._shape), np.float32)
+        height, width, channels = self._shape
         masks = None if self._masks is None else np.empty((len(samples), height, width), np.uint8)
-        work = _Work(samples, epochs, pixels, np.zeros((len(samples), 2), np.int64), masks)
-        work.futures = [pool.submit(self._make, work) for _ in range(min(self._threads, len(samples)))]
+        work = _Work(samples, epochs, np.zeros((len(samples), 2), np.int64), masks)
+        if self._device == "cpu":
+            work.pixels = np.empty((len(samples), *self._shape), np.float32)
+            self._share(pool, work, self._make)
+            return work
+        self._share(pool, work, self._look)
+        for future in work.futures:  # sizes first: all pixels lie in one piece
+            future.result()
+        work.staged = Staged.of(work.images, work.views, channels, self._device)
+        self._share(pool, work, self._stage)
         return work
 
-    def _make(self, work: _Work) -> None:
+    def _share(self, pool: ThreadPoolExecutor, work: _Work, step: Callable[[_Work, int], None]) -> None:
+        """Do a step for each image of a batch, on all threads."""
+        work.places = deque(range(len(work.samples)))
+        threads = min(self._threads, len(work.samples))
+        work.futures = [pool.submit(self._serve, work, step) for _ in range(threads)]
+
+    def _serve(self, work: _Work, step: Callable[[_Work, int], None]) -> None:
         """What one thread does for a batch."""
         if not hasattr(self._local, "scratch"):
             self._local.scratch = Scratch()
@@ -148,33 +173,56 @@ class Loader:
                 place = work.places.popleft()
             except IndexError:
                 return
+            if place in work.errors:
+                continue
             try:
-                work.views[place] = self._image(work, place)
+                step(work, place)
             except UnreadableError as error:
                 work.errors[place] = error
+                work.views[place] = None
 
-    def _image(self, work: _Work, place: int) -> View:
-        """Make one image of a batch."""
+    def _look(self, work: _Work, place: int) -> None:
+        """Read an image and its header, and draw how it is seen."""
         sample, epoch = int(work.samples[place]), int(work.epochs[place])
         rng = np.random.default_rng(np.random.SeedSequence((self._seed, epoch, sample)))
         image = Encoded.of(self.index.encoded(sample), self.index.names[sample])
         view = self._draw(image, rng)
+        work.sizes[place] = image.size
+        if self._masks is not None and work.masks is not None:
+            self._masks.seen(sample, image.size, view, work.masks[place])
+        work.images[place], work.views[place] = image, view
+
+    def _make(self, work: _Work, place: int) -> None:
+        """Make one image of a batch."""
+        self._look(work, place)
+        image, view = work.images[place], work.views[place]
+        work.images[place] = None
+        assert image is not None
+        assert view is not None
+        assert work.pixels is not None
         shrink = shrink_for(view.scale)
         pixels = image.pixels(self._shape[2], shrink, self._local.scratch)
         colour = None if view.colour is None else np.array(view.colour, np.float32)
         matrix = (view.matrix / shrink).astype(np.float32)
         pixels_cpu.render_one(pixels, matrix, colour, self._finish, work.pixels[place])
-        work.sizes[place] = image.size
-        if self._masks is not None and work.masks is not None:
-            self._masks.seen(sample, image.size, view, work.masks[place])
-        return view
+
+    def _stage(self, work: _Work, place: int) -> None:
+        """Decode one image to where a GPU is sent it from."""
+        image = work.images[place]
+        work.images[place] = None
+        assert image is not None
+        assert work.staged is not None
+        work.staged.decode(place, image)
 
     def _end(self, work: _Work) -> Batch:
         for future in work.futures:
             future.result()
         for place in sorted(work.errors):
             self._skip(int(work.samples[place]), work.errors[place])
-        return work.batch()
+        if work.staged is not None:
+            return work.batch(work.staged.render(work.good, self._finish, self._shape[:2]))
+        assert work.pixels is not None
+        return work.batch(work.pixels[work.good])
 
     def _skip(self, sample: int, error: UnreadableError) -> None:
         """Note an image that cannot be read. Raises UserError once there are too many."""

@@ -9,6 +9,7 @@ orientation too: training and inference see pixels in the order in which they ar
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -17,6 +18,13 @@ from optml.formats.images.header import JPEG, Header, UnreadableError
 
 SHRINKS = (8, 4, 2, 1)  # what a JPEG's sides can be divided by while it is decoded
 KEPT = 1 << 26  # bytes of scratch memory that are kept for the next image
+
+
+class Memory(Protocol):
+    """Where pixels are decoded to."""
+
+    def of(self, size: int) -> np.ndarray:
+        """(size,) uint8."""
 
 
 class Scratch:
@@ -53,7 +61,11 @@ class Encoded:
         """Height and width in pixels."""
         return self.header.height, self.header.width
 
-    def pixels(self, channels: int = 3, shrink: int = 1, scratch: Scratch | None = None) -> np.ndarray:
+    def shape(self, channels: int = 3, shrink: int = 1) -> tuple[int, int, int]:
+        """Of `pixels`."""
+        return -(-self.header.height // shrink), -(-self.header.width // shrink), channels
+
+    def pixels(self, channels: int = 3, shrink: int = 1, scratch: Memory | None = None) -> np.ndarray:
         """(ceil(h / shrink), ceil(w / shrink), channels) uint8: pixel i covers the image's i * shrink and the
         shrink - 1 behind it. shrink: 1, 2, 4 or 8.   scratch: where the pixels lie until its next use.
 
@@ -63,7 +75,7 @@ class Encoded:
             from optml.formats.images.pillow import pixels
 
             return pixels(self.content, self.header, self.where, channels, shrink)
-        height, width = (-(-side // shrink) for side in self.size)
+        height, width, _ = self.shape(channels, shrink)
         memory = scratch.of(height * width * channels) if scratch else None
         space = "GRAY" if channels == 1 else "RGB"
         try:

@@ -63,6 +63,29 @@ def test_a_consumer_that_stops_early_leaves_no_thread_behind() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("images")]
 
 
+def test_batches_of_a_gpu_are_those_of_a_cpu_to_rounding(caplog: pytest.LogCaptureFixture) -> None:
+    """Without a GPU, by Triton's interpreter (tests/conftest.py)."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("triton")
+    contents = [jpeg(number, (60 + number, 90)) for number in range(5)] * 30
+    contents[1], contents[3] = png(pixels(1, (70, 80))), contents[3][:300]
+    index = indexed(contents)
+    device = "cuda:0" if torch.cuda.is_available() else "cpu:0"  # the second takes the way of a GPU
+    draw, finish = Crop(SHAPE[:2], resize=30, level="crop_color_transform"), Finish.of("imagenet")
+    order = Order(6, 4, 0, shuffle=False)
+    loaders = [
+        Loader(index, order, draw, shape=SHAPE, finish=finish, seed=1, threads=2, device=where)
+        for where in ("cpu", device)
+    ]
+    for one, other in zip(loaders[0].epoch(0), loaders[1].epoch(0), strict=True):
+        np.testing.assert_array_equal(one.samples, other.samples)
+        np.testing.assert_array_equal(one.sizes, other.sizes)
+        assert other.pixels.device.type == device[:-2].rstrip(":")
+        difference = np.abs(one.pixels - other.pixels.cpu().numpy())
+        assert np.quantile(difference, 0.999) < 1e-3  # but for pixels on the edge of an image
+    assert "train/3.jpg" in caplog.text
+
+
 def test_a_resumed_epoch_reads_no_image_of_the_batches_before() -> None:
     class Contents(list[bytes]):
         def __getitem__(self, i):  # type: ignore[no-untyped-def]
