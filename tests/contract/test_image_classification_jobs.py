@@ -25,6 +25,7 @@ from PIL import Image
 from optml.algorithms import registry
 from optml.formats.images import record
 from optml.local.describe import metric_definitions
+from optml.local.feeder import Feeder
 from optml.local.ports import free_port
 from tests.algorithms.image_classification.test_aws import write
 from tests.algorithms.image_classification.training import CLASSES, pictures
@@ -138,6 +139,37 @@ def test_a_list_of_files_trains_as_records_do_and_the_log_is_as_aws_prints_it(tm
         r"\"model.safetensors\"",
     ):
         assert re.search(line, messages), line
+
+
+def test_a_pipe_and_a_manifest_train_as_files_do(tmp_path: Path) -> None:
+    whole = job(tmp_path / "file")
+    one = trained(whole)
+    piped = job(tmp_path / "pipe")
+    pipe = {"ContentType": REC, "TrainingInputMode": "Pipe"}
+    config(piped, {"train": pipe, "validation": {"ContentType": REC}})
+    data = piped.root / "input/data"
+    (data / "train").rename(tmp_path / "source")
+    with Feeder(data, "train", [tmp_path / "source"]):
+        other = trained(piped)
+    assert epochs(one) == epochs(other)
+
+    manifests = Tree(tmp_path / "manifest")
+    for seed, (name, count) in enumerate({"train": 80, "validation": 20}.items()):
+        contents, labels = files(count, seed)
+        folder = manifests.root / "input/data" / name
+        (folder / "all").mkdir(parents=True)
+        lines = []
+        for number, (content, label) in enumerate(zip(contents, labels, strict=True)):
+            (folder / f"all/{number}.jpg").write_bytes(content)
+            about = {"class-name": "abcd"[label], "type": "groundtruth/image-classification"}
+            entry = {"source-ref": f"s3://b/all/{number}.jpg", "class": str(label), "class-metadata": about}
+            lines.append(json.dumps(entry) + "\n")
+        manifests.write(f"input/data/{name}/{name}.manifest", "".join(lines))
+    config(manifests, {name: {"ContentType": REC} for name in ("train", "validation")})
+    manifests.hyperparameters(**SETTINGS)
+    assert epochs(trained(manifests)) == epochs(one)
+    facts = json.loads((manifests.model / "model.json").read_text())["facts"]
+    assert facts["class_names"] == ["a", "b", "c", "d"]
 
 
 def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from sagemaker.deserializers import JSONDeserializer
 from sagemaker.estimator import Estimator
 from sagemaker.inputs import TrainingInput
 from sagemaker.local import LocalSession
-from sagemaker.serializers import CSVSerializer
+from sagemaker.serializers import CSVSerializer, IdentitySerializer
 
 ROLE = "arn:aws:iam::111111111111:role/local"
 
@@ -74,6 +74,24 @@ def builtin(image: str, folder: Path) -> dict[str, object]:
     return {}
 
 
+def classify(image: str, folder: Path) -> dict[str, object]:
+    """Train Image Classification on .rec files, serve, and ask with the bytes of a JPEG file."""
+    made = estimator(image, folder, **json.loads((folder / "settings.json").read_text()))
+    made.fit(
+        {
+            name: TrainingInput(f"file://{folder}/{name}", content_type="application/x-recordio")
+            for name in ("train", "validation")
+        }
+    )
+    predictor = made.deploy(
+        1, "local", serializer=IdentitySerializer("image/jpeg"), deserializer=JSONDeserializer()
+    )
+    try:
+        return {"predicted": predictor.predict((folder / "a.jpg").read_bytes())}
+    finally:
+        predictor.delete_endpoint()
+
+
 def refused(image: str, folder: Path) -> dict[str, object]:
     """Train with a hyperparameter that is wrong; the container's own words go to stdout."""
     try:
@@ -86,5 +104,7 @@ def refused(image: str, folder: Path) -> dict[str, object]:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
     action, image, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
-    answer = {"walk": walk, "builtin": builtin, "refused": refused}[action](image, folder)
+    answer = {"walk": walk, "builtin": builtin, "classify": classify, "refused": refused}[action](
+        image, folder
+    )
     (folder / "answer.json").write_text(json.dumps(answer))
