@@ -20,7 +20,7 @@ def read(source: Source, listing: Source | None = None) -> ImageIndex:
         return of_pipe(source)
     if listing is not None:
         name, path = _list(listing)
-        return of_list(path.read_bytes(), name, below(files), source.name)
+        return of_list(path.read_bytes(), name, files, source.name)
     manifests = [(name, path) for name, path in files if path.suffix in SUFFIXES]
     if manifests:
         return of_manifests(source, manifests, below(files))

@@ -113,19 +113,38 @@ def of_records(files: Sequence[tuple[str, Path]]) -> ImageIndex:
     return ImageIndex(_RecordNames(records), records, labels)
 
 
-def of_list(text: bytes, source: str, files: Mapping[str, Path], folder: str) -> ImageIndex:
+def of_list(text: bytes, source: str, files: Sequence[tuple[str, Path]], folder: str) -> ImageIndex:
     """The rows of a `.lst` file.
 
-    files: path by its name below the folder that the list is about; folder: that one's name, for messages.
+    files: of the channel that the list is about, pairs (name for messages, path); folder: that channel's
+    name. Files that a channel passes over, empty and hidden ones, are taken where the list names them.
     Raises UserError naming the line, or the first images that are missing and their number.
     """
     rows = lst.read(text, source)
-    missing = [i for i, path in enumerate(rows.paths) if path not in files]
+    root = _root(files)
+    known = {name.partition("/")[2]: path for name, path in files}
+    paths = [known.get(path) or _beside(path, root) for path in rows.paths]
+    missing = [i for i, path in enumerate(paths) if path is None]
     if missing:
         shown = ", ".join(rows.name(i) for i in missing[:FIRST])
         raise UserError(
-            f"{len(missing)} of {len(rows)} images of {source} are not in channel '{folder}' or are empty: "
-            f"{shown}{', ...' * (len(missing) > FIRST)}; paths are relative to the channel's folder"
+            f"{len(missing)} of {len(rows)} images of {source} are not in channel '{folder}': {shown}"
+            f"{', ...' * (len(missing) > FIRST)}; paths are relative to the channel's folder"
         )
     names = _RowNames(rows, folder)
-    return ImageIndex(names, Files([files[path] for path in rows.paths], names), rows.labels)
+    return ImageIndex(names, Files([path for path in paths if path is not None], names), rows.labels)
+
+
+def _root(files: Sequence[tuple[str, Path]]) -> Path | None:
+    """The channel's folder, by a file in it."""
+    if not files:
+        return None
+    name, path = files[0]
+    return path.parents[name.count("/") - 1]
+
+
+def _beside(path: str, root: Path | None) -> Path | None:
+    """A file of the folder that is not among the channel's."""
+    if root is None or path.startswith(("/", "..")) or not (root / path).is_file():
+        return None
+    return root / path

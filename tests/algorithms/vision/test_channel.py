@@ -110,10 +110,23 @@ def test_names_lead_to_the_place(tmp_path: Path) -> None:
 
 def test_images_that_a_list_misses_are_counted_and_named(tmp_path: Path) -> None:
     write(tmp_path, {"train/a.jpg": CONTENTS[0], "train/empty.jpg": b""})
-    rows = b"1\t0\ta.jpg\n2\t0\tempty.jpg\n3\t0\t../a.jpg\n4\t1\tb.jpg\n"
+    rows = b"1\t0\ta.jpg\n2\t0\tempty.jpg\n3\t0\t../train_lst/x.lst\n4\t1\tb.jpg\n"
     write(tmp_path, {"train_lst/x.lst": rows})
-    with pytest.raises(UserError, match=r"3 of 4 images of train_lst/x\.lst.*empty\.jpg \(line 2 of"):
+    with pytest.raises(
+        UserError, match=r"2 of 4 images of train_lst/x\.lst.*x\.lst \(line 3 .*b\.jpg \(line 4"
+    ):
         read(channel(tmp_path), channel(tmp_path, "train_lst"))
+
+
+def test_empty_and_hidden_files_of_a_list_are_images_that_may_be_unreadable(tmp_path: Path) -> None:
+    write(tmp_path, {"train/_sub/a.jpg": CONTENTS[0], "train/sub/b.jpg": CONTENTS[1], "train/empty.jpg": b""})
+    write(tmp_path, {"train_lst/x.lst": b"1\t0\t_sub/a.jpg\n2\t0\tempty.jpg\n3\t1\tsub/b.jpg\n"})
+    index = read(channel(tmp_path), channel(tmp_path, "train_lst"))
+    assert [index.encoded(i) for i in range(3)] == [CONTENTS[0], b"", CONTENTS[1]]
+    with pytest.raises(
+        UserError, match=r"1 of 3 images cannot be read.*(?s:.*)train/empty\.jpg \(line 2 of .*0 bytes"
+    ):
+        batches(index)
 
 
 def test_two_lists_or_none_are_refused(tmp_path: Path) -> None:
