@@ -35,6 +35,7 @@ class ImageIndex:
     masks: Sequence[bytes] | None = None
     beside: Sequence[str] | None = None
     class_names: Mapping[int, str] = field(default_factory=dict)
+    colours: Mapping[tuple[int, int, int], int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)

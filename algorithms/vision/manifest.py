@@ -6,6 +6,7 @@ under the longest end of that key that is there (`a/b/1.jpg`, `b/1.jpg`, `1.jpg`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import orjson
 from optml.algorithms.sources import Source
 from optml.algorithms.vision.documents import numbers, parsed
 from optml.algorithms.vision.index import FIRST, Files, ImageIndex
-from optml.errors import UserError, nearest
+from optml.errors import UserError, nearest, shown
 
+_HEX = re.compile(r"#[0-9a-fA-F]{6}")
 SUFFIXES = (".manifest", ".jsonl")
 
 
@@ -29,8 +31,10 @@ def of_manifests(
     paths: list[Path] = []
     labels: list[bytes] = []
     seconds: list[Path] = []
+    beside: list[str] = []
     missing: list[str] = []
     class_names: dict[int, str] = {}
+    colours: dict[tuple[int, int, int], int] = {}
     keys = source.attributes[:2]
     for name, path in manifests:
         for number, line in enumerate(path.read_bytes().splitlines(), start=1):
@@ -52,9 +56,11 @@ def of_manifests(
                     missing.append(f"{entry[keys[1]]} ({where})")
                     continue
                 seconds.append(files[second])
+                beside.append(f"{source.name}/{second} ({where})")
+                _name_colours(colours, class_names, _metadata(entry, keys[1]), where)
             else:
                 labels.append(orjson.dumps(entry[keys[1]]))
-                _name_classes(class_names, entry[keys[1]], entry.get(f"{keys[1]}-metadata"))
+                _name_classes(class_names, entry[keys[1]], _metadata(entry, keys[1]))
             names.append(f"{source.name}/{image} ({where})")
             paths.append(files[image])
     if missing:
@@ -66,7 +72,10 @@ def of_manifests(
         raise UserError(f"{manifests[0][0]} has no lines")
     contents = Files(paths, names)
     if seconds:
-        return ImageIndex(names, contents, masks=Files(seconds, names))
+        masks = Files(seconds, beside)
+        return ImageIndex(
+            names, contents, masks=masks, beside=beside, class_names=class_names, colours=colours
+        )
     return ImageIndex(names, contents, numbers(labels, names), labels, class_names=class_names)
 
 
@@ -106,6 +115,27 @@ def _keys(entry: Mapping[str, Any], where: str) -> tuple[str, str]:
 def _stem(key: str) -> str:
     """Ground Truth has `x-ref` beside `x-ref-metadata` or `x-metadata`."""
     return key.removesuffix("-ref")
+
+
+def _metadata(entry: Mapping[str, Any], key: str) -> Any:
+    return entry.get(f"{key}-metadata", entry.get(f"{_stem(key)}-metadata"))
+
+
+def _name_colours(
+    colours: dict[tuple[int, int, int], int], names: dict[int, str], metadata: Any, where: str
+) -> None:
+    """The colours of Ground Truth's masks: `{"1": {"class-name": "road", "hex-color": "#2acf59"}}`."""
+    known = metadata.get("internal-color-map") if isinstance(metadata, dict) else None
+    for key, about in (known if isinstance(known, dict) else {}).items():
+        colour = about.get("hex-color") if isinstance(about, dict) else None
+        if not key.isdecimal() or not isinstance(colour, str) or not _HEX.fullmatch(colour):
+            raise UserError(f"{where} has {shown({key: about})} in internal-color-map; expected a hex-color")
+        red, green, blue = bytes.fromhex(colour[1:])
+        if colours.setdefault((red, green, blue), int(key)) != int(key):
+            raise UserError(
+                f"{where} has class {key} in the colour {colour}, which is another's in lines before"
+            )
+        names[int(key)] = str(about.get("class-name", ""))
 
 
 def _name_classes(names: dict[int, str], label: Any, metadata: Any) -> None:

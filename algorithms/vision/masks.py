@@ -94,6 +94,7 @@ class Masks:
         self._contents = index.masks
         self._names = index.names if index.beside is None else index.beside
         self._map = label_map
+        self._colours = index.colours
         self._num_classes = num_classes
 
     def labels(self, i: int, size: Size) -> np.ndarray:
@@ -128,4 +129,4 @@ class Masks:
                 f"{size[0]}; a "
                 "mask has its image's size"
             )
-        return mask.values()
+        return mask.by_colour(self._colours) if self._colours else mask.values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from optml.errors import UserError
 from optml.formats.images import header
+from optml.formats.images.decode import decode
 from optml.formats.images.header import UnreadableError
 from optml.formats.images.pillow import bare
 
@@ -49,6 +51,19 @@ class Mask:
             raise
         except Exception as error:  # Pillow's readers raise whatever they come across
             raise UnreadableError(f"{self.where} cannot be decoded as PNG: {error}") from None
+        return values
+
+    def by_colour(self, colours: Mapping[tuple[int, int, int], int]) -> np.ndarray:
+        """(h, w) uint8: the class of each pixel's colour, 255 where it is none's."""
+        pixels = decode(self.content, self.where).astype(np.int32)
+        numbers = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
+        known = sorted(
+            (red << 16 | green << 8 | blue, label) for (red, green, blue), label in colours.items()
+        )
+        keys = np.array([key for key, _ in known])
+        places = np.searchsorted(keys, numbers).clip(max=len(keys) - 1)
+        labels = np.array([label for _, label in known], np.uint8)[places]
+        values: np.ndarray = np.where(keys[places] == numbers, labels, np.uint8(255))
         return values
 
     def palette(self) -> bytes | None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from PIL import Image as Picture
 
 from optml.algorithms.kernels.pixels.terms import Finish
 from optml.algorithms.vision.augment import Crop, View
+from optml.algorithms.vision.channel import read
 from optml.algorithms.vision.index import ImageIndex
 from optml.algorithms.vision.loader import Loader
 from optml.algorithms.vision.masks import LabelMap, Masks
@@ -24,12 +27,10 @@ SIZE = (40, 50)
 VALUES = np.random.default_rng(0).integers(0, 3, SIZE).astype(np.uint8)
 
 
-def palette(values: np.ndarray) -> bytes:
-    import io
-
+def palette(values: np.ndarray, colours: Sequence[int] = (200, 0, 0, 0, 200, 0, 0, 0, 200)) -> bytes:
     picture = Picture.fromarray(values, "L").convert("P")
     picture.putdata(values.reshape(-1).tolist())
-    picture.putpalette([200, 0, 0, 0, 200, 0, 0, 0, 200])
+    picture.putpalette(list(colours))
     stream = io.BytesIO()
     picture.save(stream, "PNG")
     return stream.getvalue()
@@ -152,3 +153,28 @@ def test_two_images_of_one_stem_are_refused(tmp_path: Path) -> None:
     write(tmp_path, {"train_annotation/a.png": png(VALUES[..., None])})
     with pytest.raises(UserError, match=r"has both a\.jpg and a\.png"):
         of_masks(channel(tmp_path), channel(tmp_path, "train_annotation"))
+
+
+def test_colours_of_ground_truth_are_classes(tmp_path: Path) -> None:
+    known = {"0": "#ffffff", "1": "#2acf59", "2": "#0000ff"}
+    colours = np.array([[255, 255, 255], [0x2A, 0xCF, 0x59], [0, 0, 255], [1, 2, 3]], np.uint8)
+    values = VALUES.copy()
+    values[0, 0] = 3
+    metadata = {key: {"class-name": f"class {key}", "hex-color": colour} for key, colour in known.items()}
+    line = {
+        "source-ref": "s3://bucket/a.jpg",
+        "city-streets-ref": "s3://bucket/masks/a.png",
+        "city-streets-ref-metadata": {"internal-color-map": metadata},
+    }
+    for form in (png(colours[values]), palette(values, colours.ravel().tolist())):
+        write(tmp_path, {"train/a.jpg": jpeg(0, SIZE), "train/masks/a.png": form})
+        write(tmp_path, {"train/all.manifest": json.dumps(line).encode()})
+        index = read(channel(tmp_path))
+        assert index.class_names == {0: "class 0", 1: "class 1", 2: "class 2"}
+        labels = Masks(index, LabelMap.of(None, ""), 3).labels(0, SIZE)
+        assert labels[0, 0] == 255
+        np.testing.assert_array_equal(labels.ravel()[1:], VALUES.ravel()[1:])
+    metadata["1"] = {"hex-color": "green"}
+    write(tmp_path, {"train/all.manifest": json.dumps(line).encode()})
+    with pytest.raises(UserError, match=r"line 1 of train/all\.manifest has .*internal-color-map"):
+        read(channel(tmp_path))
