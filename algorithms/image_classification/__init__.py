@@ -107,6 +107,7 @@ ALGORITHM = Algorithm(
         sample=lazy("optml.algorithms.image_classification.requests:sample"),
         picture=lazy("optml.algorithms.image_classification.picture:draw"),
         examples=lazy("optml.algorithms.image_classification.picture:examples"),
+        variables={"OPTML_MAX_PIXELS": lazy("optml.formats.images.header:parse_max_pixels")},
     ),
     compute=Compute(gpu=True, multi_gpu=True, multi_machine=True, incremental=True, memory=400),
 )

@@ -29,20 +29,16 @@ class Pictures:
 def decode(body: bytes, form: ContentType, model: Any) -> Pictures:
     """One picture, stretched to the model's size, its aspect ratio not kept, as AWS's image does it; told by
     its first bytes, whatever the content type says. Raises UserError for what is none or too large."""
-    from optml.algorithms.kernels.pixels import cpu as pixels_cpu
     from optml.algorithms.kernels.pixels.terms import Finish
     from optml.algorithms.vision.augment import stretched
-    from optml.formats.images.decode import Encoded, shrink_for
+    from optml.algorithms.vision.sight import see
+    from optml.formats.images.decode import Encoded
 
     facts = model.facts
     channels = facts.architecture.channels
     image = Encoded.of(body, "the request")
-    view = stretched(image.size, (facts.height, facts.width))
-    shrink = shrink_for(view.scale)
-    pixels = image.pixels(channels, shrink)
     out = np.empty((1, facts.height, facts.width, channels), np.float32)
-    matrix = (view.matrix / shrink).astype(np.float32)
-    pixels_cpu.render_one(pixels, matrix, None, Finish.of("raw", channels), out[0])
+    see(image, stretched(image.size, (facts.height, facts.width)), Finish.of("raw", channels), out[0])
     return Pictures(out)
 
 

@@ -17,15 +17,15 @@ from itertools import islice
 import numpy as np
 
 from optml import cpus
-from optml.algorithms.kernels.pixels import cpu as pixels_cpu
 from optml.algorithms.kernels.pixels.terms import Array, Finish
 from optml.algorithms.vision.augment import Draw, View
 from optml.algorithms.vision.index import FIRST, ImageIndex
 from optml.algorithms.vision.masks import Masks
 from optml.algorithms.vision.order import Order
+from optml.algorithms.vision.sight import see
 from optml.algorithms.vision.staged import Staged
 from optml.errors import UserError
-from optml.formats.images.decode import Encoded, Scratch, shrink_for
+from optml.formats.images.decode import Encoded, Scratch
 from optml.formats.images.header import UnreadableError
 
 log = logging.getLogger(__name__)
@@ -200,11 +200,7 @@ class Loader:
         assert image is not None
         assert view is not None
         assert work.pixels is not None
-        shrink = shrink_for(view.scale)
-        pixels = image.pixels(self._shape[2], shrink, self._local.scratch)
-        colour = None if view.colour is None else np.array(view.colour, np.float32)
-        matrix = (view.matrix / shrink).astype(np.float32)
-        pixels_cpu.render_one(pixels, matrix, colour, self._finish, work.pixels[place])
+        see(image, view, self._finish, work.pixels[place], self._local.scratch)
 
     def _stage(self, work: _Work, place: int) -> None:
         """Decode one image to where a GPU is sent it from."""

@@ -45,11 +45,11 @@ def agree(path: Path, name: str, channels: int, colour: bool, scaling: str, atol
         for i, picture in enumerate(pictures):
             expected = reference(picture, maps[i], None if colours is None else colours[i], finish, shape)
             difference = np.abs(out[i].astype(np.float64) - expected) / finish.scale
-            difference[_on_the_edge(maps[i], shape, picture.shape)] = 0
+            difference[on_the_edge(maps[i], shape, picture.shape)] = 0
             assert difference.max() <= (0.1 if colour else atol), (name, i, shape)
 
 
-def _on_the_edge(matrix: np.ndarray, shape: tuple[int, int], size: tuple[int, ...]) -> np.ndarray:
+def on_the_edge(matrix: np.ndarray, shape: tuple[int, int], size: tuple[int, ...]) -> np.ndarray:
     """Pixels that rounding may put beside the image or into it."""
     rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
     x, y = (row[0] * columns + row[1] * rows + row[2] for row in matrix.astype(np.float64))
