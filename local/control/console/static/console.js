@@ -10,11 +10,13 @@ function draw(figure, points) {
   const ink = getComputedStyle(document.body).color;
   place.replaceChildren();
   const axis = { stroke: ink, grid: { stroke: "#8883" }, ticks: { stroke: "#8883" } };
-  charts.set(figure, new uPlot({
+  const chart = new uPlot({
     width: place.clientWidth, height: 150, legend: { show: false },
     series: [{}, { stroke: color.trim(), width: 1.5, points: { show: points.length < 40 } }],
     axes: [axis, { ...axis, size: 56 }],
-  }, data, place));
+  }, data, place);
+  charts.set(figure, chart);
+  new ResizeObserver(() => chart.setSize({ width: place.clientWidth, height: 150 })).observe(place);
 }
 function update(all) {
   for (const [name, points] of Object.entries(all)) {
