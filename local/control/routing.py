@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qs
@@ -54,6 +55,11 @@ def route(request: Request) -> Route:
     if not service and (path == "/" or path == "/console" or path.startswith("/console/")):
         return Route("console", "console", region=region)
     return Route("s3", "s3", region=region)
+
+
+def invoked(headers: Mapping[bytes, bytes]) -> bool:
+    """Is a request below /endpoints/ an invocation, and none of S3's for a bucket of that name?"""
+    return b"x-amz-target" not in headers and b"/s3/aws4_request" not in headers.get(b"authorization", b"")
 
 
 def scope(request: Request) -> tuple[str, str]:

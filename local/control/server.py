@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import uvicorn
@@ -28,13 +29,15 @@ def serve(home: Home, options: Options, ready: Callable[[str], None]) -> None:
         options = replace(options, port=port.getsockname()[1])
         plane = Plane(home, options)
         environment.prepare(home, plane.url)
-        _Server(configuration(plane), lambda: ready(plane.url)).run(sockets=[port])
+        with suppress(KeyboardInterrupt):  # told once more when all has ended
+            _Server(configuration(plane), lambda: ready(plane.url)).run(sockets=[port])
 
 
 def listener(options: Options) -> socket.socket:
     """The port, taken. Raises PlatformError."""
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    port = socket.socket(family)
+    # Named by its protocol: only then asyncio sends what is written at once, without Nagle's delays of 40 ms.
+    port = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         port.bind((options.host, options.port))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from typing import cast
 
 import httptools
 
@@ -28,6 +29,10 @@ class ServerAnswer:
         """The pieces, once. Raises BrokenError where the server ends before the body does."""
         async for piece in self._connection.pieces():
             yield piece
+
+    def whole(self) -> bytes | None:
+        """All of the body, if it is there already."""
+        return self._connection.whole()
 
     async def read(self) -> bytes:
         return b"".join([piece async for piece in self.body()])
@@ -53,8 +58,7 @@ class _Connection(asyncio.Protocol):
     # What asyncio tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -119,6 +123,14 @@ class _Connection(asyncio.Protocol):
 
     async def head(self) -> None:
         await self._head
+
+    def whole(self) -> bytes | None:
+        if not self.complete:
+            return None
+        body = b"".join(self._body)
+        self._body.clear()
+        self._size = 0
+        return body
 
     async def pieces(self) -> AsyncIterator[bytes]:
         assert self.transport is not None

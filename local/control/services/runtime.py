@@ -9,19 +9,22 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from optml.formats.content_type import JSON
+from optml.local.control import guard
 from optml.local.control.endpoints.client import BrokenError
 from optml.local.control.endpoints.requests import Invocation
 from optml.local.control.errors import ApiError
+from optml.local.control.exchange import Exchange
 
 if TYPE_CHECKING:
     from optml.local.control.endpoints.invoker import ContainerReply
     from optml.local.control.plane import Plane
 
+_OPERATIONS = ("invocations", "async-invocations", "invocations-response-stream")
 _WHOLE = 8 << 20  # bytes of a body that are held, so that another instance can be asked; larger ones stream
 
 
@@ -32,27 +35,37 @@ class Runtime:
         self._plane = plane
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
         try:
-            await self._answer(scope, receive, send)
+            guard.check(scope["method"], headers, self._plane.options.host)
+            await self._answer(scope, headers, receive, send)
         except ApiError as error:
             await failed(error)(scope, receive, send)
+        except ClientDisconnect:
+            return
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         parts = unquote(scope["raw_path"].decode("latin-1")).split("/", 3)
         name, operation = parts[2], parts[3] if len(parts) > 3 else ""
-        if scope["method"] != "POST":
-            raise ApiError("UnknownOperationException", f"{scope['method']} {scope['path']}", 404)
-        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"")
+        large = length.isdigit() and int(length) > _WHOLE
+        if large or b"expect" in headers:  # answers may come before all of the request
+            exchange = Exchange(scope, receive, send)
+            receive, send = exchange.receive, exchange.send
+        if scope["method"] != "POST" or operation not in _OPERATIONS:
+            raise ApiError("UnknownOperationException", f"There is no operation at {scope['path']}.", 404)
         if operation == "async-invocations":
             answer = await self._plane.queue.accept(name, Request(scope, receive))
             await answer(scope, receive, send)
             return
-        if operation not in ("invocations", "invocations-response-stream"):
-            raise ApiError("UnknownOperationException", f"There is no operation at {scope['path']}", 404)
         stream = operation == "invocations-response-stream"
         if stream and b"x-amzn-sagemaker-accept" in headers:
             headers[b"accept"] = headers[b"x-amzn-sagemaker-accept"]
-        call = await _invocation(name, headers, Request(scope, receive))
+        if large:
+            call = Invocation(name, headers, _pieces(receive), int(length))
+        else:
+            body = b"".join([piece async for piece in _pieces(receive)])
+            call = Invocation(name, headers, body, len(body))
         reply = await self._plane.invoker.invoke(call)
         try:
             if stream:
@@ -71,18 +84,15 @@ class Runtime:
         self._plane.capture.keep(call, reply, body)
 
 
-async def _invocation(name: str, headers: Mapping[bytes, bytes], request: Request) -> Invocation:
-    length = headers.get(b"content-length", b"")
-    if length.isdigit() and int(length) > _WHOLE:
-        return Invocation(name, dict(headers), _pieces(request), int(length))
-    body = await request.body()
-    return Invocation(name, dict(headers), body, len(body))
-
-
-async def _pieces(request: Request) -> AsyncIterator[bytes]:
-    async for piece in request.stream():
-        if piece:
+async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        if piece := message.get("body"):
             yield piece
+        if not message.get("more_body"):
+            return
 
 
 def _start(reply: ContainerReply, length: bytes | None) -> dict[str, object]:
@@ -99,6 +109,9 @@ def _start(reply: ContainerReply, length: bytes | None) -> dict[str, object]:
 
 async def _send(reply: ContainerReply, send: Send) -> None:
     await send(_start(reply, reply.length))
+    if (whole := reply.answer.whole()) is not None:
+        await send({"type": "http.response.body", "body": whole})
+        return
     async for piece in reply.answer.body():
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
