@@ -28,7 +28,7 @@ MODULES: dict[str, str | None] = {
     "semantic-segmentation": None,
     "randomcutforest": "optml.algorithms.random_cut_forest",
     "ntm": "optml.algorithms.ntm",
-    "lda": None,
+    "lda": "optml.algorithms.lda",
     "knn": "optml.algorithms.knn",
     "kmeans": "optml.algorithms.kmeans",
     "pca": "optml.algorithms.pca",

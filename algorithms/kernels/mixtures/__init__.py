@@ -74,7 +74,7 @@ def reference_infer(
     for _ in range(rounds):
         ratios = counts / np.maximum(theta @ words.T, TINY)
         lengths = counts.sum(axis=1, keepdims=True)
-        theta = (theta * (ratios @ words) + prior) / (lengths + prior.sum())
+        theta = (theta * (ratios @ words) + prior) / np.maximum(lengths + prior.sum(), TINY)
     return theta
 
 

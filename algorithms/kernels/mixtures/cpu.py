@@ -29,7 +29,12 @@ _documents = (int64, int64, _longs, _ints, _floats, _table)
 
 
 def infer(
-    documents: Documents, table: np.ndarray, theta: np.ndarray, prior: np.ndarray, rounds: int, tolerance: float
+    documents: Documents,
+    table: np.ndarray,
+    theta: np.ndarray,
+    prior: np.ndarray,
+    rounds: int,
+    tolerance: float,
 ) -> None:
     """See `mixtures.infer`."""
     total = float(prior.sum(dtype=np.float64))
@@ -56,7 +61,8 @@ def gather(documents: Documents, table: np.ndarray, theta: np.ndarray) -> np.nda
     for run in range(1, runs):
         gathered[0] += gathered[run]
     gathered[0] *= table
-    return gathered[0]
+    summed: np.ndarray = gathered[0]
+    return summed
 
 
 def likelihoods(documents: Documents, table: np.ndarray, theta: np.ndarray) -> np.ndarray:
@@ -83,9 +89,7 @@ def _work(documents: Documents, table: np.ndarray) -> int:
 def _product(theta, d, table, at, lines):
     product = simd.zero()
     for line in range(lines):
-        product = simd.multiply_add(
-            simd.load(theta, d * lines + line), simd.load(table, at + line), product
-        )
+        product = simd.multiply_add(simd.load(theta, d * lines + line), simd.load(table, at + line), product)
     return product
 
 
@@ -96,7 +100,7 @@ def _infer(start, stop, bounds, words, counts, table, theta, prior, total, round
         length = np.float32(0)
         for e in range(bounds[d], bounds[d + 1]):
             length += counts[e]
-        scale = simd.fill(np.float32(1) / (length + total))
+        scale = simd.fill(np.float32(1) / max(length + total, _TINY))
         for _ in range(rounds):
             for line in range(lines):
                 simd.store(room, line, simd.zero())

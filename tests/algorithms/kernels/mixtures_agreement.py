@@ -8,9 +8,7 @@ from scipy.sparse import csr_array
 SHAPES = [(1, 1, 1), (7, 30, 3), (40, 50, 16), (300, 97, 33), (0, 9, 2)]  # documents, words, topics
 
 
-def problem(
-    documents: int, words: int, topics: int
-) -> tuple[csr_array, np.ndarray, np.ndarray, np.ndarray]:
+def problem(documents: int, words: int, topics: int) -> tuple[csr_array, np.ndarray, np.ndarray, np.ndarray]:
     """Counts (documents, words) of which every fifth document is empty; chances (words, topics); theta;
     prior (topics,)."""
     rng = np.random.default_rng(documents + words + topics)
