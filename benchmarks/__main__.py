@@ -23,6 +23,7 @@ CPU = (
     "factorization_machines",
     "forecasting_deepar",
     "ipinsights",
+    "lda",
     "ntm",
     "randomcutforest",
     "xgboost",

@@ -16,7 +16,7 @@ RESULTS = Path(__file__).parent / "results"
 PACKAGES = (
     "numpy", "scipy", "numba", "pyarrow", "protobuf", "safetensors", "torch", "triton",
     "scikit-learn", "faiss-cpu", "flash-kmeans", "flask", "gunicorn", "xgboost-cpu", "xgboost", "gensim",
-    "treelite", "pandas", "simplejpeg", "pillow",
+    "treelite", "pandas", "tomotopy", "simplejpeg", "pillow",
 )  # fmt: skip
 
 

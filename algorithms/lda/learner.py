@@ -15,7 +15,7 @@ from optml.algorithms.lda.hyperparameters import Hyperparameters
 from optml.algorithms.lda.model import Model
 from optml.algorithms.lda.moments import LEAST, Moments
 from optml.algorithms.lda.polish import Polish
-from optml.algorithms.lda.spectral import estimate
+from optml.algorithms.lda.spectral import Estimate, estimate
 from optml.algorithms.metrics import Metric
 from optml.algorithms.topics import cooccurrence, topics, vocabulary
 from optml.algorithms.topics.counts import counts, fraction
@@ -165,7 +165,7 @@ class Learner:
             polished = Polish(occupied, h, self.seed).run()
             best, prior = polished.estimate, polished.prior
         else:
-            best, prior = estimate(Moments(occupied, h.alpha0), h.components, h, (self.seed, 0)), 0.0
+            best, prior = _plain(occupied, h, self.seed), 0.0
         words = topics.top(best.beta.T)
         sample = cooccurrence.Sample(h.feature_dim, self.seed, 0)
         sample.add(occupied)
@@ -173,3 +173,9 @@ class Learner:
         told = Topics(words, topics.uniqueness(words), None, together, self.vocabulary)
         alpha, beta = (array.astype(np.float32) for array in (best.alpha, best.beta))
         return Model(alpha, beta, prior, told, h.model_dump(mode="json", by_alias=True))
+
+
+def _plain(documents: csr_array, hyperparameters: Hyperparameters, seed: int) -> Estimate:
+    """AWS's recipe."""
+    moments = Moments(documents, hyperparameters.alpha0)
+    return estimate(moments.whiten(hyperparameters.components, (seed,)), hyperparameters, (seed,))

@@ -31,7 +31,7 @@ SMOOTHING = (0.5, 2.0)  # pseudo-counts a word of a topic: of long documents and
 SAMPLE = 20_000  # documents that starts are tried on
 HELD_BACK = 0.05  # share of them that the starts are judged by
 FIRST, ROUNDS = 10, 3  # updates of a mixture in the first step and in each further one
-SPECTRAL, RANDOM, FINAL = 10, 30, 30  # steps from either start, and of the best one on all documents
+SPECTRAL, RANDOM, FINAL = 10, 20, 30  # steps from either start, and of the best one on all documents
 SCORED = 40  # updates of a mixture that is judged
 MIXED = 0.1  # share of the words' frequencies in a topic that EM starts from: no word may be impossible
 
@@ -92,9 +92,11 @@ class Polish:
         starts = []
         moments = Moments(some, h.alpha0)
         if len(moments):
+            whitened = moments.whiten(h.components, (self.seed,))
             for components in sorted({h.components, k}):
+                topics = estimate(whitened.leading(components), h, (self.seed, components))
                 label = f"Spectral topics of {components} components"
-                beta = self._filled(estimate(moments, components, h, (self.seed, components)).beta)
+                beta = self._filled(topics.beta)
                 starts.append((label, State(self._table(beta), SMOOTHING[0]), SPECTRAL))
         for smoothing in SMOOTHING:
             beta = np.random.default_rng((self.seed, 1)).dirichlet(np.ones(h.feature_dim), k)

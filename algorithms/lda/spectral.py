@@ -9,9 +9,12 @@ import numpy as np
 
 from optml.algorithms.lda.decomposition import decompose
 from optml.algorithms.lda.hyperparameters import Hyperparameters
-from optml.algorithms.lda.moments import CLAMP, Moments
+from optml.algorithms.lda.moments import CLAMP, Whitened
 
 log = logging.getLogger(__name__)
+
+# Where EM goes on from the topics, further digits of the decomposition are worth nothing.
+FEW, ROUGH = 50, 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +25,13 @@ class Estimate:
     beta: np.ndarray
 
 
-def estimate(
-    moments: Moments, components: int, hyperparameters: Hyperparameters, seed: tuple[int, ...]
-) -> Estimate:
-    """The topics of the largest weights among so many components, at most num_topics. With v a component of
-    the whitened tensor of weight l,
+def estimate(whitened: Whitened, hyperparameters: Hyperparameters, seed: tuple[int, ...]) -> Estimate:
+    """The topics of the largest weights among the components of moments, at most num_topics. With v a
+    component of the whitened tensor of weight l,
 
         alpha = 4 a0 (a0 + 1) / ((a0 + 2)^2 l^2)      beta = (a0 + 2) / 2 l B v, projected onto the simplex
     """
     h, a0 = hyperparameters, hyperparameters.alpha0
-    whitened = moments.whiten(components, seed)
     usable = int((whitened.eigenvalues > CLAMP).sum())
     if usable < h.num_topics:
         log.warning(
@@ -42,8 +42,8 @@ def estimate(
     parts = decompose(
         whitened.tensor,
         restarts=h.max_restarts,
-        iterations=h.max_iterations,
-        tolerance=h.tol,
+        iterations=min(h.max_iterations, FEW) if h.refine else h.max_iterations,
+        tolerance=max(h.tol, ROUGH) if h.refine else h.tol,
         svd=h.allow_svd_init,
         seed=seed,
     )

@@ -63,6 +63,9 @@ JOBS: dict[str, tuple[dict[str, object], Callable[[], bytes], str, bytes, str]] 
         {"k": 3, "feature_dim": 8, "sample_size": 300, "predictor_type": "classifier"},
         LABELLED.encode, CSV, ROW, CSV,
     ),
+    "lda": (
+        {"feature_dim": 8, "num_topics": 3, "mini_batch_size": 300}, recordio, RECORDIO, FEATURES, JSON,
+    ),
     "linear-learner": (
         {"feature_dim": 8, "predictor_type": "binary_classifier", "mini_batch_size": 100, "epochs": 2},
         LABELLED.encode, CSV, ROW, CSV,

@@ -75,6 +75,13 @@ def _ntm() -> Model:
     return Model(own, Topics(words, topics.uniqueness(words)), {"num_topics": 2})
 
 
+def _lda() -> Model:
+    from optml.algorithms.lda.model import Model
+
+    rng = np.random.default_rng(0)
+    return Model(np.full(2, 0.5), rng.dirichlet(np.ones(3), 2), 0.1, hyperparameters={"num_topics": 2})
+
+
 def _random_cut_forest() -> Model:
     from tests.algorithms.random_cut_forest.training import fit
 
@@ -151,6 +158,7 @@ MODELS: Mapping[str, Callable[[], Model]] = {
     "linear-learner": _linear_learner,
     "factorization-machines": _factorization_machines,
     "ntm": _ntm,
+    "lda": _lda,
     "randomcutforest": _random_cut_forest,
     "xgboost": _xgboost,
     "ipinsights": _ip_insights,
