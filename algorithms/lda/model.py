@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 
 from optml.algorithms import artifact, ndarray
 from optml.algorithms.kernels import mixtures
+from optml.algorithms.kernels.machine import threads
 from optml.algorithms.kernels.mixtures import Documents
 from optml.algorithms.topics import topics
 from optml.algorithms.topics.counts import counts
@@ -123,6 +124,7 @@ class Model:
 
 def load(folder: Path, device: str) -> Model:
     """Load an artifact of ours, or else one of AWS's. Raises UserError that says what is wrong with it."""
+    threads.count()  # what it imports, no request should wait for
     if artifact.exists(folder):
         ours = artifact.read(folder, SLUG, ("alpha", "beta"))
         alpha, beta = ours.arrays["alpha"], ours.arrays["beta"]

@@ -1,4 +1,4 @@
-"""Latent Dirichlet Allocation through `train` and `serve`: killed, piped, stopped, in any format, and asked."""
+"""LDA through `train` and `serve`: killed, piped, stopped, and asked in any format."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_told_to_stop_it_leaves_a_model_of_the_documents_so_far(tmp_path: Path) 
 
     def feed() -> None:
         with fifo.open("w") as writer:
-            writer.write(15 * csv(COUNTS.toarray()))  # more than one batch
+            writer.write(200 * csv(COUNTS.toarray()))  # more than one block
             writer.flush()
             finish.wait()
 
@@ -104,7 +104,7 @@ def test_told_to_stop_it_leaves_a_model_of_the_documents_so_far(tmp_path: Path) 
     tree.checkpoints()
     thread.start()
     try:
-        with tree.held("lda-0.0-1.ckpt") as (process,):
+        with tree.held("lda-0.0-2.ckpt") as (process,):
             process.send_signal(signal.SIGTERM)
         ended = end(process)
     finally:
