@@ -19,9 +19,10 @@ from optml.formats import record_protobuf as recordio
 from optml.formats.records import Records
 from optml.local.describe import metric_definitions
 from optml.local.feeder import Feeder
+from optml.local.ports import free_port
 from tests.algorithms.topics.documents import documents
 from tests.contract import server
-from tests.contract.tree import Tree, end, free_port
+from tests.contract.tree import Tree, end
 
 TRAIN = ("-m", "optml.container", "train")
 RECORDIO = "application/x-recordio-protobuf"
