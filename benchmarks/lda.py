@@ -2,8 +2,8 @@
 
     python -m benchmarks.lda
 
-Corpora as `corpora.py` has them. Settings were chosen on novels and cooking; 20 Newsgroups, reviews and
-captions had no say. Three seeds each; a row has means.
+Corpora as `corpora.py` has them. Smoothing was chosen on novels and cooking, prior and steps by a study
+of 20 Newsgroups; reviews and captions had no say in anything. Three seeds each; a row has means.
 
 completion   perplexity of hidden halves of test documents given the other halves: ours by the mixtures that a
              server answers, the peers' by the better of their own inference and of 40 EM steps with their
