@@ -53,10 +53,8 @@ class Norm(nn.Module):
             x, self.running_mean, self.running_var, self.weight, self.bias, self.training, MOMENTUM, self.eps
         )
         if added is not None:
-            x = x + added
-        if not self.relu:
-            return x
-        return functional.relu(x, inplace=added is not None or not torch.is_grad_enabled())
+            x = x.add_(added)  # in place, like ReLU: no gradient asks for what was there
+        return functional.relu_(x) if self.relu else x
 
 
 def convolution(
@@ -93,7 +91,7 @@ class PreUnit(nn.Module):
         y = self.conv2(self.bn2(self.conv1(y)))
         if self.bn3 is not None and self.conv3 is not None:
             y = self.conv3(self.bn3(y))
-        return torch.add(y, shortcut)
+        return y.add_(shortcut)
 
 
 class PostUnit(nn.Module):
