@@ -213,7 +213,7 @@ class _Plain:
 
 def updates() -> Iterator[dict[str, Any]]:
     """Each of the two in a process of its own, in turn: what one keeps of memory is no help to the other."""
-    for depth, size, batch, count in ((20, 28, 128, 8), (18, 224, 8, 4)):
+    for depth, size, batch, count in ((20, 28, 128, 12), (18, 224, 8, 6)):
         rates: dict[str, list[float]] = {"ours": [], "plain": []}
         for _ in range(3):
             for who, found in rates.items():
