@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from optml import memory
@@ -78,3 +79,16 @@ def test_a_container_that_cannot_hold_the_program_is_refused(root: Path) -> None
 
 def test_the_program_itself_takes_memory() -> None:
     assert memory.available() < memory.limit()
+
+
+def test_memory_that_is_kept_is_of_use_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_: object) -> None:
+        raise OSError("no such library")
+
+    monkeypatch.setattr("ctypes.CDLL", missing)
+    memory.keep()  # where the C library has no such options, nothing happens
+    monkeypatch.undo()
+    memory.keep()
+    array = np.ones(1 << 22)
+    del array
+    assert np.zeros(1 << 22).sum() == 0

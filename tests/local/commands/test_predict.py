@@ -100,3 +100,38 @@ def test_address_that_leads_nowhere_is_named(optml, tmp_path, url):
     code, _, err = optml("predict", url, "--input", tmp_path / "few.csv")
     assert code in (2, 3)
     assert url in err
+
+
+def test_pictures_of_a_folder_are_answered_one_by_one_and_drawn_together(optml, tmp_path):
+    pytest.importorskip("torch")
+    pytest.importorskip("simplejpeg")
+    pytest.importorskip("matplotlib")
+    from tests.serving import every
+
+    (tmp_path / "model").mkdir()
+    every.served("image-classification").model.save(tmp_path / "model")
+    for place, name in enumerate(("b.png", "a.png", "inner/c.jpg")):
+        path = tmp_path / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(every.request("image-classification", "image/png", [place]))
+    words = (
+        "predict",
+        tmp_path / "model",
+        "--input",
+        tmp_path / "pictures",
+        "--plot",
+        tmp_path / "sheet.png",
+    )
+    code, out, err = optml(*words)
+    assert code == 0, err
+    names, answers = zip(*(line.split("\t") for line in out.splitlines()), strict=True)
+    assert names == ("a.png", "b.png", "inner/c.jpg")
+    alone = optml("predict", tmp_path / "model", "--input", tmp_path / "pictures/b.png")[1]
+    assert json.loads(answers[1]) == json.loads(alone)
+    assert "3 pictures" in err
+    (tmp_path / "pictures/z.txt").write_text("no picture")
+    code, _, err = optml("predict", tmp_path / "model", "--input", tmp_path / "pictures")
+    assert code == 2
+    assert "z.txt" in err
+    (tmp_path / "none").mkdir()
+    assert "holds no files" in optml("predict", tmp_path / "model", "--input", tmp_path / "none")[2]
