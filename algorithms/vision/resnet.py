@@ -91,7 +91,8 @@ class PreUnit(nn.Module):
         y = self.conv2(self.bn2(self.conv1(y)))
         if self.bn3 is not None and self.conv3 is not None:
             y = self.conv3(self.bn3(y))
-        return y.add_(shortcut)
+        total: Tensor = y.add_(shortcut)
+        return total
 
 
 class PostUnit(nn.Module):
@@ -195,15 +196,27 @@ class ResNet(nn.Module):
     def features(self, x: Tensor) -> list[Tensor]:
         """What comes out of each stage, (n, channels, h, w). Of `pre` these are sums that no batch norm has
         seen yet; that of the last is `norm`."""
-        if self.bn_data is not None:
-            x = self.bn_data(x)
-        x = self.conv1(x)
+        x = self._first(x)
         x = self.pool(x if self.bn1 is None else self.bn1(x))
         outputs = []
         for stage in range(self.stages):
             x = self.get_submodule(f"layer{stage + 1}")(x)
             outputs.append(x)
         return outputs
+
+    def _first(self, x: Tensor) -> Tensor:
+        """`conv1` of `bn_data`. In training what that adds to pixels, which is the same for all images, goes
+        through the convolution as an image of its own. So no gradient has to go back to the pixels of all,
+        which would cost as much as four passes forward."""
+        data, convolve = self.bn_data, self.conv1
+        if data is None or not self.training or not isinstance(convolve, nn.Conv2d):
+            return convolve(x if data is None else data(x))  # type: ignore[no-any-return]
+        even = functional.batch_norm(
+            x, data.running_mean, data.running_var, None, None, True, MOMENTUM, data.eps
+        )
+        added = data.bias[None, :, None, None].expand(1, -1, *x.shape[2:])
+        added = added.contiguous(memory_format=torch.channels_last)
+        return convolve(even).add_(convolve(added))  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores (n, classes) before softmax or sigmoid; without a head the means of the channels."""

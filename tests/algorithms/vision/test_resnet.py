@@ -97,6 +97,25 @@ def test_pixels_of_pre_need_no_scaling() -> None:
     assert abs(float(scaled.std()) - 1) < 1e-2
 
 
+@pytest.mark.parametrize("stem", ["3x3", "7x7", "deep"])
+def test_what_is_added_to_pixels_is_learnt_as_by_the_plain_formula(stem: Stem) -> None:
+    torch.manual_seed(0)
+    network = ResNet(Architecture(20, "pre", stem))
+    assert network.bn_data is not None
+    with torch.no_grad():
+        network.bn_data.bias.normal_()
+    x = 255 * torch.rand(3, 3, 16, 18)
+    answers = []
+    for plain in (True, False):
+        network.zero_grad()
+        y = network.conv1(network.bn_data(x)) if plain else network._first(x)
+        (y * torch.linspace(-1, 1, y.numel()).reshape(y.shape)).sum().backward()
+        first = next(network.conv1.parameters())
+        answers.append((y.detach(), network.bn_data.bias.grad, first.grad))
+    for one, other in zip(*answers, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-4)
+
+
 def test_first_weights_keep_the_size_of_what_comes_in() -> None:
     torch.manual_seed(0)
     network = ResNet(Architecture(18, "post"), 10)
