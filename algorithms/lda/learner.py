@@ -15,7 +15,7 @@ from optml.algorithms.lda.hyperparameters import Hyperparameters
 from optml.algorithms.lda.model import Model
 from optml.algorithms.lda.moments import LEAST, Moments
 from optml.algorithms.lda.polish import Polish
-from optml.algorithms.lda.spectral import Estimate, estimate
+from optml.algorithms.lda.spectral import Estimate, estimate, warn_of_support
 from optml.algorithms.metrics import Metric
 from optml.algorithms.topics import cooccurrence, topics, vocabulary
 from optml.algorithms.topics.counts import counts, fraction
@@ -178,4 +178,6 @@ class Learner:
 def _plain(documents: csr_array, hyperparameters: Hyperparameters, seed: int) -> Estimate:
     """AWS's recipe."""
     moments = Moments(documents, hyperparameters.alpha0)
-    return estimate(moments.whiten(hyperparameters.components, (seed,)), hyperparameters, (seed,))
+    whitened = moments.whiten(hyperparameters.components, (seed,))
+    warn_of_support(whitened, hyperparameters)
+    return estimate(whitened, hyperparameters, (seed,))

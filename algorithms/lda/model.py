@@ -57,7 +57,11 @@ class Model:
     def predict(self, batch: Records, options: Mapping[str, str]) -> Columns:
         """`topic_mixture`, (n, K) float32, a row's sum is 1; topics with less than a thousandth of a
         document's words are 0 exactly. A document without words has alpha's."""
-        return {"topic_mixture": self.mixtures(counts(batch, self.width))}
+        mixtures = self.mixtures(counts(batch, self.width))
+        if not np.isfinite(mixtures).all():
+            row = int(np.argmin(np.isfinite(mixtures).all(axis=1)))
+            raise UserError(f"{batch.where(row)} holds counts so large that their sum is beyond float32")
+        return {"topic_mixture": mixtures}
 
     def mixtures(self, documents: csr_array) -> np.ndarray:
         """theta (n, K) float32 of counts (n, words)."""
@@ -118,7 +122,8 @@ class Model:
         answers: np.ndarray = np.where(shares[:, :k] < SMALLEST, 0, theta[:, :k])
         empty = np.diff(known.bounds) == 0
         answers[empty] = self.alpha / self.alpha.sum()
-        answers /= answers.sum(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore", divide="ignore"):  # `predict` tells of it
+            answers /= answers.sum(axis=1, keepdims=True)
         return answers
 
 

@@ -20,7 +20,7 @@ from optml.algorithms.kernels import mixtures
 from optml.algorithms.kernels.mixtures import Documents
 from optml.algorithms.lda.hyperparameters import Hyperparameters
 from optml.algorithms.lda.moments import Moments
-from optml.algorithms.lda.spectral import Estimate, estimate
+from optml.algorithms.lda.spectral import Estimate, estimate, warn_of_support
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ HELD_BACK = 0.05  # share of them that the starts are judged by
 FIRST, ROUNDS = 10, 3  # updates of a mixture in the first step and in each further one
 SPECTRAL, RANDOM, FINAL = 10, 20, 30  # steps from either start, and of the best one on all documents
 SCORED = 40  # updates of a mixture that is judged
+DRAWN = 1e9  # of a larger count, what is beyond it is halved
 MIXED = 0.1  # share of the words' frequencies in a topic that EM starts from: no word may be impossible
 
 
@@ -93,6 +94,7 @@ class Polish:
         moments = Moments(some, h.alpha0)
         if len(moments):
             whitened = moments.whiten(h.components, (self.seed,))
+            warn_of_support(whitened, h)
             for components in sorted({h.components, k}):
                 topics = estimate(whitened.leading(components), h, (self.seed, components))
                 label = f"Spectral topics of {components} components"
@@ -160,5 +162,10 @@ class Polish:
 def _half(counts: csr_array, rng: np.random.Generator) -> csr_array:
     """Each word of a document goes here or there; of what is no count, the whole entry does."""
     whole = np.floor(counts.data)
-    taken = rng.binomial(whole.astype(np.int64), 0.5) + (counts.data - whole) * (rng.random(counts.nnz) < 0.5)
+    drawn = np.minimum(whole, DRAWN)
+    taken = (
+        rng.binomial(drawn.astype(np.int64), 0.5)
+        + (whole - drawn) / 2
+        + (counts.data - whole) * (rng.random(counts.nnz) < 0.5)
+    )
     return csr_array((taken.astype(np.float32), counts.indices, counts.indptr), shape=counts.shape)

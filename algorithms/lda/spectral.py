@@ -32,13 +32,6 @@ def estimate(whitened: Whitened, hyperparameters: Hyperparameters, seed: tuple[i
         alpha = 4 a0 (a0 + 1) / ((a0 + 2)^2 l^2)      beta = (a0 + 2) / 2 l B v, projected onto the simplex
     """
     h, a0 = hyperparameters, hyperparameters.alpha0
-    usable = int((whitened.eigenvalues > CLAMP).sum())
-    if usable < h.num_topics:
-        log.warning(
-            "The documents support %d topics, %d are asked for: the others %s; lower num_topics or give more "
-            "documents",
-            usable, h.num_topics, "begin at single documents" if h.refine else "have no meaning",
-        )  # fmt: skip
     parts = decompose(
         whitened.tensor,
         restarts=h.max_restarts,
@@ -54,6 +47,18 @@ def estimate(whitened: Whitened, hyperparameters: Hyperparameters, seed: tuple[i
     beta *= np.where(beta.sum(axis=1, keepdims=True) < 0, -1, 1)
     order = np.argsort(-alpha, kind="stable")[: h.num_topics]
     return Estimate(alpha[order], project(beta[order]))
+
+
+def warn_of_support(whitened: Whitened, hyperparameters: Hyperparameters) -> None:
+    """Where the documents tell fewer topics apart than are asked for."""
+    h = hyperparameters
+    usable = int((whitened.eigenvalues > CLAMP).sum())
+    if usable < h.num_topics:
+        log.warning(
+            "The documents support %d topics, %d are asked for: the others %s; lower num_topics or give more "
+            "documents",
+            usable, h.num_topics, "begin at single documents" if h.refine else "have no meaning",
+        )  # fmt: skip
 
 
 def project(rows: np.ndarray) -> np.ndarray:

@@ -92,6 +92,12 @@ def test_a_document_of_another_width_is_refused() -> None:
         model().predict(Records(np.ones((1, 3), np.float32)), {})
 
 
+def test_counts_beyond_float32_are_named() -> None:
+    rows = np.array([[1, 1, 0, 0, 0], [3e38, 3e38, 0, 0, 0]], np.float32)
+    with pytest.raises(UserError, match="record 2 holds counts so large"):
+        model().predict(Records(rows), {})
+
+
 def test_topics_are_drawn_with_their_words(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from optml.algorithms.lda.picture import draw
