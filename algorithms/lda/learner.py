@@ -13,7 +13,7 @@ from optml.algorithms.base import Setting
 from optml.algorithms.cluster import Cluster
 from optml.algorithms.lda.hyperparameters import Hyperparameters
 from optml.algorithms.lda.model import Model
-from optml.algorithms.lda.moments import LEAST, Moments
+from optml.algorithms.lda.moments import LEAST, Moments, needed
 from optml.algorithms.lda.polish import Polish
 from optml.algorithms.lda.spectral import Estimate, estimate, warn_of_support
 from optml.algorithms.metrics import Metric
@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 BATCH_BYTES = 32 << 20  # of documents, were they dense, that are read at a time
 BATCH_ROWS = (256, 8192)  # but no fewer, and no more
 ENTRY = 20  # bytes of a word of a document: as it is kept, and as EM and the moments copy it
-TABLES = 12  # of words x topics float64, or as many bytes: topics, expected counts, Krylov's blocks
 
 
 def batch_rows(hyperparameters: Hyperparameters) -> int:
@@ -59,7 +58,7 @@ class Learner:
             self.vocabulary = vocabulary.read(source, h.feature_dim).words
         width = h.feature_dim
         memory.require(
-            8 * TABLES * width * h.components + 8 * (4 + h.max_restarts) * h.components**3,
+            needed(width, h.components) + 8 * (4 + h.max_restarts) * h.components**3,
             f"the tables of {h.components} components (1.25 num_topics) and {width} words (feature_dim)",
             "lower num_topics or feature_dim",
         )

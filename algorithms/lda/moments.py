@@ -29,6 +29,7 @@ STEPS = 7
 KRYLOV = 256 << 20  # bytes that the blocks of all steps may take
 BLOCK = 1 << 22  # numbers of a block of documents in k dimensions
 CLAMP = 1e-12  # eigenvalues are no smaller
+TABLES = 8  # of words x k float64 besides: directions, their products, what they stand for, topics
 ROUNDING = 1e-13  # share of the largest eigenvalue of a Gram matrix
 
 
@@ -138,6 +139,12 @@ class Moments:
         for start in range(0, len(self), size):
             rows = slice(start, min(start + size, len(self)))
             yield self.counts[rows], rows
+
+
+def needed(words: int, k: int) -> int:
+    """Bytes that the k leading directions of so many words take, while they are sought and used."""
+    blocks = min(8 * words * STEPS * (k + SPARE), KRYLOV) if words > EXACT else 8 * words**2
+    return 4 * blocks + 8 * TABLES * words * k
 
 
 def orthonormal(vectors: np.ndarray) -> np.ndarray:
