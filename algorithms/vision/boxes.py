@@ -22,6 +22,7 @@ from optml.errors import UserError, shown
 
 log = logging.getLogger(__name__)
 
+MOST = 1 << 24  # of a number in a label; up to here float32 has every whole one
 COLUMNS = 6  # class, xmin, ymin, xmax, ymax, difficult
 PADDING = -1.0  # class of an object that is none
 OUTSIDE = 1e-3  # fractions may lie beside the image by so much
@@ -97,7 +98,8 @@ def _unpacked(label: np.ndarray, name: str) -> np.ndarray:
             "class "
             "as image classification has it; boxes need im2rec's --pack-label"
         )
-    head, size = (int(number) if number == np.floor(number) else 0 for number in label[:2].tolist())
+    whole = (np.abs(label[:2]) < MOST) & (label[:2] == np.floor(label[:2]))
+    head, size = np.where(whole, label[:2], 0).astype(np.int64).tolist() if len(label) > 1 else (0, 0)
     if head < 2 or size not in (5, 6) or len(label) < head or (len(label) - head) % size:
         numbers = ", ".join(f"{number:g}" for number in label[:8].tolist())
         raise UserError(
@@ -110,7 +112,7 @@ def _unpacked(label: np.ndarray, name: str) -> np.ndarray:
     objects = label[head:].reshape(-1, size)
     objects = objects[objects[:, 0] != PADDING]
     corners = objects[:, 1:5]
-    beside = (corners < -OUTSIDE) | (corners > 1 + OUTSIDE)
+    beside = ~((corners >= -OUTSIDE) & (corners <= 1 + OUTSIDE))  # NaN too
     if beside.any():
         at = int(np.flatnonzero(beside.any(axis=1))[0])
         value = float(corners[at][beside[at]][0])
@@ -157,7 +159,7 @@ def _number(item: Any, key: str, where: str) -> float:
     value = item.get(key) if isinstance(item, dict) else None
     if isinstance(value, str):  # class ids of Ground Truth's older jobs
         value = parsed(value.encode())
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < MOST:
         raise UserError(f"{where} has no number '{key}'; expected {EXPECTED}")
     return float(value)
 

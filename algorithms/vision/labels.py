@@ -68,7 +68,7 @@ def _require_classes(index: ImageIndex, values: np.ndarray, images: np.ndarray, 
     if not wrong.any():
         return
     first = int(np.flatnonzero(wrong)[0])
-    whole = (values == np.floor(values)).all()
+    whole = (np.isfinite(values) & (values == np.floor(values))).all()
     shifted = whole and values.min() == 1 and values.max() == num_classes
     hint = f"; all are from 1 to {num_classes}: take 1 away from each" if shifted else ""
     if not shifted and whole and values.max() >= num_classes and values.min() >= 0:
