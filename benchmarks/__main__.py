@@ -16,6 +16,7 @@ from benchmarks.environment import RESULTS
 # serving needs wrk, forecasting_deepar a Python with GluonTS
 CPU = (
     "formats",
+    "images",
     "kmeans",
     "knn",
     "linear_learner",
