@@ -23,6 +23,7 @@ CPU = (
     "pca",
     "factorization_machines",
     "forecasting_deepar",
+    "image_classification",
     "ipinsights",
     "lda",
     "ntm",

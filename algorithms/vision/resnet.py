@@ -220,8 +220,8 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores (n, classes) before softmax or sigmoid; without a head the means of the channels."""
-        y = self.features(x)[-1]
-        y = (y if self.norm is None else self.norm(y)).mean((2, 3), dtype=torch.float32)
+        y = self.features(x)[-1].float()  # of half precision only what is dear
+        y = (y if self.norm is None else self.norm(y)).mean((2, 3))
         return y if self.fc is None else self.fc(y)
 
 
