@@ -35,6 +35,7 @@ CPU = (
     "serving",
     "serving_load",
     "hostile_bodies",
+    "control",
 )
 
 
