@@ -81,9 +81,7 @@ class Queue:
             "input": source,
             "output": f"{output}/{number}.out",
             "failure": f"{failure}/{number}-error.out",
-            "headers": {
-                key: text for key, text in request.headers.items() if key.encode() in requests.PASSED
-            },
+            "headers": _passed(request),
             "concurrent": config.get("ClientConfig", {}).get("MaxConcurrentInvocationsPerInstance", 4),
             "until": time.time() + int(request.headers.get("x-amzn-sagemaker-requestttlseconds", 21600)),
         }
