@@ -259,7 +259,7 @@ def test_direct_pipelines_ask_the_container_that_is_named(endpoints: Endpoints) 
 
 
 @pytest.mark.slow
-def test_async_answers_and_failures_become_objects(endpoints: Endpoints) -> None:
+def test_async_answers_and_failures_become_objects(endpoints: Endpoints, plain: str) -> None:
     output = {"OutputConfig": {"S3OutputPath": "s3://served/async", "S3FailurePath": "s3://served/failed"}}
     endpoints.create("later", AsyncInferenceConfig=output)
     for key, body, place in (("good", csv(rows(4)), "OutputLocation"), ("bad", b"a,b\n", "FailureLocation")):
@@ -279,7 +279,7 @@ def test_async_answers_and_failures_become_objects(endpoints: Endpoints) -> None
         else:
             assert "Received client error (400)" in text
     with pytest.raises(ClientError, match="takes no asynchronous invocations"):
-        endpoints.runtime.invoke_endpoint_async(EndpointName="plain", InputLocation="s3://served/x")
+        endpoints.runtime.invoke_endpoint_async(EndpointName=plain, InputLocation="s3://served/x")
     endpoints.sagemaker.delete_endpoint(EndpointName="later")
 
 
