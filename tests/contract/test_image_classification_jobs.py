@@ -217,6 +217,7 @@ def test_stopped_it_leaves_a_model(tmp_path: Path) -> None:
     assert arrays(tree)["fc.weight"].shape == (CLASSES, 64)
 
 
+@pytest.mark.slow
 def test_several_labels_weighted_and_gone_on_with(tmp_path: Path) -> None:
     several = {"multi_label": 1, "use_weighted_loss": 1, "num_classes": 3, "epochs": 1}
     tree = Tree(tmp_path / "first")

@@ -44,7 +44,7 @@ def pixels(count: int, side: int, channels: int = 3) -> np.ndarray:
     ("depth", "small", "side", "head", "output"),
     [
         (18, False, 40, "fc1", "SoftmaxOutput"),
-        (50, False, 40, "newlayer_fc2", "SoftmaxOutput"),
+        pytest.param(50, False, 40, "newlayer_fc2", "SoftmaxOutput", marks=pytest.mark.slow),
         (20, True, 28, "fc1", "sigmoid"),
     ],
 )

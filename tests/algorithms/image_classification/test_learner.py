@@ -68,9 +68,9 @@ def test_pictures_are_told_apart() -> None:
     "given",
     [
         {"optimizer": "sgd", "top_k": 2},
-        {"optimizer": "nag", "lr_scheduler_step": (1,)},
+        pytest.param({"optimizer": "nag", "lr_scheduler_step": (1,)}, marks=pytest.mark.slow),
         {"optimizer": "adam", "learning_rate": 0.01},
-        {"optimizer": "rmsprop", "learning_rate": 0.001},
+        pytest.param({"optimizer": "rmsprop", "learning_rate": 0.001}, marks=pytest.mark.slow),
         {"precision_dtype": "float16"},
     ],
     ids=str,

@@ -14,7 +14,7 @@ from optml.algorithms.vision.resnet import Norm, ResNet, initialise  # noqa: E40
 
 @pytest.mark.parametrize("layout", ["pre", "post"])
 @pytest.mark.parametrize("stem", ["3x3", "7x7", "deep"])
-@pytest.mark.parametrize("depth", [20, 50])
+@pytest.mark.parametrize("depth", [20, pytest.param(50, marks=pytest.mark.slow)])
 def test_folded_it_answers_the_same(depth: int, layout: Layout, stem: Stem) -> None:
     torch.manual_seed(0)
     network = ResNet(Architecture(depth, layout, stem), 5)

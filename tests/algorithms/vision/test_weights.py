@@ -98,7 +98,7 @@ def test_a_head_of_either_name_is_read() -> None:
     assert set(ZOO.ours(names.values()).values()) == values.keys()
 
 
-@pytest.mark.parametrize("depth", [18, 50, 101, 20, 110])
+@pytest.mark.parametrize("depth", [18, 50, 20])
 @pytest.mark.parametrize("layout", ["pre", "post"])
 def test_a_network_is_told_by_its_shapes(depth: int, layout: str) -> None:
     with torch.device("meta"):
