@@ -25,7 +25,7 @@ _WRAPPERS = ("instances", "predictions", "projections")  # of the records of a J
 _SINGLE = ("features", "data", "target")  # keys of one record that is the document
 _PLACE = re.compile(r"\b(?:row|line|record|instance) \d+(?: of the request)?(?!\w)|instances\[\d+\]", re.I)
 # A quote that opens a cell and is not closed in its line; more than there are, where a cell ends in `,"`.
-_OPEN = re.compile(rb'(?:^|[,;|\t\r\n])[ \t]*+"[^"\r\n]*+(?:""[^"\r\n]*+)*+[\r\n]')
+_OPEN = re.compile(rb'(?:^|[,;|\t\r\n]) *+"[^"\r\n]*+(?:""[^"\r\n]*+)*+[\r\n]')
 _BLANKS = re.compile(rb"[\r\n][ \t\r\n]*[\r\n]")
 
 T = TypeVar("T")

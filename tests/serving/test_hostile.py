@@ -14,6 +14,7 @@ from optml.formats.content_type import CSV, JSON, JSON_LINES, ContentType
 from optml.serving import predictor as module
 from optml.serving.batching import Gate
 from optml.serving.errors import RequestError
+from optml.serving.pieces import pieces
 from optml.serving.predictor import Predictor
 from optml.serving.settings import Settings
 from tests.fuzz.hostile import bodies
@@ -108,3 +109,10 @@ def test_pairs_beyond_the_first_run_are_read_and_named() -> None:
         broken = text[: text.rindex("1.1.1.1")] + "1.1.1" + text[text.rindex("1.1.1.1") + 7 :]
         with pytest.raises(UserError, match="record 30000 has"):
             predictor.decode(broken.encode(), ContentType(media))
+
+
+@pytest.mark.parametrize("start", [b"", b"1,2,3\n"], ids=["tabs", "a row, then tabs"])
+def test_a_long_run_of_tabs_is_looked_over_once_where_bad_records_are_answered_alone(start: bytes) -> None:
+    """Looked over from each tab it would take hours."""
+    groups = pieces(start + b"\t" * (6 << 20), ContentType(CSV)).groups
+    assert sum(len(group) for group in groups) <= 2
