@@ -31,18 +31,18 @@ class BestEpoch:
 
     def update(self, value: float) -> Literal["best", "stale", "stop", "last"]:
         """Take an epoch's accuracy; "last": it is the best, and the end."""
-        given = self.hyperparameters
+        hyperparameters = self.hyperparameters
         self.epoch += 1
-        gained = self.best < 0 or value > self.best * (1 + given.early_stopping_tolerance)
+        gained = self.best < 0 or value > self.best * (1 + hyperparameters.early_stopping_tolerance)
         self.stale = 0 if gained else self.stale + 1
         best = value > self.best
         if best:
             self.best, self.best_epoch = value, self.epoch
-            if given.checkpoint_frequency is None and not self.quiet:
+            if hyperparameters.checkpoint_frequency is None and not self.quiet:
                 log.info("Storing the best model with validation accuracy: %f", value)
                 log.info('Saved checkpoint to "model.safetensors"')
-        late = self.epoch >= given.early_stopping_min_epochs
-        if given.early_stopping and late and self.stale >= given.early_stopping_patience:
+        late = self.epoch >= hyperparameters.early_stopping_min_epochs
+        if hyperparameters.early_stopping and late and self.stale >= hyperparameters.early_stopping_patience:
             return "last" if best else "stop"
         return "best" if best else "stale"
 

@@ -45,26 +45,26 @@ class Images:
     are shuffled and augmented anew in each epoch; of validation each image comes once, its middle."""
 
     def __init__(self, index: ImageIndex, source: Source, setting: Setting) -> None:
-        given: Hyperparameters = setting.hyperparameters
+        hyperparameters: Hyperparameters = setting.hyperparameters
         self.index = index
-        self._several = bool(given.multi_label)
+        self._several = bool(hyperparameters.multi_label)
         self._train = source.name == TRAIN
         self._form = label_form(source)
         self.sharded = source.distribution != "FullyReplicated"
         if self._several:
             log.info("label-format is %s", self._form)
-        self.labels = self._labels(given)
+        self.labels = self._labels(hyperparameters)
         host, hosts = share(source.distribution, setting.cluster)
-        if self._train and len(index) < given.mini_batch_size * hosts:
+        if self._train and len(index) < hyperparameters.mini_batch_size * hosts:
             raise UserError(
                 "The number of input images must be bigger or equal to the mini_batch_size. "
-                f"Channel '{source.name}' has {len(index)}, mini_batch_size is {given.mini_batch_size}"
-                + (f" on each of {hosts} machines" if hosts > 1 else "")
+                f"Channel '{source.name}' has {len(index)}, mini_batch_size is "
+                f"{hyperparameters.mini_batch_size}" + (f" on each of {hosts} machines" if hosts > 1 else "")
             )
-        channels, height, width = given.shape
+        channels, height, width = hyperparameters.shape
         order = Order(
             len(index),
-            given.mini_batch_size,
+            hyperparameters.mini_batch_size,
             setting.seed,
             shuffle=self._train,
             ends="drop" if self._train else "keep",
@@ -72,11 +72,11 @@ class Images:
             hosts=hosts,
         )
         self.threads = min(cpus.count(), THREADS)  # that decode
-        level = given.augmentation_type or "none"
+        level = hyperparameters.augmentation_type or "none"
         self._loader = Loader(
             index,
             order,
-            Crop((height, width), given.resize, level if self._train else "none"),
+            Crop((height, width), hyperparameters.resize, level if self._train else "none"),
             shape=(height, width, channels),
             finish=Finish.of("raw", channels),
             seed=setting.seed,
@@ -101,24 +101,23 @@ class Images:
         for batch in self._loader.epoch_from(number, first):
             yield Batch(batch.pixels, self.labels[batch.samples])
 
-    def _labels(self, given: Hyperparameters) -> np.ndarray:
+    def _labels(self, hyperparameters: Hyperparameters) -> np.ndarray:
         if not self._several:
-            return labels.classes(self.index, given.num_classes)
+            return labels.classes(self.index, hyperparameters.num_classes)
         form: labels.Form = "class-id" if self._form == "class-id" else "multi-hot"
-        return labels.multi_hot(self.index, given.num_classes, form).astype(np.float32)
+        return labels.multi_hot(self.index, hyperparameters.num_classes, form).astype(np.float32)
 
 
 def data(source: Source, setting: Setting) -> Images:
     """The images of a channel. Raises UserError for what is missing or wrong in it."""
-    given: Hyperparameters = setting.hyperparameters
+    hyperparameters: Hyperparameters = setting.hyperparameters
     listing = setting.auxiliary.get(f"{source.name}_lst")
     pictures = listing is not None or (source.media or RECORDIO) != RECORDIO
-    if pictures and given.resize is None and source.mode != "Pipe":
+    if pictures and hyperparameters.resize is None and source.mode != "Pipe":
         raise UserError(
             f"channel '{source.name}' has image files, for which hyperparameter resize is required: the "
-            "shorter "
-            f"side of an image before the crop to {given.image_shape}; set it to {max(given.shape[1:])} "
-            "or more"
+            f"shorter side of an image before the crop to {hyperparameters.image_shape}; set it to "
+            f"{max(hyperparameters.shape[1:])} or more"
         )
     kind = ".rec" if listing is None else ".lst"
     log.info("Searching for %s files in %s.", kind, _folder(source if listing is None else listing))

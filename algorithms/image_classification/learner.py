@@ -46,23 +46,23 @@ class Learner:
     lockstep = True
 
     def __init__(self, setting: Setting) -> None:
-        given: Hyperparameters = setting.hyperparameters
+        hyperparameters: Hyperparameters = setting.hyperparameters
         memory.keep()
-        self.hyperparameters = given
+        self.hyperparameters = hyperparameters
         self.cluster = setting.cluster
         self.device = setting.device
         self.store = setting.store
         started = begin(setting)
         self.facts = replace(started.facts, names=setting.train.names)
         self.module = started.network.to(setting.device)
-        self.network = Network(self.module, optimizer(given, self.module), setting)
+        self.network = Network(self.module, optimizer(hyperparameters, self.module), setting)
         # Of a convolution of the first stage; those of the others have as many multiply-adds.
-        self._work = given.mini_batch_size * self.module.work(self.facts.height, self.facts.width)
+        self._work = hyperparameters.mini_batch_size * self.module.work(self.facts.height, self.facts.width)
         self.tensors = Tensors(self.facts.architecture, setting.device)
-        self.precision = Precision.asked(given.precision_dtype, setting.device)
+        self.precision = Precision.asked(hyperparameters.precision_dtype, setting.device)
         self.criterion = self._criterion(setting.train)
-        self.progress = Progress(given, setting.cluster, setting.device)
-        self.rule = BestEpoch(given, quiet=self.cluster.rank > 0)
+        self.progress = Progress(hyperparameters, setting.cluster, setting.device)
+        self.rule = BestEpoch(hyperparameters, quiet=self.cluster.rank > 0)
         self.stored: list[int] = []  # epochs whose checkpoints lie in the store, from 1
         self._announce(setting.train)
 
@@ -181,14 +181,14 @@ class Learner:
         return bool(now != before)
 
     def _criterion(self, train: Any) -> Criterion:
-        given = self.hyperparameters
-        if not given.multi_label:
-            if given.use_weighted_loss:
+        hyperparameters = self.hyperparameters
+        if not hyperparameters.multi_label:
+            if hyperparameters.use_weighted_loss:
                 log.warning(
                     "use_weighted_loss is for several labels an image: it does nothing with multi_label=0"
                 )
             return OneLabel()
-        if not given.use_weighted_loss:
+        if not hyperparameters.use_weighted_loss:
             return SeveralLabels()
         counts = np.append(train.labels.sum(axis=0, dtype=np.float64), len(train))
         if train.sharded:
@@ -200,19 +200,19 @@ class Learner:
         return SeveralLabels(torch.from_numpy(weights).to(self.device))
 
     def _announce(self, train: Any) -> None:
-        given = self.hyperparameters
-        if len(train) != given.num_training_samples and not train.sharded:
+        hyperparameters = self.hyperparameters
+        if len(train) != hyperparameters.num_training_samples and not train.sharded:
             log.warning(
                 "num_training_samples is %d, but channel 'train' has %d images: they are counted, and "
                 "rates fall by "
-                "epochs", given.num_training_samples, len(train),
+                "epochs", hyperparameters.num_training_samples, len(train),
             )  # fmt: skip
         if self.cluster.rank:
             return
-        parameters(given, self.cluster.size)
-        if given.kv_store == "dist_async" and self.cluster.size > 1:
+        parameters(hyperparameters, self.cluster.size)
+        if hyperparameters.kv_store == "dist_async" and self.cluster.size > 1:
             log.info("kv_store is dist_async: gradients are exchanged synchronously all the same")
-        if given.checkpoint_frequency is None:
+        if hyperparameters.checkpoint_frequency is None:
             log.info("checkpoint_frequency not set, will store the best model")
         log.info("Setting number of threads: %d", train.threads)
 

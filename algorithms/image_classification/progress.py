@@ -83,23 +83,22 @@ class Progress:
 
 def parameters(hyperparameters: Hyperparameters, machines: int) -> None:
     """The block of AWS's log that says what is trained with."""
-    given = hyperparameters
     values: dict[str, object] = {
-        "num_layers": given.num_layers,
-        "data type": f"<class 'numpy.{given.precision_dtype}'>",
-        "epochs": given.epochs,
-        **({"image resize size": given.resize} if given.resize else {}),
-        "optimizer": given.optimizer,
-        "momentum": given.momentum,
-        "weight_decay": given.weight_decay,
-        "learning_rate": given.learning_rate,
-        "num_training_samples": given.num_training_samples,
-        "mini_batch_size": given.mini_batch_size,
-        "image_shape": given.image_shape,
-        "num_classes": given.num_classes,
-        "augmentation_type": given.augmentation_type,
-        "kv_store": (given.kv_store or "dist_sync") if machines > 1 else "device",
-        "top_k": given.top_k,
+        "num_layers": hyperparameters.num_layers,
+        "data type": f"<class 'numpy.{hyperparameters.precision_dtype}'>",
+        "epochs": hyperparameters.epochs,
+        **({"image resize size": hyperparameters.resize} if hyperparameters.resize else {}),
+        "optimizer": hyperparameters.optimizer,
+        "momentum": hyperparameters.momentum,
+        "weight_decay": hyperparameters.weight_decay,
+        "learning_rate": hyperparameters.learning_rate,
+        "num_training_samples": hyperparameters.num_training_samples,
+        "mini_batch_size": hyperparameters.mini_batch_size,
+        "image_shape": hyperparameters.image_shape,
+        "num_classes": hyperparameters.num_classes,
+        "augmentation_type": hyperparameters.augmentation_type,
+        "kv_store": (hyperparameters.kv_store or "dist_sync") if machines > 1 else "device",
+        "top_k": hyperparameters.top_k,
     }
     log.info("---- Parameters ----")
     for name, value in values.items():

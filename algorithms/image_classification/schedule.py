@@ -20,20 +20,21 @@ def rate(hyperparameters: Hyperparameters, epoch: int) -> float:
 
 def optimizer(hyperparameters: Hyperparameters, module: torch.nn.Module) -> torch.optim.Optimizer:
     """Weights and factors of batch norm decay, biases and summands do not, as in MXNet."""
-    given = hyperparameters
     decayed = [p for name, p in module.named_parameters() if not name.endswith("bias")]
     others = [p for name, p in module.named_parameters() if name.endswith("bias")]
     groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": given.weight_decay if given.sgd else 0.0},
+        {"params": decayed, "weight_decay": hyperparameters.weight_decay if hyperparameters.sgd else 0.0},
         {"params": others, "weight_decay": 0.0},
     ]
-    first = given.learning_rate
-    betas = min(given.beta_1, BELOW_ONE), min(given.beta_2, BELOW_ONE)
-    nesterov = given.optimizer == "nag" and given.momentum > 0
+    first = hyperparameters.learning_rate
+    betas = min(hyperparameters.beta_1, BELOW_ONE), min(hyperparameters.beta_2, BELOW_ONE)
+    nesterov = hyperparameters.optimizer == "nag" and hyperparameters.momentum > 0
     make: dict[str, Callable[[], torch.optim.Optimizer]] = {
-        "sgd": lambda: torch.optim.SGD(groups, first, given.momentum, fused=True),
-        "nag": lambda: torch.optim.SGD(groups, first, given.momentum, nesterov=nesterov, fused=True),
-        "adam": lambda: torch.optim.Adam(groups, first, betas, given.eps, fused=True),
-        "rmsprop": lambda: torch.optim.RMSprop(groups, first, given.gamma, given.eps),
+        "sgd": lambda: torch.optim.SGD(groups, first, hyperparameters.momentum, fused=True),
+        "nag": lambda: torch.optim.SGD(
+            groups, first, hyperparameters.momentum, nesterov=nesterov, fused=True
+        ),
+        "adam": lambda: torch.optim.Adam(groups, first, betas, hyperparameters.eps, fused=True),
+        "rmsprop": lambda: torch.optim.RMSprop(groups, first, hyperparameters.gamma, hyperparameters.eps),
     }
-    return make[given.optimizer]()
+    return make[hyperparameters.optimizer]()

@@ -37,64 +37,67 @@ def begin(setting: Setting) -> Start:
     """From the channel `model`, else from pretrained weights where the job asks for some, else at random.
 
     Raises UserError where a model is of another job, or no weights fit."""
-    given: Hyperparameters = setting.hyperparameters
-    channels, height, width = given.shape
-    log.info("use_pretrained_model: %d", given.use_pretrained_model)
-    log.info("multi_label: %d", given.multi_label)
+    hyperparameters: Hyperparameters = setting.hyperparameters
+    channels, height, width = hyperparameters.shape
+    log.info("use_pretrained_model: %d", hyperparameters.use_pretrained_model)
+    log.info("multi_label: %d", hyperparameters.multi_label)
     arrays: Mapping[str, np.ndarray] = {}
     if setting.warm_start is not None:
         log.info("Loading the model of channel 'model', from which training goes on.")
         facts, arrays = read(setting.warm_start)
-        _require_same(facts, given)
+        _require_same(facts, hyperparameters)
         architecture = facts.architecture
-    elif given.use_pretrained_model:
+    elif hyperparameters.use_pretrained_model:
         weights = _pretrained(setting)
         log.info("Using pretrained model for initializing weights and transfer learning.")
         assert weights.architecture is not None
         architecture = weights.architecture
     else:
         log.info("Performing random weight initialization")
-        architecture = Architecture(given.num_layers, "pre", stem_of(height), channels)
-        _warn_of_depth(given)
+        architecture = Architecture(hyperparameters.num_layers, "pre", stem_of(height), channels)
+        _warn_of_depth(hyperparameters)
     with seeded(setting.seed):
-        network = ResNet(architecture, given.num_classes)
+        network = ResNet(architecture, hyperparameters.num_classes)
         initialise(network)
-    if setting.warm_start is None and given.use_pretrained_model:
+    if setting.warm_start is None and hyperparameters.use_pretrained_model:
         shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
         arrays = choice.fitted(weights, shapes, ["fc."])
     if arrays:
         tensors = {name: torch.from_numpy(np.array(array, np.float32)) for name, array in arrays.items()}
         network.load_state_dict(tensors, strict=False)
-    facts = Facts(architecture, height, width, given.num_classes, bool(given.multi_label))
+    facts = Facts(architecture, height, width, hyperparameters.num_classes, bool(hyperparameters.multi_label))
     return Start(network, facts)
 
 
 def _pretrained(setting: Setting) -> Weights:
-    given: Hyperparameters = setting.hyperparameters
-    channels, height, width = given.shape
+    hyperparameters: Hyperparameters = setting.hyperparameters
+    channels, height, width = hyperparameters.shape
     if (height, width) != (224, 224):
         log.warning(
             "use_pretrained_model: weights are learnt from images of 224 x 224 pixels, image_shape is %s; "
             "the "
             "network takes any size, but knows things in another one",
-            given.image_shape,
+            hyperparameters.image_shape,
         )
 
     def fits(weights: Weights) -> bool:
         network = weights.architecture
-        return network is not None and (network.depth, network.channels) == (given.num_layers, channels)
+        return network is not None and (network.depth, network.channels) == (
+            hyperparameters.num_layers,
+            channels,
+        )
 
-    wanted = f"ResNet-{given.num_layers} for {channels} channels (use_pretrained_model is 1)"
-    return choice.choose(setting.pretrained, fits, wanted, published.of(given.num_layers))
+    wanted = f"ResNet-{hyperparameters.num_layers} for {channels} channels (use_pretrained_model is 1)"
+    return choice.choose(setting.pretrained, fits, wanted, published.of(hyperparameters.num_layers))
 
 
-def _require_same(facts: Facts, given: Hyperparameters) -> None:
+def _require_same(facts: Facts, hyperparameters: Hyperparameters) -> None:
     """Raise UserError for a model of another network, other images or other classes."""
-    channels, height, width = given.shape
-    own = replace(facts.architecture, depth=given.num_layers, channels=channels)
-    asked = Facts(own, height, width, given.num_classes, bool(given.multi_label))
+    channels, height, width = hyperparameters.shape
+    own = replace(facts.architecture, depth=hyperparameters.num_layers, channels=channels)
+    asked = Facts(own, height, width, hyperparameters.num_classes, bool(hyperparameters.multi_label))
     pairs = [
-        ("num_layers", facts.architecture.depth, given.num_layers),
+        ("num_layers", facts.architecture.depth, hyperparameters.num_layers),
         ("image_shape", facts.shape, asked.shape),
         ("num_classes", facts.classes, asked.classes),
         ("multi_label", int(facts.multi_label), int(asked.multi_label)),
@@ -107,11 +110,11 @@ def _require_same(facts: Facts, given: Hyperparameters) -> None:
         )
 
 
-def _warn_of_depth(given: Hyperparameters) -> None:
-    height = given.shape[1]
-    if (given.num_layers in SMALL) != (height <= HEIGHT):
-        meant = "at most" if given.num_layers in SMALL else "more than"
+def _warn_of_depth(hyperparameters: Hyperparameters) -> None:
+    height = hyperparameters.shape[1]
+    if (hyperparameters.num_layers in SMALL) != (height <= HEIGHT):
+        meant = "at most" if hyperparameters.num_layers in SMALL else "more than"
         log.warning(
             "num_layers is %d, which is meant for images of %s %d pixels in height; image_shape is %s",
-            given.num_layers, meant, HEIGHT, given.image_shape,
+            hyperparameters.num_layers, meant, HEIGHT, hyperparameters.image_shape,
         )  # fmt: skip

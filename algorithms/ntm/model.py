@@ -116,15 +116,15 @@ def recognises(folder: Path) -> bool:
 
 
 def _activate(values: np.ndarray, name: str) -> np.ndarray:
-    found: np.ndarray
+    outputs: np.ndarray
     if name == "sigmoid":
-        found = np.reciprocal(1 + np.exp(-values))
+        outputs = np.reciprocal(1 + np.exp(-values))
     else:
-        found = np.tanh(values) if name == "tanh" else np.maximum(values, 0)
-    return found
+        outputs = np.tanh(values) if name == "tanh" else np.maximum(values, 0)
+    return outputs
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
     powers = np.exp(np.maximum(logits - logits.max(axis=1, keepdims=True), LEAST))
-    found: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
-    return found
+    shares: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
+    return shares

@@ -50,8 +50,8 @@ class Sample:
     def _below(self, documents: csr_array, draws: np.ndarray) -> tuple[csr_array, np.ndarray]:
         if self.share == 1:
             return documents, draws
-        kept = np.flatnonzero(draws < self.share)
-        return documents[kept], draws[kept]
+        rows = np.flatnonzero(draws < self.share)
+        return documents[rows], draws[rows]
 
     def _join(self) -> None:
         parts = [(self._held, self._draws), *self._new]
@@ -73,8 +73,8 @@ class Sample:
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         self._held = _sets(np.array(state["bounds"]), np.array(state["words"]), self.words)
         self._draws, self._new, self._more = np.array(state["draws"]), [], 0
-        seen, self.share = state["progress"].tolist()
-        self._seen = int(seen)
+        documents, self.share = state["progress"].tolist()
+        self._seen = int(documents)
 
 
 def _sets(bounds: np.ndarray, words: np.ndarray, width: int) -> csr_array:
@@ -85,13 +85,13 @@ def joint(sample: Sample, groups: np.ndarray, cluster: Cluster) -> tuple[np.ndar
     """Of words (K, n): in how many documents of all hosts' samples every two of a group occur (K, n, n), on
     the diagonal every one; and how many documents there are. Holds a collective."""
     columns = sample.matrix().tocsc().astype(np.float64)
-    found = np.empty((*groups.shape, groups.shape[1]))
+    pairs = np.empty((*groups.shape, groups.shape[1]))
     for k, group in enumerate(groups):
         some = columns[:, group]
-        found[k] = (some.T @ some).toarray()
+        pairs[k] = (some.T @ some).toarray()
     documents = np.array([float(columns.shape[0])])
-    cluster.all_sum(found, documents)
-    return found, float(documents[0])
+    cluster.all_sum(pairs, documents)
+    return pairs, float(documents[0])
 
 
 def vectors(sample: Sample, words: np.ndarray, cluster: Cluster) -> np.ndarray:
@@ -105,19 +105,20 @@ def vectors(sample: Sample, words: np.ndarray, cluster: Cluster) -> np.ndarray:
     rows = np.union1d(words, contexts)
     columns = documents.tocsc()
     right = columns[:, contexts].tocsr()
-    found = np.empty((len(rows), len(contexts)), np.float32)
+    information = np.empty((len(rows), len(contexts)), np.float32)
     for start in range(0, len(rows), 512):
         some = columns[:, rows[start : start + 512]]
-        found[start : start + 512] = (some.T @ right).toarray()
-    cluster.all_sum(found)
-    found[np.searchsorted(rows, contexts), np.arange(len(contexts))] = 0  # a word with itself
-    _positive_information(found)
-    rank = min(DIMENSIONS, *found.shape)
-    if 4 * rank >= min(found.shape) or not found.any():  # svds takes neither few columns nor nothing but 0
-        left, sizes, _ = np.linalg.svd(found, full_matrices=False)
+        information[start : start + 512] = (some.T @ right).toarray()
+    cluster.all_sum(information)
+    information[np.searchsorted(rows, contexts), np.arange(len(contexts))] = 0  # a word with itself
+    _positive_information(information)
+    rank = min(DIMENSIONS, *information.shape)
+    # svds takes neither few columns nor nothing but 0
+    if 4 * rank >= min(information.shape) or not information.any():
+        left, sizes, _ = np.linalg.svd(information, full_matrices=False)
         left, sizes = left[:, :rank], sizes[:rank]
     else:
-        left, sizes, _ = svds(found, k=rank, v0=np.ones(min(found.shape), np.float32))
+        left, sizes, _ = svds(information, k=rank, v0=np.ones(min(information.shape), np.float32))
     chosen: np.ndarray = (left * np.sqrt(np.maximum(sizes, 0)))[np.searchsorted(rows, words)]
     return chosen
 

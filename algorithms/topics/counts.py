@@ -1,4 +1,4 @@
-"""Documents as word counts: what is wrong with them, and which are empty."""
+"""Documents as word documents: what is wrong with them, and which are empty."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ def counts(batch: Records, words: int) -> csr_array:
         raise UserError(
             f"{batch.where(0)} has {batch.width} values, but the vocabulary has {words} words (feature_dim)"
         )
-    found = csr_array(batch.features)
-    if not found.nnz or found.data.min() > 0:
-        return found
-    place = int(np.argmin(found.data))
-    if found.data[place] < 0:
-        row = int(np.searchsorted(found.indptr, place, side="right")) - 1
+    documents = csr_array(batch.features)
+    if not documents.nnz or documents.data.min() > 0:
+        return documents
+    place = int(np.argmin(documents.data))
+    if documents.data[place] < 0:
+        row = int(np.searchsorted(documents.indptr, place, side="right")) - 1
         raise UserError(
-            f"{batch.where(row)} holds {found.data[place]:g} for word {found.indices[place]} (counted from "
-            "0); expected how often each word occurs, 0 or more"
+            f"{batch.where(row)} holds {documents.data[place]:g} for word {documents.indices[place]} "
+            "(counted from 0); expected how often each word occurs, 0 or more"
         )
-    found = found.copy()
-    found.eliminate_zeros()
-    return found
+    documents = documents.copy()
+    documents.eliminate_zeros()
+    return documents
 
 
-def occupied(found: csr_array) -> csr_array:
+def occupied(documents: csr_array) -> csr_array:
     """The documents that hold a word."""
-    there = np.diff(found.indptr) > 0
-    return found if there.all() else found[np.flatnonzero(there)]
+    there = np.diff(documents.indptr) > 0
+    return documents if there.all() else documents[np.flatnonzero(there)]
 
 
-def fraction(batch: Records, found: csr_array) -> str | None:
+def fraction(batch: Records, documents: csr_array) -> str | None:
     """A warning that names the first record that holds other than counts; None: all hold counts."""
-    broken = found.data != np.floor(found.data)
+    broken = documents.data != np.floor(documents.data)
     if not broken.any():
         return None
     place = int(np.argmax(broken))
-    row = int(np.searchsorted(found.indptr, place, side="right")) - 1
+    row = int(np.searchsorted(documents.indptr, place, side="right")) - 1
     return (
-        f"{batch.where(row)} holds {found.data[place]:g} for word {found.indices[place]}: this algorithm "
-        "models counts; numbers that are none are taken as they are"
+        f"{batch.where(row)} holds {documents.data[place]:g} for word {documents.indices[place]}: this "
+        "algorithm models counts; numbers that are none are taken as they are"
     )

@@ -92,15 +92,15 @@ def top(projection: np.ndarray, count: int = TOP) -> np.ndarray:
     count = min(count, len(projection))
     some = np.argpartition(-projection, count - 1, axis=0)[:count]
     order = np.argsort(-np.take_along_axis(projection, some, axis=0), axis=0, kind="stable")
-    found: np.ndarray = np.take_along_axis(some, order, axis=0).T.copy()
-    return found
+    words: np.ndarray = np.take_along_axis(some, order, axis=0).T.copy()
+    return words
 
 
 def uniqueness(words: np.ndarray) -> np.ndarray:
     """TU (K,) of top words (K, n)."""
     _, places, lists = np.unique(words, return_inverse=True, return_counts=True)
-    found: np.ndarray = (1 / lists[places]).reshape(words.shape).mean(axis=1)
-    return found
+    shares: np.ndarray = (1 / lists[places]).reshape(words.shape).mean(axis=1)
+    return shares
 
 
 def cosines(vectors: np.ndarray) -> np.ndarray:
@@ -126,5 +126,5 @@ def _pairs(values: np.ndarray) -> np.ndarray:
     rows, columns = np.triu_indices(n, 1)
     if not len(rows):
         return np.zeros(len(values))
-    found: np.ndarray = values[:, rows, columns].mean(axis=1)
-    return found
+    information: np.ndarray = values[:, rows, columns].mean(axis=1)
+    return information

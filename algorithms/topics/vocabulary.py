@@ -70,7 +70,7 @@ def parse_words(data: bytes, name: str, size: int) -> tuple[str, ...]:
 def parse_vectors(stream: BinaryIO, name: str, numbers: Mapping[str, int]) -> np.ndarray:
     """The vectors of the words in `numbers` (word -> its number), of lines `word x1 x2 ...`; a first line of
     two integers, as word2vec writes, is passed over. Other words cost no memory."""
-    found: np.ndarray | None = None
+    vectors: np.ndarray | None = None
     known = np.zeros(len(numbers), bool)
     for line, raw in enumerate(stream, 1):
         word, *texts = raw.decode("utf-8", "replace").rstrip().split(" ")
@@ -85,19 +85,19 @@ def parse_vectors(stream: BinaryIO, name: str, numbers: Mapping[str, int]) -> np
             vector = np.full(1, np.nan, np.float32)
         if not len(vector) or not np.isfinite(vector).all():
             raise UserError(f"line {line} of {name}: expected a word and finite numbers, parted by blanks")
-        if found is None:
-            found = np.zeros((len(numbers), len(vector)), np.float32)
-        if len(vector) != found.shape[1]:
+        if vectors is None:
+            vectors = np.zeros((len(numbers), len(vector)), np.float32)
+        if len(vector) != vectors.shape[1]:
             raise UserError(
-                f"line {line} of {name} has {len(vector)} numbers, the lines before it {found.shape[1]}"
+                f"line {line} of {name} has {len(vector)} numbers, the lines before it {vectors.shape[1]}"
             )
-        found[number], known[number] = vector, True
-    if found is None:
+        vectors[number], known[number] = vector, True
+    if vectors is None:
         raise UserError(f"{name} has a vector for none of the {len(numbers)} words of {VOCABULARY}")
-    found[~known] = found[known].mean(axis=0)
+    vectors[~known] = vectors[known].mean(axis=0)
     if not known.all():
         log.warning(
             "%d out of %d in vocabulary do not have embeddings! Default vector used for unknown embedding!",
             np.count_nonzero(~known), len(known),
         )  # fmt: skip
-    return found
+    return vectors

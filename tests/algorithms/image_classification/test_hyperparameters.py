@@ -15,18 +15,30 @@ def read(**texts: object) -> Hyperparameters:
 
 
 def test_defaults_are_those_of_aws() -> None:
-    given = read()
-    assert (given.num_layers, given.image_shape, given.learning_rate) == (152, "3,224,224", 0.1)
-    assert (given.momentum, given.weight_decay, given.mini_batch_size) == (0.9, 0.0001, 32)
-    assert (given.optimizer, given.epochs, given.lr_scheduler_factor) == ("sgd", 30, 0.1)
+    hyperparameters = read()
+    assert (hyperparameters.num_layers, hyperparameters.image_shape, hyperparameters.learning_rate) == (
+        152,
+        "3,224,224",
+        0.1,
+    )
+    assert (hyperparameters.momentum, hyperparameters.weight_decay, hyperparameters.mini_batch_size) == (
+        0.9,
+        0.0001,
+        32,
+    )
+    assert (hyperparameters.optimizer, hyperparameters.epochs, hyperparameters.lr_scheduler_factor) == (
+        "sgd",
+        30,
+        0.1,
+    )
 
 
 def test_texts_of_notebooks_are_read() -> None:
-    given = read(
+    hyperparameters = read(
         lr_scheduler_step="10, 20", image_shape="3, 28,28", use_pretrained_model="1", num_layers="18"
     )
-    assert given.lr_scheduler_step == (10, 20)
-    assert given.shape == (3, 28, 28)
+    assert hyperparameters.lr_scheduler_step == (10, 20)
+    assert hyperparameters.shape == (3, 28, 28)
     assert read(early_stopping="True").early_stopping
     assert read(resize=224).resize == 224  # equal to the crop, as in AWS's own demo
 
