@@ -294,12 +294,12 @@ def _engine(texts: Mapping[str, str], metrics: Sequence[str]) -> tuple[Engine, l
     if re.fullmatch("[0-9]{1,9}", gpus):
         engine = replace(engine, num_gpus=int(gpus))
     elif gpus.lower() != "auto":
-        problems.append(f"hyperparameter _num_gpus='{gpus}' is not an integer >= 0 or 'auto'")
+        problems.append(f"hyperparameter _num_gpus={gpus!r} is not an integer >= 0 or 'auto'")
     level = settings.get("_log_level", "info")
     if level.lower() in LOG_LEVELS:
         engine = replace(engine, log_level=level.lower())
     else:
-        problems.append(f"hyperparameter _log_level='{level}' is not {Domain(words=LOG_LEVELS)}")
+        problems.append(f"hyperparameter _log_level={level!r} is not {Domain(words=LOG_LEVELS)}")
     objective = settings.get("_tuning_objective_metric")
     if objective and objective not in metrics:
         # Not an error: a custom training image's metrics are named by whoever defines the tuning job.

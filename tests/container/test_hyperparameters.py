@@ -5,7 +5,7 @@ import logging
 from typing import Annotated, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import Field, field_validator, model_validator
 
@@ -309,9 +309,12 @@ def test_text_survives_every_encoding(text: str) -> None:
     assert read(prefix=text).prefix == read(prefix=json.dumps(text)).prefix == text.strip()
 
 
+@example({"_num_gpus": "0\n0"})
+@example({"_log_level": "info\ndebug"})
 @given(
     st.dictionaries(
-        st.sampled_from([*Sample.model_fields, "lambda", "_num_gpus", "other"]), st.text() | st.none()
+        st.sampled_from([*Sample.model_fields, "lambda", "_num_gpus", "_log_level", "other"]),
+        st.text() | st.none(),
     )
 )
 def test_any_text_is_read_or_refused_in_sentences(raw: dict[str, object]) -> None:
