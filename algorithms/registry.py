@@ -87,6 +87,7 @@ def _joined(name: str) -> str:
 # Variables of the environment that models read, and whose they are: its `Inference.variables` reads them.
 VARIABLES = {
     "DEEPAR_INFERENCE_CONFIG": "forecasting-deepar",
+    "OPTML_MAX_PIXELS": "image-classification",
     "OPTML_XGB_CSV_JOIN": "xgboost",
     "SAGEMAKER_INFERENCE_ENSEMBLE": "xgboost",
     "SAGEMAKER_INFERENCE_OUTPUT": "xgboost",
