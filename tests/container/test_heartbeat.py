@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from threading import Event
+from types import SimpleNamespace
 
 import pytest
 
@@ -74,8 +75,8 @@ def test_who_was_frozen_itself_has_not_waited_for_the_others(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hearts = [Heartbeat(store, rank, 2, limit=60) for rank in range(2)]
-    now = time.monotonic
-    monkeypatch.setattr(time, "monotonic", lambda: now() + 7200)
+    later = SimpleNamespace(monotonic=lambda: time.monotonic() + 7200)
+    monkeypatch.setattr(heartbeat, "time", later)
     assert hearts[0].frozen() == []
     rounds = store.counts["beat/0"]
     while store.counts["beat/0"] < rounds + 3:
