@@ -38,7 +38,7 @@ _PAGE = 100  # models a page of GET /models
 
 
 @dataclass(slots=True)
-class State:
+class WorkerState:
     """What a worker process is up to. `ready` answers for the whole server: has any worker its model?"""
 
     settings: Settings
@@ -57,7 +57,7 @@ class State:
         return self.predictor
 
 
-def create_app(state: State, store: Store | None = None) -> Flask:
+def create_app(state: WorkerState, store: Store | None = None) -> Flask:
     """The application of one worker: of one model or, with a store, of many."""
     app = Flask("serving", static_folder=None)
     _add(app, "/ping", lambda: _ping(state))
@@ -77,7 +77,7 @@ def _add(app: Flask, path: str, view: Callable[..., Response], method: str = "GE
     app.add_url_rule(path, f"{method} {path}", view, methods=[method], provide_automatic_options=False)
 
 
-def _ping(state: State) -> Response:
+def _ping(state: WorkerState) -> Response:
     if request.method != "GET":  # Flask adds HEAD to every GET
         raise RequestError(405, "MethodNotAllowed", "use GET", [("Allow", "GET")])
     if not state.ready():
@@ -85,7 +85,7 @@ def _ping(state: State) -> Response:
     return _text(b"", TEXT)
 
 
-def _execution_parameters(state: State) -> Response:
+def _execution_parameters(state: WorkerState) -> Response:
     """Without BatchStrategy: SDK v2 in local mode dies of it, and the default is what we want."""
     served = state.predictor and state.predictor.served
     size = served.algorithm.inference.max_payload_mb if served else _MAX_PAYLOAD_MB
@@ -93,7 +93,7 @@ def _execution_parameters(state: State) -> Response:
     return _json({"MaxConcurrentTransforms": concurrent, "MaxPayloadInMB": size})
 
 
-def _invoke(state: State, predictor: Callable[[float], Predictor]) -> Response:
+def _invoke(state: WorkerState, predictor: Callable[[float], Predictor]) -> Response:
     """POST /invocations and POST /models/NAME/invoke."""
     environ = request.environ
     began = environ.get("optml.arrival") or time.monotonic()  # it may have waited for a thread
@@ -174,7 +174,7 @@ def _internal(error: Exception, path: str) -> RequestError:
     return RequestError(500, "InternalError", message, request_id=request_id)
 
 
-def _add_models(app: Flask, state: State, store: Store) -> None:
+def _add_models(app: Flask, state: WorkerState, store: Store) -> None:
     """The routes of a multi-model server."""
 
     def load() -> Response:

@@ -35,7 +35,7 @@ from optml.serving.stop import DRAIN, Stop
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter
 
-    from optml.serving.app import State
+    from optml.serving.app import WorkerState
     from optml.serving.batching import Queue
 
 log = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ class _Server:
         that its siblings get the requests in the meantime.
         """
         from optml.serving import metrics
-        from optml.serving.app import State, create_app
+        from optml.serving.app import WorkerState, create_app
         from optml.serving.batching import Batcher, Gate
 
         settings = self.settings
@@ -185,7 +185,7 @@ class _Server:
                 settings.max_batch_records, settings.max_batch_delay, settings.max_queue, settings.max_answer
             )
 
-        state = State(
+        state = WorkerState(
             settings,
             self.processes,
             ready=lambda: self.shared[0] == 1,
@@ -204,7 +204,7 @@ class _Server:
         else:
             Thread(target=self._load, args=(state, queue(state.device)), daemon=True).start()
 
-    def _load(self, state: State, queue: Queue) -> None:
+    def _load(self, state: WorkerState, queue: Queue) -> None:
         from optml.serving import metrics
         from optml.serving.models import load
         from optml.serving.predictor import Predictor

@@ -138,7 +138,7 @@ class Classification:
         hyperparameters = self.hyperparameters
         x, y = self._tables()
         grams = hyperparameters.word_ngrams > 1
-        settings = fasttext_file.Settings(
+        settings = fasttext_file.FastTextSettings(
             dim=hyperparameters.vector_dim,
             window=hyperparameters.window_size,
             epoch=hyperparameters.epochs,

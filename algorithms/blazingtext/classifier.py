@@ -44,7 +44,7 @@ class Classifier:
 
     def __init__(
         self,
-        settings: fasttext_file.Settings,
+        settings: fasttext_file.FastTextSettings,
         vocabulary: Vocabulary,
         table: Matrix,
         output: Matrix,

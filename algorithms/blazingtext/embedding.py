@@ -107,7 +107,7 @@ class Embedding:
         hyperparameters = self.hyperparameters
         x, y = self._tables()
         grown = hyperparameters.subwords
-        settings = fasttext_file.Settings(
+        settings = fasttext_file.FastTextSettings(
             dim=hyperparameters.vector_dim,
             window=hyperparameters.window_size,
             epoch=hyperparameters.epochs,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import mmap
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
@@ -32,7 +32,7 @@ _ROWS = 1 << 12  # of a matrix written at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class FastTextSettings:
     """fastText's arguments, in the order of the file."""
 
     dim: int
@@ -55,7 +55,7 @@ class File:
     """What a file holds. pruned: the row, from the first after the words, of each bucket that has one; None:
     all have."""
 
-    settings: Settings
+    settings: FastTextSettings
     vocabulary: Vocabulary
     pruned: dict[int, int] | None
     input: Matrix
@@ -75,9 +75,9 @@ def read(path: Path) -> File:
         raise UserError(f"{path} is no model of fastText: it begins with {magic:#x}, not {MAGIC:#x}")
     if not 11 <= version <= VERSION:
         raise UserError(f"{path} is of version {version} of fastText's format; 11 and 12 can be read")
-    settings = Settings(*reader.numbers("i", 12), *reader.numbers("d", 1))
+    settings = FastTextSettings(*reader.numbers("i", 12), *reader.numbers("d", 1))
     if version == 11 and settings.model == SUPERVISED:
-        settings = Settings(**{f.name: getattr(settings, f.name) for f in fields(Settings)} | {"longest": 0})
+        settings = replace(settings, longest=0)
     vocabulary, pruned = reader.dictionary()
     quantised = reader.flag()
     table = reader.matrix(quantised)
@@ -88,7 +88,12 @@ def read(path: Path) -> File:
 
 
 def _require(
-    settings: Settings, vocabulary: Vocabulary, pruned: Any, table: Matrix, outputs: Matrix, source: str
+    settings: FastTextSettings,
+    vocabulary: Vocabulary,
+    pruned: Any,
+    table: Matrix,
+    outputs: Matrix,
+    source: str,
 ) -> None:
     """The parts must fit each other, or a request would read past their ends."""
     rows = vocabulary.words + (settings.buckets if pruned is None else len(pruned))
@@ -194,7 +199,7 @@ class _Reader:
 
 def write(
     path: Path,
-    settings: Settings,
+    settings: FastTextSettings,
     vocabulary: Vocabulary,
     table: np.ndarray,
     output: np.ndarray,
@@ -209,7 +214,7 @@ def write(
     vocabulary = vocabulary.compact()
     size = vocabulary.words + vocabulary.labels
     with path.open("wb") as file:
-        values = [getattr(settings, field.name) for field in fields(Settings)]
+        values = [getattr(settings, field.name) for field in fields(FastTextSettings)]
         file.write(
             _HEAD.pack(
                 MAGIC, VERSION, *values, size, vocabulary.words, vocabulary.labels, vocabulary.tokens, -1

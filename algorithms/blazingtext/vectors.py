@@ -45,7 +45,7 @@ class WordVectors:
 
     def __init__(
         self,
-        settings: fasttext_file.Settings,
+        settings: fasttext_file.FastTextSettings,
         vocabulary: Vocabulary,
         table: Matrix,
         output: Matrix | None = None,
@@ -164,5 +164,5 @@ def read_text(path: Path) -> WordVectors:
     entries = Words.of(words)
     if len(entries) != count:
         raise UserError(f"{path} holds a word twice")
-    settings = fasttext_file.Settings(dim)
+    settings = fasttext_file.FastTextSettings(dim)
     return WordVectors(settings, Vocabulary(entries, count, 0, count), Dense(table))

@@ -69,7 +69,7 @@ class PreUnit(nn.Module):
     """BN-ReLU-convolution, two or three times; the shortcut leaves after the first ReLU where it is
     projected."""
 
-    def __init__(self, inputs: int, outputs: int, plan: Plan) -> None:
+    def __init__(self, inputs: int, outputs: int, plan: UnitPlan) -> None:
         super().__init__()
         eps, width = plan.eps, plan.width(outputs)
         self.bn1 = Norm(inputs, eps, relu=True)
@@ -99,7 +99,7 @@ class PostUnit(nn.Module):
     """Convolution-BN, two or three times with ReLU between; the last ReLU comes after the shortcut is
     added."""
 
-    def __init__(self, inputs: int, outputs: int, plan: Plan) -> None:
+    def __init__(self, inputs: int, outputs: int, plan: UnitPlan) -> None:
         super().__init__()
         eps, width = plan.eps, plan.width(outputs)
         self.bn1 = Norm(width, eps, relu=True)
@@ -126,7 +126,7 @@ class PostUnit(nn.Module):
         return self.bn3(self.conv3(self.bn2(y)), shortcut)  # type: ignore[no-any-return]
 
 
-class Plan:
+class UnitPlan:
     """How a unit of a stage differs from the others.
 
     first: of its stage. stride: of its 3x3 convolution (the first of two). dilation, following: of the first
@@ -173,7 +173,7 @@ class ResNet(nn.Module):
                 stride, dilation = 1, dilation * 2
             units: list[nn.Module] = []
             for unit in range(count):
-                plan = Plan(
+                plan = UnitPlan(
                     architecture,
                     first=unit == 0,
                     stride=stride if unit == 0 else 1,

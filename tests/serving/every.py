@@ -118,7 +118,7 @@ def _classifier() -> Model:
 
     words = Words.of([b"good", b"bad", b"film", b"</s>", b"__label__0", b"__label__1"])
     rng = np.random.default_rng(0)
-    settings = fasttext_file.Settings(4, loss=fasttext_file.SOFTMAX, model=fasttext_file.SUPERVISED)
+    settings = fasttext_file.FastTextSettings(4, loss=fasttext_file.SOFTMAX, model=fasttext_file.SUPERVISED)
     tables = (Dense(rng.normal(size=(rows, 4)).astype(np.float32)) for rows in (4, 2))
     return Classifier(settings, Vocabulary(words, 4, 2, 6), *tables)
 
@@ -131,7 +131,7 @@ def _words() -> Model:
 
     words = Words.of([b"good", b"bad", b"film"])
     table = Dense(np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32))
-    return WordVectors(fasttext_file.Settings(4), Vocabulary(words, 3, 0, 3), table)
+    return WordVectors(fasttext_file.FastTextSettings(4), Vocabulary(words, 3, 0, 3), table)
 
 
 def _deepar() -> Model:

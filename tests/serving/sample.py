@@ -19,7 +19,7 @@ from optml.algorithms.base import Algorithm, Hyperparameters, Inference, Trainin
 from optml.algorithms.kmeans.model import Model
 from optml.errors import UserError
 from optml.formats.records import Columns, Records
-from optml.serving.app import State, create_app
+from optml.serving.app import WorkerState, create_app
 from optml.serving.batching import Gate
 from optml.serving.models import load
 from optml.serving.predictor import Predictor
@@ -37,7 +37,7 @@ def save_kmeans(folder: Path, centers: np.ndarray = CENTERS) -> Path:
 def client(served: Served, settings: Settings = Settings(), **state: Any) -> FlaskClient:  # noqa: B008
     """The application of one worker that has its model, without a server."""
     predictor = Predictor(served, Gate(settings.max_queue), settings)
-    return create_app(State(settings, predictor=predictor, **state)).test_client()
+    return create_app(WorkerState(settings, predictor=predictor, **state)).test_client()
 
 
 def kmeans_client(folder: Path, settings: Settings = Settings()) -> FlaskClient:  # noqa: B008

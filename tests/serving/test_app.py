@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from optml.formats import record_protobuf as protobuf
 from optml.formats.recordio import payloads
 from optml.formats.records import Records
-from optml.serving.app import State, create_app
+from optml.serving.app import WorkerState, create_app
 from optml.serving.settings import Settings
 from tests.serving.sample import client as application
 from tests.serving.sample import kmeans_client, served
@@ -53,7 +53,7 @@ class TestPing:
         assert "GET" in answer.headers["Allow"]
 
     def test_a_loading_model_answers_503(self) -> None:
-        answer = create_app(State(Settings(), ready=lambda: False)).test_client().get("/ping")
+        answer = create_app(WorkerState(Settings(), ready=lambda: False)).test_client().get("/ping")
         assert (answer.status_code, answer.json) == (503, {"error": "loading"})
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from optml.algorithms import registry
 from optml.errors import UserError
-from optml.serving.app import State, create_app
+from optml.serving.app import WorkerState, create_app
 from optml.serving.batching import Gate
 from optml.serving.models import load, unpacked
 from optml.serving.predictor import Predictor
@@ -89,7 +89,7 @@ def test_a_description_may_hold_numbers_of_any_size(tmp_path: Path) -> None:
     about = json.loads((folder / "model.json").read_text())
     about["hyperparameters"]["large"] = 1 << 70
     (folder / "model.json").write_text(json.dumps(about))
-    state = State(Settings(), predictor=Predictor(load(folder), Gate(1), Settings()))
+    state = WorkerState(Settings(), predictor=Predictor(load(folder), Gate(1), Settings()))
     answer = create_app(state).test_client().get("/")
     assert answer.status_code == 200
     assert json.loads(answer.text)["hyperparameters"]["large"] == 1 << 70

@@ -12,7 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from optml.algorithms import registry
-from optml.serving.app import State, create_app
+from optml.serving.app import WorkerState, create_app
 from optml.serving.batching import Gate
 from optml.serving.settings import Settings
 from optml.serving.store import Store
@@ -26,7 +26,7 @@ def obedient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make(settings: Settings = Settings(), free: int = 1 << 40) -> tuple[FlaskClient, Store]:  # noqa: B008
     store = Store(settings, {"cpu": Gate(8)}, lambda: free)
-    return create_app(State(settings), store).test_client(), store
+    return create_app(WorkerState(settings), store).test_client(), store
 
 
 @pytest.fixture

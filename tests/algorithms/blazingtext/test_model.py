@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from optml.algorithms.answers import Answer
 from optml.algorithms.blazingtext import ALGORITHM, fasttext_file, huffman
 from optml.algorithms.blazingtext.classifier import Classifier, Texts
-from optml.algorithms.blazingtext.fasttext_file import Settings
+from optml.algorithms.blazingtext.fasttext_file import FastTextSettings
 from optml.algorithms.blazingtext.quantized import Dense, Quantized, Quantizer
 from optml.algorithms.blazingtext.vectors import Lookup, WordVectors
 from optml.algorithms.blazingtext.vocabulary import Vocabulary, Words
@@ -178,7 +178,7 @@ def test_paths_of_the_tree_are_those_of_a_huffman_code() -> None:
 def test_labels_of_other_losses_are_scored_apart(loss: int) -> None:
     words = Words.of([b"a", b"</s>", b"__label__x", b"__label__y"])
     table = Dense(np.array([[1.0], [1.0]], np.float32))
-    settings = Settings(1, loss=loss, model=fasttext_file.SUPERVISED)
+    settings = FastTextSettings(1, loss=loss, model=fasttext_file.SUPERVISED)
     model = Classifier(
         settings, Vocabulary(words, 2, 2, 4), table, Dense(np.array([[0.0], [3.0]], np.float32))
     )
@@ -189,7 +189,7 @@ def test_labels_of_other_losses_are_scored_apart(loss: int) -> None:
 
 def test_a_line_without_a_known_feature_has_no_label() -> None:
     words = Words.of([b"a", b"__label__x"])
-    settings = Settings(1, loss=fasttext_file.SOFTMAX, model=fasttext_file.SUPERVISED)
+    settings = FastTextSettings(1, loss=fasttext_file.SOFTMAX, model=fasttext_file.SUPERVISED)
     ones = Dense(np.ones((1, 1), np.float32))
     model = Classifier(settings, Vocabulary(words, 1, 1, 2), ones, ones)
     answer = model.predict(Texts([b"unheard", b"a"], [1, 1]), {})
