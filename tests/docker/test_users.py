@@ -15,6 +15,7 @@ from optml.formats import tabular
 from optml.formats.content_type import ContentType
 from optml.formats.records import Records
 from tests.docker.engine import BUILD_SECONDS, Job, build, docker, server
+from tests.docker.test_image_classification import SETTINGS, jpegs, records
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(BUILD_SECONDS)]
 
@@ -54,6 +55,9 @@ JOBS: dict[str, tuple[dict[str, object], Callable[[], bytes], str, bytes, str]] 
     "forecasting-deepar": (
         {"time_freq": "D", "context_length": 7, "prediction_length": 3, "epochs": 1, "num_cells": 10},
         lambda: (json.dumps(SERIES) + "\n").encode() * 20, "application/jsonlines", ASKED.encode(), JSON,
+    ),
+    "image-classification": (
+        SETTINGS, lambda: records(96), "application/x-recordio", jpegs(1)[0][0], "application/x-image",
     ),
     "ipinsights": (
         {"num_entity_vectors": 1000, "vector_dim": 16, "epochs": 1}, lambda: PAIRS, CSV, b"u1,10.0.0.1", CSV,
@@ -116,11 +120,12 @@ def test_any_user_trains_and_serves_where_nothing_can_be_written(
     options: tuple[str, ...],
 ) -> None:
     hyperparameters, data, content_type, request, media = JOBS[slug]
+    channels = ("train", "validation") if slug == "image-classification" else ("train",)
     job = Job(
         tmp_path / "job",
         {name: str(value) for name, value in hyperparameters.items()},
-        {"train": {"data": data()}},
-        {"train": content_type},
+        {name: {"data.rec": data()} for name in channels},
+        dict.fromkeys(channels, content_type),
     )
     strangers(job, 12345 if USER[0] in options else 0)
     chosen = (*options, "--cap-drop", "ALL", "-e", f"OPTML_ALGORITHM={slug}", "-e", "NUMBA_DEBUG_CACHE=1")
