@@ -144,10 +144,8 @@ def test_what_is_missing_is_said_with_what_cures_it(tmp_path: Path) -> None:
         choice.choose({}, fits(18), "ResNet-18", "resnet18")
     assert str(none.value) == (
         "no weights of ResNet-18 are at hand: channel 'model' was not given; channel 'pretrained' was not "
-        "given; "
-        "OPTML_PRETRAINED_DIR is not set. Where there is a network, `optml weights fetch resnet18 --to "
-        "DIR` gets "
-        "some: give DIR as channel 'pretrained', or name it in OPTML_PRETRAINED_DIR"
+        "given; OPTML_PRETRAINED_DIR is not set. Where there is a network, `optml weights fetch resnet18 "
+        "--to DIR` gets some: give DIR as channel 'pretrained', or name it in OPTML_PRETRAINED_DIR"
     )
     write(tmp_path / "small.params", ZOO, arrays(SMALL))
     (tmp_path / "resnet18-f37072fd.pth").write_bytes(b"x")
