@@ -11,10 +11,8 @@ kills   SIGKILL of the control plane at random moments while two jobs train and 
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import http.client
-import json
 import os
 import random
 import signal
@@ -25,83 +23,21 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import boto3
 import numpy as np
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from benchmarks.environment import environment
+from benchmarks.environment import options, save
+from benchmarks.plane import WIDTH, Plane, Work, up
 
 GIGABYTE = 1 << 30
 KEYS, JOBS, KILLS, CONNECTIONS = 10_000, 100, 20, 64
-IMAGE = "382416733822.dkr.ecr.us-east-1.amazonaws.com/kmeans:1"
-ROLE = "arn:aws:iam::123456789012:role/optml"
-ROW = ",".join(["0.25"] * 20).encode() + b"\n"
-
-
-class Plane:
-    """`optml up` as a process."""
-
-    def __init__(self, home: Path, *words: str) -> None:
-        self._home, self._words = home, words
-        self.port = 0
-        self.start()
-
-    def start(self) -> None:
-        began = time.perf_counter()
-        command = [
-            sys.executable,
-            "-m",
-            "optml.local.cli",
-            "up",
-            "--engine",
-            "process",
-            "--port",
-            str(self.port),
-        ]
-        self.process = subprocess.Popen(
-            [*command, *self._words],
-            env={**os.environ, "OPTML_HOME": str(self._home)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().split()[3].rstrip(",")
-        self.port = int(self.url.rpartition(":")[2])
-        self.client("sagemaker").list_models()
-        self.seconds = time.perf_counter() - began
-
-    def client(self, service: str) -> Any:
-        config = Config(max_pool_connections=16, retries={"total_max_attempts": 1})
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-        return boto3.client(service, endpoint_url=self.url, config=config, **keys)
-
-    def memory(self) -> float:
-        """The most that the process has had, MB."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) / 1000
-
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        self.process.send_signal(number)
-        self.process.wait()
-
-
-@contextmanager
-def up(*words: str) -> Iterator[Plane]:
-    with tempfile.TemporaryDirectory(prefix="optml-control-") as folder:
-        plane = Plane(Path(folder), *words)
-        try:
-            yield plane
-        finally:
-            plane.stop()
+ROW = ",".join(["0.25"] * WIDTH).encode() + b"\n"
 
 
 def start() -> dict[str, Any]:
@@ -134,7 +70,7 @@ def s3() -> dict[str, Any]:
         pages = client.get_paginator("list_objects_v2").paginate(Bucket="bkt", Prefix="k/")
         assert sum(len(page["Contents"]) for page in pages) == KEYS
         listed = time.perf_counter() - began
-    best = {name: max(found) for name, found in rates.items()}
+    best = {name: max(values) for name, values in rates.items()}
     ratios = {f"{name} / copy": best[name] / best["copy"] for name in ("up", "down")}
     return {**best, **ratios, "memory, MB": memory, "seconds for 10,000 keys": listed}
 
@@ -172,65 +108,6 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class Work:
-    """Jobs, models and endpoints of K-Means on a little data."""
-
-    def __init__(self, plane: Plane) -> None:
-        self.plane = plane
-        self.acknowledged: set[str] = set()
-        self.client = plane.client("sagemaker")
-        s3 = plane.client("s3")
-        s3.create_bucket(Bucket="work")
-        rows = np.random.default_rng(0).normal(size=(20_000, 20)).astype("float32")
-        body = "\n".join(",".join(f"{value:.4f}" for value in row) for row in rows)
-        s3.put_object(Bucket="work", Key="train/rows.csv", Body=body.encode())
-
-    def job(self, name: str, epochs: int = 1) -> None:
-        source = {"S3DataType": "S3Prefix", "S3Uri": "s3://work/train/"}
-        channel = {"ChannelName": "train", "DataSource": {"S3DataSource": source}}
-        self.client.create_training_job(
-            TrainingJobName=name,
-            AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"},
-            RoleArn=ROLE,
-            HyperParameters={"k": "10", "feature_dim": "20", "mini_batch_size": "500", "epochs": str(epochs)},
-            InputDataConfig=[{**channel, "ContentType": "text/csv;label_size=0"}],
-            OutputDataConfig={"S3OutputPath": "s3://work/out"},
-            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
-            StoppingCondition={"MaxRuntimeInSeconds": 3600},
-        )
-
-    def ended(self, name: str) -> Any:
-        while (job := self.client.describe_training_job(TrainingJobName=name))["TrainingJobStatus"] not in (
-            "Completed",
-            "Failed",
-            "Stopped",
-        ):
-            time.sleep(0.1)
-        return job
-
-    def artifact(self, name: str) -> str:
-        job = self.ended(name)
-        assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
-        key = job["ModelArtifacts"]["S3ModelArtifacts"].split("/", 3)[3]
-        body = self.plane.client("s3").get_object(Bucket="work", Key=key)["Body"].read()
-        return hashlib.sha256(body).hexdigest()
-
-    def endpoint(self, job: str) -> None:
-        url = self.ended(job)["ModelArtifacts"]["S3ModelArtifacts"]
-        container = {"Image": IMAGE, "ModelDataUrl": url}
-        self.client.create_model(ModelName="m", PrimaryContainer=container, ExecutionRoleArn=ROLE)
-        variant = {
-            "VariantName": "v",
-            "ModelName": "m",
-            "InstanceType": "ml.m5.large",
-            "InitialInstanceCount": 1,
-        }
-        self.client.create_endpoint_config(EndpointConfigName="e", ProductionVariants=[variant])
-        self.client.create_endpoint(EndpointName="e", EndpointConfigName="e")
-        while self.client.describe_endpoint(EndpointName="e")["EndpointStatus"] != "InService":
-            time.sleep(0.1)
-
-
 def proxy() -> dict[str, Any]:
     """Medians in ms, rates in requests/s: by turns, through the control plane and at the container itself."""
     with up() as plane:
@@ -247,8 +124,8 @@ def proxy() -> dict[str, Any]:
         for _ in range(3):
             for name, place in places.items():
                 rates[name].append(_load(place, 4.0))
-    median = {name: statistics.median(found) for name, found in medians.items()}
-    rate = {name: statistics.median(found) for name, found in rates.items()}
+    median = {name: statistics.median(values) for name, values in medians.items()}
+    rate = {name: statistics.median(values) for name, values in rates.items()}
     return {
         "median through": median["through"],
         "median direct": median["direct"],
@@ -362,7 +239,8 @@ def kills(rounds: int = KILLS) -> dict[str, Any]:
         work.job("undisturbed", epochs=30)
         expected = work.artifact("undisturbed")
         work.endpoint("undisturbed")
-        took = []
+        took: list[float] = []
+        finished: set[str] = set()
         for number in range(rounds):
             names = [f"killed-{number}-{each}" for each in "ab"]
             created = [threading.Thread(target=_tolerant, args=(work, name)) for name in names]
@@ -374,19 +252,18 @@ def kills(rounds: int = KILLS) -> dict[str, Any]:
                 thread.join()
             plane.start()
             took.append(plane.seconds)
-            known = {
-                job["TrainingJobName"]
-                for job in work.client.list_training_jobs(MaxResults=100)["TrainingJobSummaries"]
-            }
-            for name in names:
-                if name in known:  # what was acknowledged is there: see `_tolerant`
-                    assert work.artifact(name) == expected, name
-                assert name in known or name not in work.plane.__dict__.setdefault("acknowledged", set())
+            page = work.client.list_training_jobs(MaxResults=100, NameContains=f"killed-{number}-")
+            known = {job["TrainingJobName"] for job in page["TrainingJobSummaries"]}
+            assert work.acknowledged <= known | finished, work.acknowledged - known
+            for name in known:
+                assert work.artifact(name) == expected, name
+            finished |= known
             answer = plane.client("sagemaker-runtime").invoke_endpoint(
                 EndpointName="e", Body=ROW, ContentType="text/csv"
             )
             assert answer["Body"].read()
-    return {"kills": rounds, "lost": 0, "restart, seconds": statistics.median(took)}
+    jobs = {"acknowledged": len(work.acknowledged), "finished": len(finished)}
+    return {"kills": rounds, **jobs, "restart, seconds": statistics.median(took)}
 
 
 def _tolerant(work: Work, name: str) -> None:
@@ -407,24 +284,20 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def main() -> None:
+    parser = options(__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
-    parser.add_argument("--out", type=Path, help="folder for control-cpu.json")
-    given = parser.parse_args()
-    results: dict[str, Any] = {}
-    for name in given.parts or PARTS:
-        results[name] = PARTS[name]()
-        print(f"{name}:")
-        for what, value in results[name].items():
+    arguments = parser.parse_args()
+    rows = []
+    for part in arguments.parts or PARTS:
+        row = PARTS[part]()
+        print(f"{part}:")
+        for what, value in row.items():
             print(f"  {what:28} {value:10.3f}" if isinstance(value, float) else f"  {what:28} {value:10}")
         sys.stdout.flush()
-    if given.out:
-        path = given.out / "control-cpu.json"
-        known = json.loads(path.read_text()) if path.exists() else {}
-        path.write_text(json.dumps({**known, **results, "environment": environment()}, indent=1) + "\n")
-    return 0
+        rows.append({"part": part} | row)
+    save("control-cpu", rows, folder=arguments.out)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
