@@ -13,7 +13,6 @@ import torch
 
 from optml import memory
 from optml.algorithms.base import Setting
-from optml.algorithms.image_classification.best_epoch import BestEpoch
 from optml.algorithms.image_classification.data import Batch
 from optml.algorithms.image_classification.hyperparameters import Hyperparameters
 from optml.algorithms.image_classification.losses import (
@@ -25,11 +24,13 @@ from optml.algorithms.image_classification.losses import (
 )
 from optml.algorithms.image_classification.model import Model
 from optml.algorithms.image_classification.progress import Progress, parameters
-from optml.algorithms.image_classification.schedule import optimizer, rate
 from optml.algorithms.image_classification.start import begin
 from optml.algorithms.metrics import Metric
 from optml.algorithms.network import Network, threads
+from optml.algorithms.vision.best_epoch import BestEpoch, Early
+from optml.algorithms.vision.optimizers import Rule, optimizer, set_rate
 from optml.algorithms.vision.precision import Precision
+from optml.algorithms.vision.schedule import stepped
 from optml.algorithms.vision.tensors import Tensors
 
 log = logging.getLogger(__name__)
@@ -55,14 +56,15 @@ class Learner:
         started = begin(setting)
         self.facts = replace(started.facts, names=setting.train.names)
         self.module = started.network.to(setting.device)
-        self.network = Network(self.module, optimizer(hyperparameters, self.module), setting)
+        made = optimizer(_rule(hyperparameters), self.module, hyperparameters.learning_rate)
+        self.network = Network(self.module, made, setting)
         # Of a convolution of the first stage; those of the others have as many multiply-adds.
         self._work = hyperparameters.mini_batch_size * self.module.work(self.facts.height, self.facts.width)
         self.tensors = Tensors(self.facts.architecture, setting.device)
         self.precision = Precision.asked(hyperparameters.precision_dtype, setting.device)
         self.criterion = self._criterion(setting.train)
         self.progress = Progress(hyperparameters, setting.cluster, setting.device)
-        self.rule = BestEpoch(hyperparameters, quiet=self.cluster.rank > 0)
+        self.rule = BestEpoch(_early(hyperparameters), self._announce_best)
         self.stored: list[int] = []  # epochs whose checkpoints lie in the store, from 1
         self._announce(setting.train)
 
@@ -88,7 +90,7 @@ class Learner:
                 )
                 hits = self.criterion.hits(scores, labels)
         (total,) = self.network.gradient(loss, images)
-        self._step(total)
+        self.precision.step(self.network, total)
         if images:
             self.progress.add(images, hits, among)
         else:
@@ -157,15 +159,6 @@ class Learner:
         settings = self.hyperparameters.model_dump(mode="json")
         return Model(self.facts, self.network.arrays(), settings, checkpoints=self._checkpoints())
 
-    def _step(self, images: float) -> None:
-        """Let the optimizer use the gradient of the sum over so many images."""
-        if not images:  # of all hosts none has a batch with an image that can be read
-            return
-        gradients = [p.grad for p in self.module.parameters() if p.grad is not None]
-        torch._foreach_mul_(gradients, 1 / (images * self.precision.scale))
-        if self.precision.finite(self.module.parameters()):
-            self.network.step()
-
     def _begin_epoch(self) -> None:
         epoch = self.progress.epoch
         self.progress.begin()
@@ -175,10 +168,15 @@ class Learner:
 
     def _set_rate(self, epoch: int) -> bool:
         """Of an epoch's updates; was it another before?"""
-        now, before = rate(self.hyperparameters, epoch), self.network.optimizer.param_groups[0]["lr"]
-        for group in self.network.optimizer.param_groups:
-            group["lr"] = now
-        return bool(now != before)
+        own = self.hyperparameters
+        steps = own.lr_scheduler_step or ()
+        now = stepped(own.learning_rate, own.lr_scheduler_factor, steps, epoch)
+        return set_rate(self.network.optimizer, now)
+
+    def _announce_best(self, accuracy: float) -> None:
+        if self.hyperparameters.checkpoint_frequency is None:
+            self._say("Storing the best model with validation accuracy: %f", accuracy)
+            self._say('Saved checkpoint to "model.safetensors"')
 
     def _criterion(self, train: Any) -> Criterion:
         hyperparameters = self.hyperparameters
@@ -245,3 +243,24 @@ class Learner:
     def _say(self, text: str, *values: object) -> None:
         if self.cluster.rank == 0:
             log.info(text, *values)
+
+
+def _rule(hyperparameters: Hyperparameters) -> Rule:
+    return Rule(
+        hyperparameters.optimizer,
+        momentum=hyperparameters.momentum if hyperparameters.sgd else 0.0,
+        weight_decay=hyperparameters.weight_decay if hyperparameters.sgd else 0.0,
+        betas=(hyperparameters.beta_1, hyperparameters.beta_2),
+        eps=hyperparameters.eps,
+        decay=hyperparameters.gamma,
+    )
+
+
+def _early(hyperparameters: Hyperparameters) -> Early | None:
+    if not hyperparameters.early_stopping:
+        return None
+    return Early(
+        hyperparameters.early_stopping_min_epochs,
+        hyperparameters.early_stopping_patience,
+        hyperparameters.early_stopping_tolerance,
+    )

@@ -20,6 +20,7 @@ from optml.algorithms.vision.folded import folded
 from optml.algorithms.vision.precision import half
 from optml.algorithms.vision.resnet import ResNet
 from optml.algorithms.vision.tensors import Tensors
+from optml.algorithms.vision.whole import shapes, tensors, whole
 from optml.errors import UserError
 from optml.formats.records import Columns
 
@@ -94,8 +95,7 @@ class Model:
     def module(self) -> ResNet:
         """The network, as it was trained."""
         network = ResNet(self.facts.architecture, self.facts.classes)
-        tensors = {name: torch.from_numpy(np.array(array, np.float32)) for name, array in self.arrays.items()}
-        network.load_state_dict(tensors)
+        network.load_state_dict(tensors(self.arrays))
         return network.eval()
 
     def save(self, folder: Path) -> None:
@@ -127,24 +127,8 @@ def read(folder: Path) -> tuple[Facts, dict[str, np.ndarray]]:
             ) from None
         arrays = ours.arrays
     with torch.device("meta"):
-        expected = {
-            name: tuple(tensor.shape)
-            for name, tensor in ResNet(facts.architecture, facts.classes).state_dict().items()
-        }
-    wrong = [name for name, shape in expected.items() if name not in arrays or arrays[name].shape != shape]
-    if wrong:
-        held = arrays[wrong[0]].shape if wrong[0] in arrays else "none"
-        raise UserError(
-            f"{folder} holds no whole {facts.architecture} of {facts.classes} classes: {len(wrong)} "
-            "arrays are missing "
-            f"or of another shape, {wrong[0]} first ({held}, expected {expected[wrong[0]]})"
-        )
-    infinite = [name for name in expected if not np.isfinite(arrays[name]).all()]
-    if infinite:
-        raise UserError(
-            f"{folder}: {infinite[0]} holds numbers that are not finite: the training has diverged"
-        )
-    return facts, {name: arrays[name] for name in expected}
+        expected = shapes(ResNet(facts.architecture, facts.classes))
+    return facts, whole(arrays, expected, folder, f"{facts.architecture} of {facts.classes} classes")
 
 
 def recognises(folder: Path) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from optml.algorithms.base import Setting
 from optml.algorithms.image_classification.facts import Facts
@@ -18,6 +17,7 @@ from optml.algorithms.vision.architecture import SMALL, Architecture, stem_of
 from optml.algorithms.vision.resnet import ResNet, initialise
 from optml.algorithms.vision.weights import choice, published
 from optml.algorithms.vision.weights.files import Weights
+from optml.algorithms.vision.whole import shapes, tensors
 from optml.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -60,11 +60,9 @@ def begin(setting: Setting) -> Start:
         network = ResNet(architecture, hyperparameters.num_classes)
         initialise(network)
     if setting.warm_start is None and hyperparameters.use_pretrained_model:
-        shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-        arrays = choice.fitted(weights, shapes, ["fc."])
+        arrays = choice.fitted(weights, shapes(network), ["fc."])
     if arrays:
-        tensors = {name: torch.from_numpy(np.array(array, np.float32)) for name, array in arrays.items()}
-        network.load_state_dict(tensors, strict=False)
+        network.load_state_dict(tensors(arrays), strict=False)
     facts = Facts(architecture, height, width, hyperparameters.num_classes, bool(hyperparameters.multi_label))
     return Start(network, facts)
 

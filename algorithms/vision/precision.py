@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import torch
 
+from optml.algorithms.network import Network
+
 log = logging.getLogger(__name__)
 
 LARGEST, PATIENCE = 2.0**16, 2000  # of the scale; updates without infinity after which it is doubled
@@ -55,6 +57,16 @@ class Precision:
     def inside(self) -> contextlib.AbstractContextManager[object]:
         """Within, the network computes in `dtype`."""
         return torch.autocast(self._device, self.dtype) if self.dtype else contextlib.nullcontext()
+
+    def step(self, network: Network, count: float) -> None:
+        """Let the optimizer use the gradient of a sum over `count` images or cells, times `scale`, as that of
+        their mean; 0: of all hosts none has any, and nothing is updated."""
+        if not count:
+            return
+        gradients = [p.grad for p in network.module.parameters() if p.grad is not None]
+        torch._foreach_mul_(gradients, 1 / (count * self.scale))
+        if self.finite(network.module.parameters()):
+            network.step()
 
     def finite(self, parameters: Iterable[torch.nn.Parameter]) -> bool:
         """Are the gradients, which the scale was divided out of? Without it, in float16, the update is left
