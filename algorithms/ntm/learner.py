@@ -19,9 +19,9 @@ from optml.algorithms.ntm.autoencoder import Autoencoder
 from optml.algorithms.ntm.early_stopping import EarlyStopping
 from optml.algorithms.ntm.hyperparameters import Hyperparameters
 from optml.algorithms.ntm.model import Model
-from optml.algorithms.ntm.optimizer import SPARSE, optimizer
 from optml.algorithms.ntm.parameters import Parameters
 from optml.algorithms.ntm.sampling import SubSample
+from optml.algorithms.optimizers import SPARSE, optimizer
 from optml.algorithms.topics import cooccurrence, topics, vocabulary
 from optml.algorithms.topics.counts import counts, fraction, occupied
 from optml.algorithms.topics.topics import Topics

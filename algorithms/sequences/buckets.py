@@ -46,23 +46,21 @@ def assign(first: np.ndarray, second: np.ndarray, buckets: Sequence[Bucket]) -> 
 
 
 def batches(
-    places: np.ndarray, size: int, generator: np.random.Generator | None = None
+    order: np.ndarray, places: np.ndarray, size: int, generator: np.random.Generator | None = None
 ) -> Iterator[np.ndarray]:
     """Numbers of pairs (m,) int64, m <= size, of one bucket each; every pair once.
 
-    places: (n,) bucket of each pair.   generator: shuffles pairs within their buckets, and the batches of all
-    of them; None: as they come, bucket by bucket.
+    order: (n,) int64, the numbers of all pairs in the order in which those of a bucket come.
+    places: (n,) bucket of each pair.   generator: shuffles the batches; None: they come bucket by bucket.
     """
-    count = len(places)
-    order = np.arange(count) if generator is None else generator.permutation(count)
     order = order[np.argsort(places[order], kind="stable")]
     ends = np.flatnonzero(np.diff(places[order])) + 1
-    starts: list[tuple[int, int]] = []
-    for begin, end in zip([0, *ends.tolist()], [*ends.tolist(), count], strict=True):
-        starts += [(at, min(at + size, end)) for at in range(begin, end, size)]
-    turns = range(len(starts)) if generator is None else generator.permutation(len(starts)).tolist()
+    runs: list[tuple[int, int]] = []
+    for begin, end in zip([0, *ends.tolist()], [*ends.tolist(), len(order)], strict=True):
+        runs += [(at, min(at + size, end)) for at in range(begin, end, size)]
+    turns = range(len(runs)) if generator is None else generator.permutation(len(runs)).tolist()
     for turn in turns:
-        yield order[slice(*starts[turn])]
+        yield order[slice(*runs[turn])]
 
 
 def describe(

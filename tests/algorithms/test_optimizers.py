@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from optml.algorithms.ntm.optimizer import EPSILON, RHO, SPARSE, Adadelta, optimizer  # noqa: E402
+from optml.algorithms.optimizers import EPSILON, RHO, SPARSE, Adadelta, optimizer  # noqa: E402
 
 ROWS, WIDTH, STEPS = 6, 3, 12
 
