@@ -278,8 +278,8 @@ def lazy(target: str) -> Callable[..., Any]:
     """The function that `module:name` names; the module is imported at the first call."""
     module, _, name = target.partition(":")
 
-    def call(*given: Any) -> Any:
-        return getattr(import_module(module), name)(*given)
+    def call(*arguments: Any) -> Any:
+        return getattr(import_module(module), name)(*arguments)
 
     return call
 

@@ -61,8 +61,8 @@ def read(path: Path) -> Archive:
     except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise UserError(f"{path} is no sound ZIP archive of a model: {error}") from None
     if lists != 1:
-        held = ", ".join(sorted(documents)) or "nothing"
-        raise UserError(f"{path} holds {lists} lists of parameters instead of one (beside {held})")
+        others = ", ".join(sorted(documents)) or "nothing"
+        raise UserError(f"{path} holds {lists} lists of parameters instead of one (beside {others})")
     return Archive(arrays, documents)
 
 

@@ -37,14 +37,14 @@ def document(nodes: list[Node]) -> dict[str, Any]:
 
 def nodes(document: object) -> list[dict[str, Any]]:
     """Those of a parsed file; {} in the place of what is none, and nothing of what is no graph."""
-    found = document.get("nodes") if isinstance(document, dict) else None
-    return [node if isinstance(node, dict) else {} for node in found] if isinstance(found, list) else []
+    entry = document.get("nodes") if isinstance(document, dict) else None
+    return [node if isinstance(node, dict) else {} for node in entry] if isinstance(entry, list) else []
 
 
 def attributes(node: Mapping[str, Any]) -> dict[str, Any]:
     """Of a node, under the name that its version of MXNet has for them."""
-    found = next((node[key] for key in ("attrs", "attr", "param") if node.get(key)), None)
-    return found if isinstance(found, dict) else {}
+    entry = next((node[key] for key in ("attrs", "attr", "param") if node.get(key)), None)
+    return entry if isinstance(entry, dict) else {}
 
 
 def feeder(nodes: list[dict[str, Any]], node: Mapping[str, Any], place: int) -> dict[str, Any]:

@@ -61,10 +61,10 @@ def decode(data: bytes, source: str) -> tuple[list[np.ndarray | RowSparse], list
     found there, for anything but a whole, sound file.
     """
     reader = _Reader(data, source)
-    found = reader.number("<Q", "the magic number of the file")
-    if found != LIST:
+    magic = reader.number("<Q", "the magic number of the file")
+    if magic != LIST:
         raise reader.error(
-            0, f"the file begins with {found:#x}, not with 0x112: this is no MXNet NDArray list"
+            0, f"the file begins with {magic:#x}, not with 0x112: this is no MXNet NDArray list"
         )
     reader.number("<Q", "the reserved field")
     arrays = [reader.array() for _ in range(reader.count("arrays", smallest=8))]

@@ -148,13 +148,13 @@ def _sparse(items: list[Any], width: int | None, where: Callable[[int], str]) ->
     try:
         tensors = [_listed(item) for item in items]
         keys, values, shapes = ([tensor[name] for tensor in tensors] for name in ("keys", "values", "shape"))
-        if {type(found) for column in (keys, values, shapes) for found in column} != {list}:
+        if {type(value) for column in (keys, values, shapes) for value in column} != {list}:
             return None
         counts = list(map(len, keys))
         widths = {shape[0] for shape in shapes}
         if counts != list(map(len, values)) or widths != {shapes[0][0] if width is None else width}:
             return None
-        if {len(shape) for shape in shapes} != {1} or {type(found) for found in widths} != {int}:
+        if {len(shape) for shape in shapes} != {1} or {type(value) for value in widths} != {int}:
             return None
         numbers = np.array(list(chain.from_iterable(values)), np.float64)
         places = np.array(list(chain.from_iterable(keys)), np.float64)

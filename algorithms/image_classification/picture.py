@@ -40,8 +40,8 @@ def draw(model: Model, batch: Pictures | Batch, path: Path) -> str:
             right += bool(good)
             color = charts.MUTED if good is None else charts.BLUE if good else charts.RED
             axis.set_title(text, fontsize=8, color=color)
-    told = f"{len(pixels)} pictures"
-    return told if labels is None else f"{told}, {right} of them told right"
+    title = f"{len(pixels)} pictures"
+    return title if labels is None else f"{title}, {right} of them told right"
 
 
 def _caption(model: Model, probabilities: np.ndarray, label: np.ndarray | None) -> tuple[str, bool | None]:

@@ -169,9 +169,9 @@ class Learner:
         sample = cooccurrence.Sample(h.feature_dim, self.seed, 0)
         sample.add(occupied)
         together = topics.mutual_information(*cooccurrence.joint(sample, words, self.cluster))
-        told = Topics(words, topics.uniqueness(words), None, together, self.vocabulary)
+        summary = Topics(words, topics.uniqueness(words), None, together, self.vocabulary)
         alpha, beta = (array.astype(np.float32) for array in (best.alpha, best.beta))
-        return Model(alpha, beta, prior, told, h.model_dump(mode="json", by_alias=True))
+        return Model(alpha, beta, prior, summary, h.model_dump(mode="json", by_alias=True))
 
 
 def _plain(documents: csr_array, hyperparameters: Hyperparameters, seed: int) -> Estimate:

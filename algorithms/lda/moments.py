@@ -91,12 +91,12 @@ class Moments:
             log.info("Number of iterations: %d", SPARE)
             log.info("Seed of random SVD : %s", seed)
             block = np.random.default_rng(seed).normal(size=(self.words, width))
-            kept = max(1, min(STEPS, KRYLOV // (8 * self.words * width), self.words // width))
+            depth = max(1, min(STEPS, KRYLOV // (8 * self.words * width), self.words // width))
             blocks: list[np.ndarray] = []
             for step in range(STEPS):
                 log.info("Krylov method iteration: %d.", step)
                 block = orthonormal(self.second(block))
-                blocks = [*blocks, block][-kept:]
+                blocks = [*blocks, block][-depth:]
             basis = orthonormal(np.concatenate(blocks, axis=1))
         small = basis.T @ self.second(basis)
         log.info("Covariance matrix min value: %f", small.min())

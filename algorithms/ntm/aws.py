@@ -59,13 +59,13 @@ def write(path: Path, own: Parameters, hyperparameters: Mapping[str, Any]) -> No
 def _activation(archive: Archive) -> str:
     """From the first activation of the network, else from the training parameters; sigmoid is the default."""
     graph, meta = archive.documents.get("symbol.json"), archive.documents.get("meta.json")
-    told: list[object] = []
+    candidates: list[object] = []
     for node in mxnet_symbol.nodes(graph):
-        told += [mxnet_symbol.attributes(node).get("act_type"), node.get("op")]
-    given = meta.get("training_parameters") if isinstance(meta, dict) else None
-    if isinstance(given, dict):
-        told.insert(0, given.get("encoder_layers_activation"))
-    return next((word for word in told if isinstance(word, str) and word in ACTIVATIONS), "sigmoid")
+        candidates += [mxnet_symbol.attributes(node).get("act_type"), node.get("op")]
+    settings = meta.get("training_parameters") if isinstance(meta, dict) else None
+    if isinstance(settings, dict):
+        candidates.insert(0, settings.get("encoder_layers_activation"))
+    return next((word for word in candidates if isinstance(word, str) and word in ACTIVATIONS), "sigmoid")
 
 
 def _graph(own: Parameters) -> dict[str, Any]:

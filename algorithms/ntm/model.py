@@ -87,16 +87,16 @@ class Model:
 def load(folder: Path, device: str) -> Model:
     """Load an artifact of ours, or else one of AWS's. Raises UserError that says what is wrong with it."""
     if artifact.exists(folder):
-        held = artifact.read(folder, SLUG)
-        activation = held.hyperparameters.get("encoder_layers_activation")
+        stored = artifact.read(folder, SLUG)
+        activation = stored.hyperparameters.get("encoder_layers_activation")
         if activation not in aws.ACTIVATIONS:
             raise UserError(
                 f"{folder / artifact.DESCRIPTION}: encoder_layers_activation is {activation!r}; expected one "
                 f"of {', '.join(aws.ACTIVATIONS)}"
             )
-        parameters = Parameters.of(held.arrays, OURS, activation, str(folder / artifact.ARRAYS))
+        parameters = Parameters.of(stored.arrays, OURS, activation, str(folder / artifact.ARRAYS))
         words = topics.read_vocabulary(folder)
-        return Model(parameters, hyperparameters=held.hyperparameters, vocabulary=words)
+        return Model(parameters, hyperparameters=stored.hyperparameters, vocabulary=words)
     file = aws.find(folder)
     if file is None:
         raise UserError(

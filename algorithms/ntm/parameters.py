@@ -78,26 +78,26 @@ class Parameters:
             if names.encoder.format(number, "weight") not in arrays:
                 break
             encoder.append(layer(names.encoder, number))
-        found = cls(
+        parameters = cls(
             tuple(encoder), layer(names.mu), layer(names.logsigma), layer(names.projection), activation
         )
-        widths = [found.words, *(len(weight) for weight, _ in encoder)]
-        layers = [*encoder, found.mu, found.logsigma]
+        widths = [parameters.words, *(len(weight) for weight, _ in encoder)]
+        layers = [*encoder, parameters.mu, parameters.logsigma]
         expected = [(after, before) for before, after in pairwise(widths)]
-        expected += [(found.topics, widths[-1])] * 2
+        expected += [(parameters.topics, widths[-1])] * 2
         shapes = [weight.shape for weight, _ in layers]
         if shapes != expected:
             raise UserError(
                 f"{where}: the layers do not fit one another: with a projection of shape "
-                f"{found.projection[0].shape} expected weights of {expected}, found {shapes}"
+                f"{parameters.projection[0].shape} expected weights of {expected}, found {shapes}"
             )
-        return found
+        return parameters
 
 
 def _array(arrays: Mapping[str, np.ndarray], name: str, where: str) -> np.ndarray:
     if name not in arrays:
-        held = ", ".join(sorted(arrays)) or "none"
-        raise UserError(f"{where} lacks '{name}'; its arrays: {held}")
+        names = ", ".join(sorted(arrays)) or "none"
+        raise UserError(f"{where} lacks '{name}'; its arrays: {names}")
     array = arrays[name]
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not np.isfinite(array).all():
         raise UserError(f"{where}: {name} must hold finite floats")

@@ -16,28 +16,30 @@ class SubSample:
         self.share = share
         self._size = size
         self._seed = seed
-        self._held = csr_array((0, words), dtype=np.float32)
+        self._batch = csr_array((0, words), dtype=np.float32)
 
     def draw(self, counts: csr_array, epoch: int, batch: int) -> csr_array | None:
         """Take a batch of at most `size` documents; returns the next one to train on, if it is full."""
         if self.share == 1:
             return counts
         draws = np.random.default_rng((*self._seed, epoch, batch)).random(counts.shape[0])
-        self._held = csr_array(vstack([self._held, counts[np.flatnonzero(draws < self.share)]], format="csr"))
-        if self._held.shape[0] < self._size:
+        self._batch = csr_array(
+            vstack([self._batch, counts[np.flatnonzero(draws < self.share)]], format="csr")
+        )
+        if self._batch.shape[0] < self._size:
             return None
-        full, self._held = self._held[: self._size], self._held[self._size :]
+        full, self._batch = self._batch[: self._size], self._batch[self._size :]
         return full
 
     def rest(self) -> csr_array | None:
         """What is left at the end of an epoch."""
-        rest, self._held = self._held, self._held[:0]
+        rest, self._batch = self._batch, self._batch[:0]
         return rest if rest.shape[0] else None
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        held = self._held
-        return {"bounds": held.indptr, "words": held.indices, "counts": held.data}
+        documents = self._batch
+        return {"bounds": documents.indptr, "words": documents.indices, "counts": documents.data}
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         bounds, words, counts = (np.array(state[name]) for name in ("bounds", "words", "counts"))
-        self._held = csr_array((counts, words, bounds), shape=(len(bounds) - 1, self._held.shape[1]))
+        self._batch = csr_array((counts, words, bounds), shape=(len(bounds) - 1, self._batch.shape[1]))

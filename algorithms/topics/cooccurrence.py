@@ -25,7 +25,7 @@ class Sample:
         self._most = most
         self._seed = seed, rank
         self._seen = 0  # batches
-        self._held = csr_array((0, words), dtype=bool)
+        self._sample = csr_array((0, words), dtype=bool)
         self._draws = np.empty(0)
         self._new: list[tuple[csr_array, np.ndarray]] = []
         self._more = 0  # words of the new ones
@@ -36,16 +36,16 @@ class Sample:
         self._seen += 1
         self._new.append(self._below(counts.astype(bool), draws))
         self._more += len(self._new[-1][0].indices)
-        if len(self._held.indices) + self._more > self._most:
+        if len(self._sample.indices) + self._more > self._most:
             self._join()
-            while self._held.nnz > self._most:
+            while self._sample.nnz > self._most:
                 self.share /= 2
-                self._held, self._draws = self._below(self._held, self._draws)
+                self._sample, self._draws = self._below(self._sample, self._draws)
 
     def matrix(self) -> csr_array:
         """(documents, words) bool."""
         self._join()
-        return self._held
+        return self._sample
 
     def _below(self, documents: csr_array, draws: np.ndarray) -> tuple[csr_array, np.ndarray]:
         if self.share == 1:
@@ -54,24 +54,24 @@ class Sample:
         return documents[rows], draws[rows]
 
     def _join(self) -> None:
-        parts = [(self._held, self._draws), *self._new]
+        parts = [(self._sample, self._draws), *self._new]
         bounds = np.concatenate([np.zeros(1, np.int64), *(np.diff(part.indptr) for part, _ in parts)])
         indices = np.concatenate([part.indices for part, _ in parts])
         self._draws = np.concatenate([draws for _, draws in parts])
-        self._held = _sets(np.cumsum(bounds), indices, self.words)
+        self._sample = _sets(np.cumsum(bounds), indices, self.words)
         self._new, self._more = [], 0
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        held = self.matrix()
+        documents = self.matrix()
         return {
-            "bounds": held.indptr.astype(np.int64),
-            "words": held.indices.astype(np.int32),
+            "bounds": documents.indptr.astype(np.int64),
+            "words": documents.indices.astype(np.int32),
             "draws": self._draws,
             "progress": np.array([self._seen, self.share]),
         }
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        self._held = _sets(np.array(state["bounds"]), np.array(state["words"]), self.words)
+        self._sample = _sets(np.array(state["bounds"]), np.array(state["words"]), self.words)
         self._draws, self._new, self._more = np.array(state["draws"]), [], 0
         documents, self.share = state["progress"].tolist()
         self._seen = int(documents)

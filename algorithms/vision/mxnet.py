@@ -81,8 +81,8 @@ def arrays(path: Path, graph: Trunk) -> tuple[Architecture, dict[str, np.ndarray
 
     Raises UserError where they are of another network than the graph."""
     weights = files.read(path)
-    held = {name: np.asarray(array, np.float32) for name, array in weights.arrays.items()}
-    channels = held["conv1.weight"].shape[1] if "conv1.weight" in held else 0
+    arrays = {name: np.asarray(array, np.float32) for name, array in weights.arrays.items()}
+    channels = arrays["conv1.weight"].shape[1] if "conv1.weight" in arrays else 0
     expected = replace(graph.architecture, channels=channels)
     if weights.architecture is None or replace(weights.architecture, eps=expected.eps) != expected:
         raise UserError(
@@ -90,6 +90,6 @@ def arrays(path: Path, graph: Trunk) -> tuple[Architecture, dict[str, np.ndarray
         )
     for name in graph.fixed:
         own = weights.naming.read(f"{name}_gamma")
-        if own in held:
-            held[own] = np.ones_like(held[own])
-    return expected, held
+        if own in arrays:
+            arrays[own] = np.ones_like(arrays[own])
+    return expected, arrays

@@ -58,7 +58,7 @@ def _reduced(image: Any, channels: int) -> Any:
 def bare(content: bytes, where: str) -> bytes:
     """A PNG with the chunks that make its pixels and no others: texts and profiles of colours are compressed
     and may be inflated to anything."""
-    kept = [content[:8]]
+    segments = [content[:8]]
     at, whole = 8, True
     for _ in range(CHUNKS):
         if len(content) < at + 8:
@@ -66,7 +66,7 @@ def bare(content: bytes, where: str) -> bytes:
         (length,) = struct.unpack_from(">I", content, at)
         kind, end = content[at + 4 : at + 8], at + 12 + length
         if kind in NEEDED:
-            kept.append(content[at:end])
+            segments.append(content[at:end])
         else:
             whole = False
         if end > len(content):
@@ -75,7 +75,7 @@ def bare(content: bytes, where: str) -> bytes:
                 f"ends at {end}, the data at {len(content)}"
             )
         if kind == b"IEND":
-            return content if whole else b"".join(kept)
+            return content if whole else b"".join(segments)
         at = end
     raise UnreadableError(f"{where} is a PNG of more than {CHUNKS} chunks")
 

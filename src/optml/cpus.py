@@ -50,7 +50,7 @@ def limit_threads(processes: int = 1) -> int:
 
 def _quota(root: Path) -> float | None:
     """CPUs' worth of time per period, the tightest along the cgroup's path; None: no limit."""
-    found = []
+    limits = []
     for folder in cgroup.folders("cpu", root):
         limit = cgroup.read(folder / "cpu.max").split()  # version 2: "150000 100000" or "max 100000"
         if not limit:
@@ -60,5 +60,5 @@ def _quota(root: Path) -> float | None:
         except ValueError:  # "max", or no such file
             continue
         if quota > 0 and period > 0:
-            found.append(quota / period)
-    return min(found, default=None)
+            limits.append(quota / period)
+    return min(limits, default=None)
