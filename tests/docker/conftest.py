@@ -30,6 +30,12 @@ def image(engine: None) -> str:
 
 
 @pytest.fixture(scope="session")
+def everything(engine: None) -> str:
+    """The CPU image of all algorithms, made from this tree."""
+    return build("Dockerfile.cpu", "all")
+
+
+@pytest.fixture(scope="session")
 def rows() -> np.ndarray:
     """Iris: 150 rows of 4 measures, in three groups."""
     return np.ascontiguousarray(load_iris().data, dtype=np.float32)

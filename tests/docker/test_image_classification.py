@@ -1,5 +1,4 @@
-"""The image of Image Classification: it trains, serves, and AWS's SDK v2 drives it with the bytes of JPEG
-files."""
+"""The image of Image Classification: it trains and serves without a network and without weights."""
 
 from __future__ import annotations
 
@@ -14,7 +13,6 @@ from PIL import Image
 from optml.formats.images import record
 from tests.algorithms.image_classification.training import CLASSES, pictures
 from tests.docker.engine import BUILD_SECONDS, Job, build, docker, server
-from tests.docker.test_sdk import client, environment
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(BUILD_SECONDS)]
 
@@ -79,16 +77,3 @@ def test_weights_are_missing_until_they_are_put_in(classifier: str, tmp_path: Pa
     assert "OPTML_PRETRAINED_DIR (/opt/pretrained) holds no .safetensors and no .params" in job.failure
     assert "optml weights fetch resnet18" in job.failure
     assert docker("run", "--rm", "--entrypoint", "ls", classifier, "/opt/pretrained").stdout == ""
-
-
-def test_sdk_v2_fits_deploys_and_predicts_with_the_bytes_of_a_jpeg(classifier: str, tmp_path: Path) -> None:
-    for seed, name in enumerate(("train", "validation")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "a.rec").write_bytes(records(96, seed))
-    (tmp_path / "a.jpg").write_bytes(jpegs(1)[0][0])
-    (tmp_path / "settings.json").write_text(json.dumps(SETTINGS))
-    done = client(environment(".venv-sdk2", "sagemaker<3"), "sdk2.py", tmp_path)("classify", classifier)
-    assert done.returncode == 0, done.stdout + done.stderr
-    answer = json.loads((tmp_path / "answer.json").read_text())["predicted"]
-    assert len(answer) == CLASSES
-    assert sum(answer) == pytest.approx(1, abs=1e-5)

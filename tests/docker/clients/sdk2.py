@@ -74,22 +74,25 @@ def builtin(image: str, folder: Path) -> dict[str, object]:
     return {}
 
 
-def classify(image: str, folder: Path) -> dict[str, object]:
-    """Train Image Classification on .rec files, serve, and ask with the bytes of a JPEG file."""
-    made = estimator(image, folder, **json.loads((folder / "settings.json").read_text()))
+def drive(image: str, folder: Path) -> dict[str, object]:
+    """Train, serve, and ask once: `job.json` says what, `request` holds the bytes."""
+    job = json.loads((folder / "job.json").read_text())
+    made = estimator(image, folder, **job["hyperparameters"])
+    made.environment = {"OPTML_ALGORITHM": job["algorithm"]}
     made.fit(
         {
-            name: TrainingInput(f"file://{folder}/{name}", content_type="application/x-recordio")
-            for name in ("train", "validation")
+            name: TrainingInput(f"file://{folder}/{name}", content_type=job["content_type"])
+            for name in job["channels"]
         }
     )
-    predictor = made.deploy(
-        1, "local", serializer=IdentitySerializer("image/jpeg"), deserializer=JSONDeserializer()
-    )
+    model = made.create_model(env=made.environment)
+    predictor = model.deploy(1, "local", serializer=IdentitySerializer(job["media"]))
     try:
-        return {"predicted": predictor.predict((folder / "a.jpg").read_bytes())}
+        answer = predictor.predict((folder / "request").read_bytes())
     finally:
         predictor.delete_endpoint()
+    (folder / "response").write_bytes(answer)
+    return {}
 
 
 def refused(image: str, folder: Path) -> dict[str, object]:
@@ -104,7 +107,5 @@ def refused(image: str, folder: Path) -> dict[str, object]:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
     action, image, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
-    answer = {"walk": walk, "builtin": builtin, "classify": classify, "refused": refused}[action](
-        image, folder
-    )
+    answer = {"walk": walk, "builtin": builtin, "drive": drive, "refused": refused}[action](image, folder)
     (folder / "answer.json").write_text(json.dumps(answer))
