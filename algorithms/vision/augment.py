@@ -25,10 +25,11 @@ Size: TypeAlias = tuple[int, int]  # height, width
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
     """matrix: (2, 3) float64, from (column, row, 1) of the output, at centres of pixels, to x and y in the
-    image in pixels.   colour: offsets of hue (0..180), lightness and saturation (0..255); None: none."""
+    image in pixels.   colour: offsets of hue (0..180), lightness and saturation (0..255), and what is added
+    to a contrast of 1; None: none."""
 
     matrix: np.ndarray
-    colour: tuple[float, float, float] | None = None
+    colour: tuple[float, float, float, float] | None = None
 
     @property
     def scale(self) -> float:
@@ -40,8 +41,8 @@ class View:
         return math.sqrt(max((squares - root) / 2, 0.0))
 
 
-# Of an image and the generator of this sample and epoch.
-Draw: TypeAlias = Callable[[Encoded, np.random.Generator], View]
+# Of an image, the generator of this sample and epoch, and the sample's place in its index.
+Draw: TypeAlias = Callable[[Encoded, np.random.Generator, int], View]
 
 
 def stretched(size: Size, target: Size) -> View:
@@ -56,7 +57,7 @@ class Stretch:
 
     target: Size
 
-    def __call__(self, image: Encoded, rng: np.random.Generator) -> View:
+    def __call__(self, image: Encoded, rng: np.random.Generator, sample: int = 0) -> View:
         return stretched(image.size, self.target)
 
 
@@ -73,7 +74,7 @@ class Crop:
     resize: int | None = None
     level: Level = "none"
 
-    def __call__(self, image: Encoded, rng: np.random.Generator) -> View:
+    def __call__(self, image: Encoded, rng: np.random.Generator, sample: int = 0) -> View:
         """Raises UserError for an image that is smaller than the crop."""
         canvas = self._canvas(image)
         step, left, top = self._place(canvas, rng)
@@ -133,6 +134,6 @@ def _warp(rng: np.random.Generator) -> tuple[float, float, float, float]:
     return t / determinant, -q / determinant, -s / determinant, p / determinant
 
 
-def _colour(rng: np.random.Generator) -> tuple[float, float, float]:
+def _colour(rng: np.random.Generator) -> tuple[float, float, float, float]:
     u, v, w = rng.random(3).tolist()
-    return float(_whole(u, -36, 36)), float(_whole(v, -50, 50)), float(_whole(w, -50, 50))
+    return float(_whole(u, -36, 36)), float(_whole(v, -50, 50)), float(_whole(w, -50, 50)), 0.0

@@ -186,7 +186,7 @@ class Loader:
         sample, epoch = int(work.samples[place]), int(work.epochs[place])
         rng = np.random.default_rng(np.random.SeedSequence((self._seed, epoch, sample)))
         image = Encoded.of(self.index.encoded(sample), self.index.names[sample])
-        view = self._draw(image, rng)
+        view = self._draw(image, rng, sample)
         work.sizes[place] = image.size
         if self._masks is not None and work.masks is not None:
             self._masks.seen(sample, image.size, view, work.masks[place])

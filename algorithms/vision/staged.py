@@ -57,7 +57,7 @@ class Staged:
         maps /= shrinks[:, None, None].astype(np.float32)
         colours = None
         if any(view.colour is not None for view in views):
-            colours = np.array([view.colour or (0, 0, 0) for view in views], np.float32)
+            colours = np.array([view.colour or (0, 0, 0, 0) for view in views], np.float32)
         cuda = self._device.type == "cuda"
         with self._torch.cuda.device(self._device) if cuda else nullcontext():
             packed = Packed(

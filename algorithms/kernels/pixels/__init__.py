@@ -10,16 +10,17 @@ and `outside` where x is not in [0, width] or y not in [0, height]. The output p
     out[r, c] = (colour(v(M (c + 1/2, r + 1/2, 1))) - mean) * scale
 
 with M (2, 3) by image: crop, mirror, resize, rotation and shear are all such a map. `colour` adds offsets to
-hue (0..180), lightness and saturation (0..255) of RGB, each clipped to its range; of one channel, lightness
-alone:
+hue (0..180), lightness and saturation (0..255) of RGB, each clipped to its range (of one channel, lightness
+alone), and what comes back is multiplied by 1 + contrast and clipped to 0..255:
 
     max, min of (r, g, b) / 255;  l = (max + min) / 2;  d = max - min;  s = d / (1 - |2 l - 1|), 0 where d is
     h = 30 ((g - b) / d mod 6 | 2 + (b - r) / d | 4 + (r - g) / d), by which of r, g, b is the largest
     back: k = (n + h / 15) mod 12, n = 0, 8, 4 for r, g, b;  l - s min(l, 1 - l) max(-1, min(k - 3, 9 - k, 1))
 
 (A. R. Smith, "Color gamut transform pairs", SIGGRAPH 1978; ranges and clipping are OpenCV's and MXNet's.)
-Everything is float32: values 0..255 are right to 0.01, to 0.1 behind `colour`, whose hue of nearly grey
-pixels turns on their last bit. A position within 1e-3 of the image's edge may count as beside it.
+Everything is float32: values 0..255 are right to 0.01, to 0.1 behind `colour` (0.15 with contrast), whose hue
+of nearly grey pixels turns on their last bit. A position within 1e-3 of the image's edge may count as beside
+it.
 
 NumPy arrays take the CPU path, CUDA tensors the Triton kernel.
 """
@@ -42,8 +43,8 @@ def render(
 ) -> Array:
     """The batch (n, height, width, channels), of `shape` (height, width).
 
-    maps: (n, 2, 3) float32.   colours: (n, 3) float32, offsets of hue, lightness, saturation; None: of no
-    image. half: bfloat16 instead of float32, of CUDA tensors.
+    maps: (n, 2, 3) float32.   colours: (n, 4) float32, offsets of hue, lightness, saturation and
+    what is added to a contrast of 1; None: of no image. half: bfloat16 instead of float32, of CUDA tensors.
     """
     if isinstance(images.pixels, np.ndarray):
         from optml.algorithms.kernels.pixels import cpu as pixels_cpu
@@ -75,7 +76,13 @@ def reference(
     return result
 
 
-def _recoloured(values: np.ndarray, hue: float, lightness: float, saturation: float) -> np.ndarray:
+def _recoloured(
+    values: np.ndarray, hue: float, lightness: float, saturation: float, contrast: float
+) -> np.ndarray:
+    return (_moved(values, hue, lightness, saturation) * (1 + contrast)).clip(0, 255)
+
+
+def _moved(values: np.ndarray, hue: float, lightness: float, saturation: float) -> np.ndarray:
     values = values / 255
     if values.shape[-1] == 1:
         return 255 * (values + lightness / LIGHTNESS).clip(0, 1)

@@ -11,7 +11,7 @@ from numba import float32, int64, njit, types, uint8, void
 from optml.algorithms.kernels.pixels.taps import neighbours, square
 from optml.algorithms.kernels.pixels.terms import HUE, LIGHTNESS, SATURATION, Finish, Packed
 
-_PLAIN = np.zeros(3, np.float32)
+_PLAIN = np.zeros(4, np.float32)
 _numbers = types.Array(float32, 1, "C", readonly=True)
 _signature = void(
     types.Array(uint8, 3, "C", readonly=True),
@@ -96,13 +96,16 @@ def _recolour(line, colour, planes):  # type: ignore[no-untyped-def]
 
 @njit(void(_row, _numbers, int64, _row, _row, _row, _row), **_options)
 def _finish(line, colour, channels, shift, scale, planes, out):  # type: ignore[no-untyped-def]
-    """Colour and scaling of a row. shift, scale: (columns * channels,), of each number of the row."""
+    """Colour, contrast and scaling of a row. shift, scale: (columns * channels,), of each of its numbers."""
     if colour[0] != 0 or colour[1] != 0 or colour[2] != 0:
         if channels == 3:
             _recolour(line, colour, planes)
         else:
             for k in range(len(line)):
                 line[k] = min(max(line[k] + colour[1], np.float32(0)), np.float32(255))
+    if colour[3] != 0:
+        for k in range(len(line)):
+            line[k] = min(line[k] * (np.float32(1) + colour[3]), np.float32(255))
     for k in range(len(line)):
         out[k] = (line[k] - shift[k]) * scale[k]
 

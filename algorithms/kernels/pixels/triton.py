@@ -85,14 +85,15 @@ def _render(
     red = _value(upper, lower, left, right, a, b, inside, outside)
     if CHANNELS == 1:
         if COLOUR:
-            red = _clip(red + tl.load(colours + 3 * image + 1), 0.0, 255.0)
+            red = _clip(red + tl.load(colours + 4 * image + 1), 0.0, 255.0)
+            red = _clip(red * (1 + tl.load(colours + 4 * image + 3)), 0.0, 255.0)
         tl.store(target, ((red - tl.load(mean)) * tl.load(scale)).to(out.dtype.element_ty), mask=here)
     else:
         green = _value(upper + 1, lower + 1, left, right, a, b, inside, outside)
         blue = _value(upper + 2, lower + 2, left, right, a, b, inside, outside)
         if COLOUR:
-            hue = tl.load(colours + 3 * image)
-            lighter, fuller = tl.load(colours + 3 * image + 1), tl.load(colours + 3 * image + 2)
+            hue, more = tl.load(colours + 4 * image), 1 + tl.load(colours + 4 * image + 3)
+            lighter, fuller = tl.load(colours + 4 * image + 1), tl.load(colours + 4 * image + 2)
             if (hue != 0) | (lighter != 0) | (fuller != 0):
                 r, g, c = red / 255, green / 255, blue / 255
                 most, least = tl.maximum(tl.maximum(r, g), c), tl.minimum(tl.minimum(r, g), c)
@@ -110,6 +111,11 @@ def _render(
                 red = _channel(light, reach, sector, 0.0)
                 green = _channel(light, reach, sector, 8.0)
                 blue = _channel(light, reach, sector, 4.0)
+            red, green, blue = (
+                _clip(red * more, 0.0, 255.0),
+                _clip(green * more, 0.0, 255.0),
+                _clip(blue * more, 0.0, 255.0),
+            )
         tl.store(target, ((red - tl.load(mean)) * tl.load(scale)).to(out.dtype.element_ty), mask=here)
         green = (green - tl.load(mean + 1)) * tl.load(scale + 1)
         tl.store(target + 1, green.to(out.dtype.element_ty), mask=here)

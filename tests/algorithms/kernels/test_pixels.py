@@ -43,7 +43,9 @@ def test_the_reference_of_colours_is_that_of_the_standard_library() -> None:
     picture = rng.integers(0, 256, (1, 300, 3), np.uint8)
     identity, shape = np.array([[1, 0, 0], [0, 1, 0]], np.float32), (1, 300)
     for hue, lightness, saturation in rng.integers(-60, 61, (9, 3)).tolist():
-        ours = reference(picture, identity, np.array([hue, lightness, saturation]), Finish.of("raw"), shape)
+        ours = reference(
+            picture, identity, np.array([hue, lightness, saturation, 0]), Finish.of("raw"), shape
+        )
         for pixel, value in zip(picture[0], ours[0], strict=True):
             h, light, s = colorsys.rgb_to_hls(*(pixel / 255).tolist())
             h = min(max(180 * h + hue, 0), 180) / 180

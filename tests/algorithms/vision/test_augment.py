@@ -68,8 +68,8 @@ def test_offsets_of_colour_are_whole_and_reach_their_ends(level: Level) -> None:
     draw, generator = Crop((8, 8), level=level), rng()
     colours = np.array([draw(image(8, 8), generator).colour for _ in range(4000)])
     assert (colours == np.floor(colours)).all()
-    assert colours.min(axis=0).tolist() == [-36, -50, -50]
-    assert colours.max(axis=0).tolist() == [36, 50, 50]
+    assert colours.min(axis=0).tolist() == [-36, -50, -50, 0]
+    assert colours.max(axis=0).tolist() == [36, 50, 50, 0]
 
 
 def test_the_affine_map_is_the_published_matrix_about_the_centre() -> None:
