@@ -60,7 +60,8 @@ class Learner:
         self.network = Network(self.module, made, setting)
         # Of a convolution of the first stage; those of the others have as many multiply-adds.
         self._work = hyperparameters.mini_batch_size * self.module.work(self.facts.height, self.facts.width)
-        self.tensors = Tensors(self.facts.architecture, setting.device)
+        network = self.facts.architecture
+        self.tensors = Tensors(network.scaling, network.channels, setting.device)
         self.precision = Precision.asked(hyperparameters.precision_dtype, setting.device)
         self.criterion = self._criterion(setting.train)
         self.progress = Progress(hyperparameters, setting.cluster, setting.device)

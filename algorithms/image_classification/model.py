@@ -76,7 +76,7 @@ class Model:
 
     @cached_property
     def _tensors(self) -> Tensors:
-        return Tensors(self.facts.architecture, self.device)
+        return Tensors(self.facts.architecture.scaling, self.facts.architecture.channels, self.device)
 
     @cached_property
     def _network(self) -> ResNet:

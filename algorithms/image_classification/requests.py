@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 
 from optml.algorithms.answers import Answer, Written
 from optml.formats.content_type import JSON_LINES, ContentType
+from optml.formats.images.png import png
 from optml.formats.records import Columns
 
 
@@ -67,18 +66,3 @@ def sample(model: Any, media: str) -> bytes:
     """A black picture of the model's size, as PNG."""
     height, width = model.facts.height, model.facts.width
     return png(np.zeros((height, width), np.uint8))
-
-
-def png(grey: np.ndarray) -> bytes:
-    """(h, w) uint8 as a PNG, without a library."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        )
-
-    height, width = grey.shape
-    rows = np.concatenate([np.zeros((height, 1), np.uint8), grey], axis=1)  # filter 0 in front of each
-    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows.tobytes())) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body

@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 
 from optml.algorithms.kernels.pixels.terms import Array, Finish
-from optml.algorithms.vision.architecture import Architecture
+from optml.algorithms.vision.architecture import Scaling
 
 
 class Tensors:
     """Of a network, on its device: pixels as they come from a channel, 0..255, become what it was trained
     on."""
 
-    def __init__(self, architecture: Architecture, device: str) -> None:
+    def __init__(self, scaling: Scaling, channels: int, device: str) -> None:
         self._device = torch.device(device)
-        self._scaled = architecture.scaling != "raw"
-        finish = Finish.of(architecture.scaling, architecture.channels)
+        self._scaled = scaling != "raw"
+        finish = Finish.of(scaling, channels)
         self._mean, self._scale = (
             torch.from_numpy(part)[:, None, None].to(self._device) for part in (finish.mean, finish.scale)
         )

@@ -200,7 +200,7 @@ SEVERAL = [case for case in CASES if "image" not in case[1]]  # bodies of severa
 
 
 def _picture(place: int, *, bad: bool) -> bytes:
-    from optml.algorithms.image_classification.requests import png
+    from optml.formats.images.png import png
 
     whole = png(np.random.default_rng(place).integers(0, 255, (9, 11)).astype(np.uint8))
     return whole[:-30] if bad else whole
