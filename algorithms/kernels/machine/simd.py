@@ -269,6 +269,18 @@ def highest(typing: Any, lanes: Any) -> Any:
 
 
 @intrinsic
+def first_equal(typing: Any, one: Any, two: Any) -> Any:
+    """The first place at which two lines hold the same number; LANES where there is none. int64."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits, long = ir.IntType(LANES), ir.IntType(64)
+        same = builder.bitcast(builder.fcmp_ordered("==", *arguments), bits)
+        return builder.zext(builder.cttz(same, ir.Constant(ir.IntType(1), 0)), long)
+
+    return types.int64(_lanes, _lanes), generate
+
+
+@intrinsic
 def add_up(typing: Any, lanes: Any) -> Any:
     """The sum of the sixteen."""
 
