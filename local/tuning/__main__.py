@@ -6,7 +6,8 @@ A question is a line of JSON on standard input, its answer a line on standard ou
     {"table": SLUG}                                        -> {"table": Table.to_json()}
     {"propose": {"request": ..., "tables": {IMAGE: TABLE}, -> {"proposals": [{"number", "definition",
      "limits": true, "trials": [Trial.to_json()...],                          "parameters"}...]}
-     "parents": [{"name", "trials": [...]}], "count": 4}}
+     "parents": [{"name", "static", "trials"}...],
+     "count": 4}}
 
 A question that cannot be answered gets {"error": TEXT}. The program ends with its input.
 """
@@ -35,7 +36,7 @@ def answer(question: Mapping[str, Any]) -> dict[str, Any]:
     tuning = request.read(asked["request"], tables.get, limits=asked.get("limits", True))
     trials = [Trial.from_json(entry) for entry in asked["trials"]]
     parents = [
-        Parent(entry["name"], tuple(map(Trial.from_json, entry["trials"])))
+        Parent(entry["name"], tuple(map(Trial.from_json, entry["trials"])), entry.get("static", {}))
         for entry in asked.get("parents", ())
     ]
     return {"proposals": [asdict(item) for item in propose(tuning, trials, asked["count"], parents)]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from optml.local.tuning import draws
+from optml.local.tuning import draws, grid
 from optml.local.tuning.definition import Definition, Tuning
 from optml.local.tuning.trials import Parent, Proposal, Trial, pending
 
@@ -29,15 +29,36 @@ def propose(
     for _ in range(count):
         number += 1
         known = [*trials, *map(pending, proposals)]
-        definition = _turn(tuning, known)
-        own = [trial for trial in known if trial.definition == definition.name]
-        proposals.append(Proposal(number, definition.name, draws.draw(definition, own, tuning.seed, number)))
+        for definition in _turns(tuning, known):
+            own = [trial for trial in known if trial.definition == definition.name]
+            point = _point(tuning, definition, own, number, parents)
+            if point is not None:
+                proposals.append(Proposal(number, definition.name, point))
+                break
     return proposals
 
 
-def _turn(tuning: Tuning, trials: Sequence[Trial]) -> Definition:
-    """Of several algorithms the one that has had the fewest trials; the first of equals."""
+def _turns(tuning: Tuning, trials: Sequence[Trial]) -> list[Definition]:
+    """The algorithms, first the one that has had the fewest trials."""
     counts = {definition.name: 0 for definition in tuning.definitions}
     for trial in trials:
         counts[trial.definition] += 1
-    return min(tuning.definitions, key=lambda definition: counts[definition.name])
+    return sorted(tuning.definitions, key=lambda definition: counts[definition.name])
+
+
+def _point(
+    tuning: Tuning,
+    definition: Definition,
+    trials: Sequence[Trial],
+    number: int,
+    parents: Sequence[Parent],
+) -> dict[str, str] | None:
+    points = [trial.parameters for trial in trials]
+    if tuning.strategy == "Grid":
+        return grid.point(definition, points)
+    if tuning.strategy == "Bayesian":
+        from optml.local.tuning import bayesian
+
+        known = bayesian.observations(tuning, definition, trials, parents)
+        return bayesian.point(definition, known, tuning.seed, number)
+    return draws.draw(definition, points, tuning.seed, number)

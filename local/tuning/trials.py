@@ -66,6 +66,7 @@ class Parent:
 
     name: str
     trials: tuple[Trial, ...]
+    static: Mapping[str, str] = field(default_factory=dict)
 
 
 def pending(proposal: Proposal) -> Trial:

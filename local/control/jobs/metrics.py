@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from optml.local.control.database import Database
+from optml.local.tuning.objective import Patterns
 
 Value = tuple[str, str, str, int, float, float]  # job, metric, host, line, time, value
 
@@ -16,21 +15,12 @@ class Reader:
 
     def __init__(self, job: str, definitions: Sequence[Mapping[str, str]]) -> None:
         self._job = job
-        self._patterns = [
-            (definition["Name"], compiled)
-            for definition in definitions
-            if (compiled := _compiled(definition["Regex"])) is not None
-        ]
+        self._patterns = Patterns({item["Name"]: item["Regex"] for item in definitions})
 
     def read(self, host: str, number: int, time: float, line: str) -> Iterable[Value]:
-        """The values in one line: of each metric the first group. A tab matches as itself and as the `#011`
-        that CloudWatch shows in its place."""
-        shown = line.replace("\t", "#011")
-        for name, pattern in self._patterns:
-            match = pattern.search(line) or (pattern.search(shown) if shown is not line else None)
-            value = _number(match[1]) if match and pattern.groups else None
-            if value is not None:
-                yield self._job, name, host, number, time, value
+        """The values in one line: of each metric the first group."""
+        for name, value in self._patterns.values(line):
+            yield self._job, name, host, number, time, value
 
 
 def store(values: Sequence[Value], database: Database) -> None:
@@ -55,18 +45,3 @@ def final(job: str, database: Database) -> list[dict[str, object]]:
         {"MetricName": name, "Value": value, "Timestamp": time}
         for name, (time, value) in sorted(last.items())
     ]
-
-
-def _compiled(text: str) -> re.Pattern[str] | None:
-    try:
-        return re.compile(text)
-    except re.error:
-        return None
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text) if text else math.nan
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
