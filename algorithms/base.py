@@ -25,6 +25,7 @@ from optml.formats.content_type import CSV, RECORDIO_PROTOBUF
 from optml.formats.records import Columns
 
 if TYPE_CHECKING:
+    from optml.algorithms.sequences.texts import Texts
     from optml.formats.content_type import ContentType
 
 
@@ -272,6 +273,7 @@ class Algorithm:
     training: Training
     inference: Inference
     compute: Compute = Compute()
+    texts: Callable[[], Texts] | None = None  # how plain texts become its records and requests; None: never
 
 
 def lazy(target: str) -> Callable[..., Any]:

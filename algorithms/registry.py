@@ -22,7 +22,7 @@ MODULES: dict[str, str | None] = {
     "seq2seq": None,
     "forecasting-deepar": "optml.algorithms.forecasting_deepar",
     "blazingtext": "optml.algorithms.blazingtext",
-    "object2vec": None,
+    "object2vec": "optml.algorithms.object2vec",
     "object-detection": None,
     "image-classification": "optml.algorithms.image_classification",
     "semantic-segmentation": None,

@@ -29,6 +29,7 @@ examples:
   optml predict out/ --input series.jsonl --plot forecasts.png
   optml predict http://localhost:8080 --input data.csv
   optml predict out/ --input pictures/ --plot sheet.png
+  optml predict out/ --input sentences.txt --vocabulary vocab.json
 
 A file is sent as one request and kept in memory; of a folder each file is, and its answer is a
 line behind its name. For many or large files there is optml transform.
@@ -49,6 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         metavar="TYPE",
         help="of the answer: jsonlines (default), csv, json, recordio-protobuf ...",
     )
+    parser.add_argument(
+        "--vocabulary",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="JSON, token -> id: the file holds plain texts, a line each; twice: of each side of pairs",
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the records as the model sees them")
 
@@ -57,11 +66,12 @@ def run(args: argparse.Namespace) -> int:
     files = _files(args.input)
     accept = str(ContentType.parse(args.accept)) if args.accept else JSON_LINES
     if args.model.startswith(("http://", "https://")):
-        if args.plot:
-            raise UserError("--plot needs the model's folder, not an endpoint")
+        for name in ("plot", "vocabulary"):
+            if getattr(args, name):
+                raise UserError(f"--{name} needs the model's folder, not an endpoint")
         answers = [_ask(args.model, *_request(path, args.content_type), accept) for path in files]
     else:
-        answers = _predict(args.model, files, args.content_type, accept, args.plot)
+        answers = _predict(args, files, accept)
     if args.input.is_dir():
         names = [path.relative_to(args.input).as_posix().encode() for path in files]
         answer = b"".join(b"%b\t%b\n" % pair for pair in zip(names, map(bytes.rstrip, answers), strict=True))
@@ -98,27 +108,31 @@ def _request(path: Path, content_type: str | None) -> tuple[bytes, ContentType]:
     return body, ContentType.parse(content_type) if content_type else sniff(body)
 
 
-def _predict(
-    model: str, files: Sequence[Path], content_type: str | None, accept: str, plot: Path | None
-) -> list[bytes]:
+def _predict(args: argparse.Namespace, files: Sequence[Path], accept: str) -> list[bytes]:
     """The answers of a server of this model, within this process."""
     from optml.formats.compression import decompressed
-    from optml.local.commands import picture
+    from optml.local.commands import picture, texts
     from optml.serving import models
     from optml.serving.batching import Gate
     from optml.serving.errors import RequestError
     from optml.serving.predictor import Predictor
     from optml.serving.settings import Settings
 
-    with _folder(Path(model)) as folder:
+    plot: Path | None = args.plot
+    with _folder(Path(args.model)) as folder:
         served = models.load(folder)
     if plot:
         picture.require(served.algorithm, plot, "--plot")
     predictor = Predictor(served, Gate(1), Settings.of_environment())
+    plain = args.content_type == texts.MEDIA and served.algorithm.texts is not None
     answers, batches = [], []
     for path in files:
-        body, form = _request(path, content_type)
-        body = decompressed(BytesIO(body), source=str(path)).read()
+        if args.vocabulary or plain:
+            how = texts.of(served.algorithm, "--vocabulary")
+            body, form = texts.request(how, path, args.vocabulary, served.model), ContentType(JSON_LINES)
+        else:
+            body, form = _request(path, args.content_type)
+            body = decompressed(BytesIO(body), source=str(path)).read()
         try:
             answers.append(predictor.answer(body, str(form), accept, math.inf)[0])
         except RequestError as refusal:

@@ -151,6 +151,18 @@ def _image_classification() -> Model:
     return Model(facts, {name: abs(array) if "var" in name else array for name, array in values.items()})
 
 
+def _object2vec() -> Model:
+    from optml.algorithms.object2vec.beginning import random
+    from optml.algorithms.object2vec.hyperparameters import Hyperparameters
+    from optml.algorithms.object2vec.model import Model
+    from optml.algorithms.object2vec.network import Pairing
+
+    settings = {"enc0_max_seq_len": 20, "enc0_vocab_size": 2000, "enc0_network": "pooled_embedding"}
+    made = Hyperparameters.model_validate(settings | {"enc0_token_embedding_dim": 4, "mlp_dim": 3})
+    arrays = {name: tensor.numpy() for name, tensor in Pairing(made).state_dict().items()}
+    return Model(made, [random(2000, 4, (0, side)) for side in range(2)], arrays)
+
+
 MODELS: Mapping[str, Callable[[], Model]] = {
     "kmeans": _kmeans,
     "knn": _knn,
@@ -166,6 +178,7 @@ MODELS: Mapping[str, Callable[[], Model]] = {
     "blazingtext words": _words,
     "forecasting-deepar": _deepar,
     "image-classification": _image_classification,
+    "object2vec": _object2vec,
 }
 NAMES = tuple(MODELS)
 
@@ -220,17 +233,23 @@ def _series(count: int) -> list[Any]:
     return [{"start": start, "target": target, "cat": [number % 3]} for number in range(count)]
 
 
+def _objects(count: int) -> list[Any]:
+    return [{"in0": [number + 1, 2], "in1": [3], "label": number % 2} for number in range(count)]
+
+
 _TEXTS: Mapping[str, Callable[[int], list[Any]]] = {
     "ipinsights": _pairs,
     "blazingtext": _sentences,
     "blazingtext words": _sentences,
     "forecasting-deepar": _series,
+    "object2vec": _objects,
 }
 _BAD: Mapping[str, Any] = {
     "ipinsights": ["user", "no address"],
     "blazingtext": 5,
     "blazingtext words": 5,
     "forecasting-deepar": {"start": "2016-01-01 00:00:00", "target": "no list"},
+    "object2vec": {"in0": [1], "in1": [5000]},
 }
 
 

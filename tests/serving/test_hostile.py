@@ -35,6 +35,9 @@ SLACK = 24 << 20  # bytes that a block at work may take, however large the body 
         ("forecasting-deepar", JSON, "instances: empty lists"),
         ("forecasting-deepar", JSON_LINES, "blank lines"),
         ("forecasting-deepar", JSON, "instances: series"),
+        ("object2vec", JSON, "instances: empty lists"),
+        ("object2vec", JSON, "instances: empty objects"),
+        ("object2vec", JSON_LINES, "blank lines"),
     ],
 )
 def test_decoding_takes_at_most_ten_times_the_memory_of_the_body(name: str, media: str, body: str) -> None:

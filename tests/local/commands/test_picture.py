@@ -17,6 +17,7 @@ TEXTS = {
     "blazingtext": "__label__0 good film\n__label__1 bad film\nno label\n",
     "blazingtext words": "good film\nbad film\n",
     "ipinsights": "user,10.0.0.1\nother,10.0.0.2\n",
+    "object2vec": '{"label": 1, "in0": [1, 2], "in1": [3]}\n{"label": 0, "in0": [4], "in1": [5]}\n',
     "forecasting-deepar": "".join(json.dumps(series) + "\n" for series in SERIES),
 }
 
@@ -88,6 +89,7 @@ def test_data_of_a_job_are_drawn_for_every_algorithm(tmp_path, name):
         "blazingtext": "over 2 records",
         "forecasting-deepar": "forecasts of 2 series",
         "ipinsights": "2 pairs",
+        "object2vec": "a map of 4 embeddings; accuracy",
         "knn": "accuracy",
         "kmeans": "40 rows",
     }
