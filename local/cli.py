@@ -16,6 +16,7 @@ from optml.errors import PlatformError, UserError
 
 COMMANDS = {
     "train": "train an algorithm on your files",
+    "tune": "train with many hyperparameters and find the best",
     "serve": "serve a model over HTTP, as a SageMaker endpoint does",
     "predict": "predict for a file, with a model folder or a running endpoint",
     "transform": "predict for every file of a folder, as a batch transform job does",

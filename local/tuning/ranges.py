@@ -23,7 +23,9 @@ class Continuous:
     scale: Scale = "Linear"
 
     def at(self, unit: float) -> str:
-        """The text of the value at a place in [0, 1]."""
+        """The text of the value at a place in [0, 1]; the ends are met exactly."""
+        if unit in (0.0, 1.0):
+            return repr(self.high if unit else self.low)
         low, high = self._scaled(self.low), self._scaled(self.high)
         scaled = low + unit * (high - low)
         value = {

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from optml.errors import UserError
+from optml.local.commands.inputs import _content_types
 from optml.local.commands.joblog import JobLog
-from optml.local.commands.train import _content_types
 
 
 def train(optml, table, folder, *words):
