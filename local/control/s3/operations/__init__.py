@@ -1,0 +1,1 @@
+"""Operations of S3: from a call to its answer."""
