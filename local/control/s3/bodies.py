@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import re
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Executor
@@ -14,6 +15,8 @@ from typing import IO
 
 from optml.local.control.s3.errors import error
 
+_LENGTH = re.compile(rb"[0-9a-fA-F]{1,15}")
+_MAX_LINE = 1 << 13  # bytes of a chunk's length and signature, or of a trailer
 BLOCK = 1 << 20  # bytes written and hashed at a time, on a thread: both let go of the interpreter
 
 
@@ -35,6 +38,8 @@ async def receive(
     if chunked:
         pieces = unchunked(pieces, trailers)
     length = headers.get("x-amz-decoded-content-length" if chunked else "content-length")
+    if length is not None and not length.isdecimal():
+        raise error("InvalidArgument", f"a length of '{length[:100]}': expected a number of bytes")
     try:
         with path.open("wb") as file:
             body = await _written(pieces, file, headers, trailers, pool)
@@ -112,21 +117,26 @@ async def unchunked(pieces: AsyncIterator[bytes], trailers: dict[str, str]) -> A
             if state == "end":
                 if len(buffer) < 2:
                     break
+                if buffer[:2] != b"\r\n":
+                    raise error("IncompleteBody", "a chunk is longer than its length")
                 del buffer[:2]
                 state = "length"
-            line, found, _ = buffer.partition(b"\r\n")
-            if not found:
+            end = buffer.find(b"\r\n")
+            if max(end, len(buffer) if end < 0 else 0) > _MAX_LINE:
+                raise error("IncompleteBody", f"a line between chunks has more than {_MAX_LINE} bytes")
+            if end < 0:
                 break
-            del buffer[: len(line) + 2]
+            line = bytes(buffer[:end])
+            del buffer[: end + 2]
             if state == "trailers":
                 if line:
                     name, _, value = line.decode("latin-1").partition(":")
                     trailers[name.strip().lower()] = value.strip()
                 continue
-            try:
-                left = int(line.partition(b";")[0], 16)
-            except ValueError:
-                raise error("IncompleteBody", "a chunk has no length") from None
+            length = line.partition(b";")[0]
+            if not _LENGTH.fullmatch(length):
+                raise error("IncompleteBody", "a chunk has no length")
+            left = int(length, 16)
             state = "content" if left else "trailers"
     if state != "trailers":
         raise error("IncompleteBody")

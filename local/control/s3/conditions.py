@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 from optml.local.control.s3.errors import error
-from optml.local.control.s3.objects import Object
+from optml.local.control.s3.objects import Check, Object
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 def span(header: str | None, size: int) -> tuple[int, int] | None:
@@ -43,15 +43,22 @@ def unchanged(found: Object, headers: Mapping[str, str]) -> bool:
     return since is not None and int(found.modified) <= since
 
 
-def check_write(found: Object | None, headers: Mapping[str, str]) -> None:
-    """Raise ApiError where an object must not be there (If-None-Match: *), or must be another one."""
-    if headers.get("if-none-match") == "*" and found is not None:
-        raise error("PreconditionFailed", Condition="If-None-Match")
-    if (wanted := headers.get("if-match")) is not None:
-        if found is None:
+def write_check(headers: Mapping[str, str]) -> Check | None:
+    """What looks at the object that is to be written over, and raises ApiError where there must be none
+    (If-None-Match: *) or another one. None: all may be."""
+    alone, wanted = headers.get("if-none-match") == "*", headers.get("if-match")
+    if not alone and wanted is None:
+        return None
+
+    def check(old: Object | None) -> None:
+        if alone and old is not None:
+            raise error("PreconditionFailed", Condition="If-None-Match")
+        if wanted is not None and old is None:
             raise error("NoSuchKey")
-        if not _matches(wanted, found.etag):
+        if wanted is not None and old is not None and not _matches(wanted, old.etag):
             raise error("PreconditionFailed", Condition="If-Match")
+
+    return check
 
 
 def _matches(header: str, etag: str) -> bool:

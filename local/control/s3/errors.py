@@ -25,6 +25,7 @@ _TEXTS = {
     "MalformedXML": (400, "The XML you provided was not well-formed."),
     "NotImplemented": (501, "optml does not do that operation of S3."),
     "MethodNotAllowed": (405, "The specified method is not allowed against this resource."),
+    "InternalError": (500, "We encountered an internal error. Please try again."),
     "AccessDenied": (403, "Access Denied"),
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ from typing import Any
 from optml.local.control.database import Database
 from optml.local.control.s3.content import joined
 from optml.local.control.s3.errors import error
+from optml.local.control.s3.objects import Check
 from optml.local.control.s3.store import Store
 
 MIN_PART = 5 << 20  # bytes, of all parts but the last
@@ -87,8 +88,15 @@ class Uploads:
         )
         return [row for row in rows if row[0].startswith(prefix)]
 
-    def complete(self, upload: str, bucket: str, key: str, wanted: Sequence[tuple[int, str]]) -> str:
-        """Join the wanted parts, (number, ETag) each, to the object; its ETag."""
+    def complete(
+        self,
+        upload: str,
+        bucket: str,
+        key: str,
+        wanted: Sequence[tuple[int, str]],
+        check: Check | None = None,
+    ) -> str:
+        """Join the wanted parts, (number, ETag) each, to the object; its ETag. `check`: see `Bucket.put`."""
         row = self._database.row(
             "SELECT headers, etag FROM uploads WHERE id = ? AND bucket = ? AND key = ?", (upload, bucket, key)
         )
@@ -100,13 +108,9 @@ class Uploads:
         chosen = self._chosen(upload, wanted)
         etag = _etag(chosen)
         paths = [self._store.contents.incoming(part.content) for part in chosen]
-        content, path = self._joined(chosen, paths)
+        content = self._joined(paths)
         size = sum(part.size for part in chosen)
-        try:
-            self._store.bucket(bucket).put(key, content, size, etag, json.loads(row[0]))
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+        self._store.bucket(bucket).put(key, content, size, etag, json.loads(row[0]), check)
         with self._database.write() as connection:
             connection.execute("UPDATE uploads SET etag = ? WHERE id = ?", (etag, upload))
             old = self._forget(connection, upload)
@@ -135,14 +139,14 @@ class Uploads:
                 raise error("EntityTooSmall", PartNumber=part.number, ProposedSize=part.size)
         return chosen
 
-    def _joined(self, chosen: Sequence[Part], paths: Sequence[Path]) -> tuple[str, Path]:
+    def _joined(self, paths: Sequence[Path]) -> str:
         content, path = self._store.contents.new()
         try:
             joined(paths, path)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        return content, path
+        return content
 
     def _forget(self, connection: Any, upload: str) -> list[str]:
         """Remove the parts' rows; their contents."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +24,9 @@ class Object:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+Check = Callable[[Object | None], None]
+
+
 class Bucket(Protocol):
     """What keeps the objects of one bucket."""
 
@@ -33,8 +36,17 @@ class Bucket(Protocol):
         """At most `limit` objects of keys that begin with `prefix` and come after `after` (from it on, where
         it ends in NUL), in the order of the keys' UTF-8 bytes."""
 
-    def put(self, key: str, content: str, size: int, etag: str, headers: Mapping[str, str]) -> None:
-        """`content`: an id of `Contents`, written."""
+    def put(
+        self,
+        key: str,
+        content: str,
+        size: int,
+        etag: str,
+        headers: Mapping[str, str],
+        check: Check | None = None,
+    ) -> None:
+        """`content`: an id of `Contents`, written; it is gone where this raises. `check` looks at the object
+        that is there, in one step with writing over it. Raises ApiError."""
 
     def delete(self, key: str) -> None: ...
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from concurrent.futures import Executor
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from optml.local.control.errors import ApiError
@@ -19,6 +20,8 @@ from optml.local.control.s3.operations.objects import Objects
 from optml.local.control.s3.operations.uploads import PartUploads
 from optml.local.control.s3.operations.worker import Worker
 from optml.local.control.s3.store import Store
+
+log = logging.getLogger(__name__)
 
 
 class Service:
@@ -38,6 +41,12 @@ class Service:
             response = await self._routed(call)
         except ApiError as problem:
             response = failed(problem, request.method)
+        except ClientDisconnect:
+            raise
+        except Exception as problem:
+            log.exception("s3 %s %s", request.method, request.scope["path"])
+            text = f"{type(problem).__name__}: {problem}"
+            response = failed(error("InternalError", text), request.method)
         response.headers["x-amz-request-id"] = uuid.uuid4().hex[:16].upper()
         return response
 

@@ -46,12 +46,12 @@ class Store:
             connection.execute("INSERT OR IGNORE INTO buckets VALUES (?, ?)", (name, time.time()))
 
     def remove(self, name: str) -> None:
-        bucket = self.bucket(name)
+        self.bucket(name)
         if name in self._folders:
             raise error("AccessDenied", f"bucket {name} is a folder of yours: optml leaves it where it is")
-        if bucket.page("", "", 1):
-            raise error("BucketNotEmpty", BucketName=name)
         with self._database.write() as connection:
+            if connection.execute("SELECT 1 FROM objects WHERE bucket = ? LIMIT 1", (name,)).fetchone():
+                raise error("BucketNotEmpty", BucketName=name)
             connection.execute("DELETE FROM buckets WHERE name = ?", (name,))
 
     def find(self, uri: str) -> Object | None:

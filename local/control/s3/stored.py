@@ -9,7 +9,11 @@ from typing import Any
 
 from optml.local.control.database import Database
 from optml.local.control.s3.content import Contents
-from optml.local.control.s3.objects import Object
+from optml.local.control.s3.errors import error
+from optml.local.control.s3.objects import Check, Object
+
+_SELECT = "SELECT key, content, size, etag, modified, headers FROM objects"
+_OF_KEY = f"{_SELECT} WHERE bucket = ? AND key = ?"
 
 
 class Stored:
@@ -21,28 +25,42 @@ class Stored:
         self._contents = contents
 
     def get(self, key: str) -> Object | None:
-        row = self._database.row(
-            "SELECT key, content, size, etag, modified, headers FROM objects WHERE bucket = ? AND key = ?",
-            (self._name, key),
-        )
+        row = self._database.row(_OF_KEY, (self._name, key))
         return self._object(row) if row else None
 
     def page(self, prefix: str, after: str, limit: int) -> list[Object]:
         end = _successor(prefix)
         below, values = ("AND key < ?", [end]) if end is not None else ("", [])
         rows = self._database.rows(
-            "SELECT key, content, size, etag, modified, headers FROM objects"  # noqa: S608
-            f" WHERE bucket = ? AND key >= ? AND key > ? {below} ORDER BY key LIMIT ?",
+            f"{_SELECT} WHERE bucket = ? AND key >= ? AND key > ? {below} ORDER BY key LIMIT ?",
             (self._name, prefix, after, *values, limit),
         )
         return [self._object(row) for row in rows]
 
-    def put(self, key: str, content: str, size: int, etag: str, headers: Mapping[str, str]) -> None:
+    def put(
+        self,
+        key: str,
+        content: str,
+        size: int,
+        etag: str,
+        headers: Mapping[str, str],
+        check: Check | None = None,
+    ) -> None:
         row = (self._name, key, content, size, etag, time.time(), json.dumps(dict(headers)))
-        self._contents.keep(content)
-        with self._database.write() as connection:
-            old = self._of(connection, key)
-            connection.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        try:
+            self._contents.keep(content)
+            with self._database.write() as connection:
+                bucket = connection.execute("SELECT 1 FROM buckets WHERE name = ?", (self._name,))
+                if bucket.fetchone() is None:  # removed while the body came
+                    raise error("NoSuchBucket", BucketName=self._name)
+                if check is not None:
+                    old_row = connection.execute(_OF_KEY, (self._name, key)).fetchone()
+                    check(self._object(old_row) if old_row else None)
+                old = self._of(connection, key)
+                connection.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        except BaseException:
+            self._contents.remove([content])
+            raise
         self._contents.remove(old)
 
     def delete(self, key: str) -> None:

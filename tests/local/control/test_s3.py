@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import requests
-from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from optml.local.control.database import Database
@@ -20,7 +19,6 @@ from optml.local.control.home import Home
 from optml.local.control.plane import Plane
 from optml.local.control.s3.content import Contents
 from optml.local.control.s3.store import Store
-from tests.local.control.conftest import client, running
 
 ODD = [
     "a", "a/", "a/b", "a//b", "a///", "/a", "..", "../x", "a/../b", ".", "é +%2F.csv", "x&y=z?#", "日本/語",
@@ -277,37 +275,6 @@ def test_what_is_not_there_is_said_in_s3s_words(s3: Any, bucket: str) -> None:
     assert code(error) == "BucketNotEmpty"
     s3.delete_object(Bucket=bucket, Key="k")
     s3.delete_bucket(Bucket=bucket)
-
-
-def test_a_folder_is_a_bucket_without_a_copy(tmp_path: Path) -> None:
-    folder = tmp_path / "mine"
-    (folder / "inner").mkdir(parents=True)
-    (folder / "inner" / "a.csv").write_text("1,2\n")
-    (folder / "b.csv").write_text("3\n")
-    (tmp_path / "secret").write_text("no")
-    (folder / "out").symlink_to(tmp_path / "secret")
-    with running(tmp_path / "home", buckets={"mine": folder}) as plane:
-        s3 = client(plane, "s3")
-        assert [entry["Key"] for entry in s3.list_objects_v2(Bucket="mine")["Contents"]] == [
-            "b.csv",
-            "inner/a.csv",
-        ]
-        assert s3.get_object(Bucket="mine", Key="inner/a.csv")["Body"].read() == b"1,2\n"
-        s3.upload_fileobj(
-            io.BytesIO(b"x" * 100), "mine", "new/c", Config=TransferConfig(multipart_threshold=50)
-        )
-        assert (folder / "new" / "c").read_bytes() == b"x" * 100
-        for key in ("../secret", "out", "a//b"):
-            with pytest.raises(ClientError) as error:
-                s3.get_object(Bucket="mine", Key=key)
-            assert code(error) == "NoSuchKey"
-        with pytest.raises(ClientError) as error:
-            s3.put_object(Bucket="mine", Key="../secret", Body=b"overwritten")
-        assert code(error) == "InvalidArgument"
-        with pytest.raises(ClientError) as error:
-            s3.delete_bucket(Bucket="mine")
-        assert code(error) == "AccessDenied"
-    assert (tmp_path / "secret").read_text() == "no"
 
 
 def test_a_kill_leaves_whole_objects_and_nothing_else(tmp_path: Path) -> None:

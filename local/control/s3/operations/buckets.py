@@ -40,7 +40,7 @@ class Buckets:
     async def ignored(self, call: Call, name: str) -> Response:
         await self._worker.run(self._store.bucket, call.bucket)
         if call.request.method in ("PUT", "DELETE", "POST"):
-            await call.request.body()
+            await call.discard()
             return Response(status_code=200 if call.request.method == "PUT" else 204)
         if name not in _EMPTY:
             raise ApiError(f"NoSuch{name[0].upper()}{name[1:]}Configuration", "There is none.", 404)
@@ -60,7 +60,7 @@ class Buckets:
         return Response(headers={"x-amz-bucket-region": self._region})
 
     async def create(self, call: Call) -> Response:
-        await call.request.body()
+        await call.discard()
         await self._worker.run(self._store.create, call.bucket)
         return Response(headers={"Location": f"/{call.bucket}"})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 
 from starlette.responses import Response
 
@@ -11,7 +12,7 @@ from optml.local.control.s3 import xml
 from optml.local.control.s3.answers import document
 from optml.local.control.s3.bodies import receive
 from optml.local.control.s3.call import Call
-from optml.local.control.s3.conditions import span
+from optml.local.control.s3.conditions import span, write_check
 from optml.local.control.s3.errors import error
 from optml.local.control.s3.multipart import Uploads
 from optml.local.control.s3.operations.objects import Objects
@@ -31,7 +32,7 @@ class PartUploads:
     async def start(self, call: Call) -> Response:
         if "uploads" not in call.query:
             raise error("NotImplemented")
-        await call.request.body()
+        await call.discard()
         upload = await self._worker.run(self._uploads.start, call.bucket, call.key, call.kept_headers)
         names = (("Bucket", call.bucket), ("Key", call.key), ("UploadId", upload))
         return document("InitiateMultipartUploadResult", names)
@@ -41,13 +42,17 @@ class PartUploads:
         await self._worker.run(self._uploads.check, upload, call.bucket, call.key)
         content, path = self._store.contents.new()
         copied = "x-amz-copy-source" in call.headers
-        pieces = call.request.stream()
+        pieces: AsyncIterator[bytes] = call.request.stream()
         headers = call.headers
         if copied:
-            await call.request.body()
-            source = await self._worker.run(self._objects.source, call)
-            first, end = span(call.headers.get("x-amz-copy-source-range"), source.size) or (0, source.size)
-            pieces, headers = self._worker.pieces(source.path.open("rb", buffering=0), first, end), {}  # type: ignore[assignment]
+            await call.discard()
+            source, file = await self._worker.run(self._objects.opened, lambda: self._objects.source(call))
+            try:
+                part = span(call.headers.get("x-amz-copy-source-range"), source.size)
+            except ApiError:
+                file.close()
+                raise
+            pieces, headers = self._worker.pieces(file, *(part or (0, source.size))), {}
         body = await receive(pieces, headers, path, self._worker.pool)
         try:
             await self._worker.run(self._uploads.put, upload, number, content, body.size, body.md5)
@@ -69,7 +74,9 @@ class PartUploads:
         except ValueError:
             raise error("MalformedXML") from None
         upload = call.query["uploadId"]
-        etag = await self._worker.run(self._uploads.complete, upload, call.bucket, call.key, wanted)
+        etag = await self._worker.run(
+            self._uploads.complete, upload, call.bucket, call.key, wanted, write_check(call.headers)
+        )
         names = (
             ("Location", f"/{call.bucket}/{call.key}"),
             ("Bucket", call.bucket),
