@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from optml.local.tuning.definition import Tuning
-from optml.local.tuning.trials import Parent, Trial, in_order
+from optml.local.tuning.trials import Trial, in_order
 
 Reason = Literal[
     "MaxNumberOfTrainingJobs",
@@ -41,12 +41,10 @@ class Completion:
     at_once: bool = False
 
 
-def completion(
-    tuning: Tuning, trials: Sequence[Trial], seconds: float, parents: Sequence[Parent] = ()
-) -> Completion | None:
+def completion(tuning: Tuning, trials: Sequence[Trial], seconds: float) -> Completion | None:
     """Has the job come to its end, after so many seconds? None: it goes on. To be asked at each end of a
     trial, the last one's too, which may make the job fail; and now and then for the time."""
-    spent = remaining(tuning, trials, parents) == 0
+    spent = remaining(tuning, trials) == 0
     last = spent and not any(trial.running for trial in trials)
     if failure := _failure(trials, last=last):
         return Completion("Failures", failure, at_once=True)
@@ -81,12 +79,10 @@ def not_improving(tuning: Tuning, trials: Sequence[Trial]) -> int:
     return count
 
 
-def remaining(tuning: Tuning, trials: Sequence[Trial], parents: Sequence[Parent] = ()) -> int | None:
-    """How many trials may still be started, those running not counted; None: any number. Parents' trials
-    count too."""
-    if tuning.max_jobs is None:
-        return None
-    return max(0, tuning.max_jobs - len(trials) - sum(len(parent.trials) for parent in parents))
+def remaining(tuning: Tuning, trials: Sequence[Trial]) -> int | None:
+    """How many trials may still be started beside those there are; None: any number. Parents' trials count
+    toward the limit of accounts (`warm_start.check`), not toward the job's own."""
+    return None if tuning.max_jobs is None else max(0, tuning.max_jobs - len(trials))
 
 
 def _reaches(tuning: Tuning, trial: Trial) -> bool:

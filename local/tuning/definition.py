@@ -77,7 +77,7 @@ class Resource:
 class Tuning:
     """A tuning job.
 
-    max_jobs:      of all trials, and of those that parents had; None: as many as the other criteria allow.
+    max_jobs:      trials, at most; None: as many as the other criteria allow.
     parallel:      so many trials run at once.
     seconds:       the job's run time, at most.
     early_stopping: the median rule.

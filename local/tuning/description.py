@@ -8,8 +8,8 @@ from typing import Any, Literal
 from optml.local.tuning.definition import Definition, Tuning
 from optml.local.tuning.trials import Trial, best
 
-# How a failure that a new start may mend begins.
-RETRYABLE = ("InternalServerError", "CapacityError")
+# How a failure begins that is no fault of the job's, and that a new start may mend.
+RETRYABLE = ("InternalServerError", "PlatformError")
 
 
 def objective_status(trial: Trial) -> Literal["Succeeded", "Pending", "Failed"]:
@@ -21,6 +21,12 @@ def objective_status(trial: Trial) -> Literal["Succeeded", "Pending", "Failed"]:
 def retryable(trial: Trial) -> bool:
     """Did it fail through no fault of its own?"""
     return trial.status == "Failed" and trial.reason.startswith(RETRYABLE)
+
+
+def starts_again(definition: Definition, trial: Trial, attempts: int) -> bool:
+    """Does a trial that has failed start once more, after so many attempts? As RetryStrategy has it, the
+    first attempt is no retry."""
+    return retryable(trial) and attempts <= definition.retries
 
 
 def summary(definition: Definition, trial: Trial) -> dict[str, Any]:

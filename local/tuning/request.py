@@ -178,7 +178,8 @@ class _Reader:
                 f"There is no hyperparameter to tune{f' in {name}' if name else ''}: give a range with "
                 "different ends, or a categorical one with several values."
             )
-        epochs = next((int(static[key]) for key in EPOCHS if static.get(key, "").isdecimal()), None)
+        texts = {key: static.get(key, "").strip('"') for key in EPOCHS}  # SDKs quote those of frameworks
+        epochs = next((int(text) for text in texts.values() if text.isdecimal()), None)
         constants = {span.name: span.at(0.0) for span in spans if _single(span)}
         return Definition(
             goal,

@@ -8,7 +8,7 @@ import pytest
 
 from optml.local.tuning.completion import completion, not_improving, remaining
 from optml.local.tuning.definition import Tuning
-from optml.local.tuning.trials import Parent, Trial
+from optml.local.tuning.trials import Trial
 from tests.local.tuning.requests import continuous, tuning
 
 
@@ -29,12 +29,11 @@ def reason(tuning: Tuning, trials: list[Trial], seconds: float = 0) -> str | Non
     return end.reason if end else None
 
 
-def test_so_many_jobs_parents_among_them() -> None:
+def test_so_many_jobs() -> None:
     few = job(jobs=3)
     assert reason(few, completed(1, 2)) is None
     assert reason(few, completed(1, 2, 3)) == "MaxNumberOfTrainingJobs"
-    parent = Parent("p", tuple(completed(1)))
-    assert remaining(few, completed(1), [parent]) == 1
+    assert remaining(few, completed(1)) == 2
 
 
 def test_trials_that_run_come_to_their_end_when_the_number_is_reached() -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from optml.errors import UserError
+from optml.local.tuning import request
 from optml.local.tuning.definition import Objective
 from optml.local.tuning.ranges import Categorical, Continuous, Integer
+from optml.local.tuning.tables import table
 from tests.local.tuning.requests import IMAGE, categorical, continuous, integer, read, tuning, tuning_request
 
 ETA = continuous("eta", 0.1, 0.5)
@@ -214,3 +216,33 @@ def test_autotune_takes_hints_where_there_is_no_table() -> None:
     assert "no range for the hyperparameter [colour]" in refusal(
         ParameterRanges={"AutoParameters": bad}, **options
     )
+
+
+def test_the_guides_example_of_xgboost_is_taken_as_it_stands() -> None:
+    image = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
+    asked = tuning_request(
+        continuous=[
+            continuous("eta", 0, 1, "Auto"),
+            continuous("min_child_weight", 1, 10, "Auto"),
+            continuous("alpha", 0, 2, "Auto"),
+        ],
+        integer=[integer("max_depth", 1, 10, "Auto")],
+        static={
+            "eval_metric": "auc",
+            "num_round": "100",
+            "objective": "binary:logistic",
+            "rate_drop": "0.3",
+            "tweedie_variance_power": "1.4",
+        },
+        metric="validation:auc",
+        direction="Maximize",
+        strategy="Bayesian",
+        parallel=3,
+        seed=123,
+        image=image,
+    )
+    job = request.read(asked, {image: table("xgboost")}.get)
+    (definition,) = job.definitions
+    assert (definition.slug, definition.epochs, len(definition.ranges)) == ("xgboost", 100, 4)
+    assert job.notices == ()
+    assert definition.static["_tuning_objective_metric"] == "validation:auc"
