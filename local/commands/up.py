@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         help="what runs jobs and models: containers where their image is here, else processes (auto)",
     )
     add("--bucket", action="append", default=[], metavar="NAME=DIR", help="show a folder as a bucket of S3")
+    add("--no-limits", action="store_true", help="tuning jobs may go beyond the limits of AWS's accounts")
     add("--verify", metavar="KEY:SECRET", help="answer only what is signed with this key")
 
 
@@ -53,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
         args.engine,
         _verify(args.verify) if args.verify else None,
         dict(_bucket(text) for text in args.bucket),
+        limits=not args.no_limits,
     )
 
     def ready(url: str) -> None:

@@ -30,7 +30,8 @@ PORT = 45660
 @dataclass(frozen=True, slots=True)
 class Options:
     """How a control plane runs. slots: jobs at once; None: one per two processors.   verify: the key and the
-    secret that requests must be signed with; None: any.   buckets: folders shown as buckets."""
+    secret that requests must be signed with; None: any.   buckets: folders shown as buckets.   limits: hold
+    tuning jobs against the limits of AWS's accounts."""
 
     host: str = "127.0.0.1"
     port: int = PORT
@@ -38,6 +39,7 @@ class Options:
     engine: Engine = "auto"
     verify: tuple[str, str] | None = None
     buckets: Mapping[str, Path] = field(default_factory=dict)
+    limits: bool = True
 
 
 class Context:

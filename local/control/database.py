@@ -18,6 +18,9 @@ CREATE TABLE IF NOT EXISTS tags (arn TEXT, key TEXT, value TEXT, PRIMARY KEY (ar
 CREATE TABLE IF NOT EXISTS metrics (
     job TEXT, name TEXT, host TEXT, line INTEGER, time REAL, value REAL, PRIMARY KEY (job, name, host, line))
     WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS trials (
+    tuning TEXT, number INTEGER, job TEXT, definition TEXT, parameters TEXT, PRIMARY KEY (tuning, number))
+    WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS datapoints (
     namespace TEXT, name TEXT, dimensions TEXT, time REAL, count REAL, total REAL, low REAL, high REAL,
     unit TEXT);

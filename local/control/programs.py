@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +11,8 @@ from typing import Literal
 
 from optml.algorithms import registry
 from optml.errors import UserError
+from optml.local.control.tuning.oracle import Oracle
+from optml.local.tuning.tables import Table
 
 Engine = Literal["auto", "process", "docker"]
 
@@ -91,27 +91,13 @@ def _quiet(*command: str) -> bool:
 
 
 @cache
+def table(slug: str) -> Table:
+    """What an algorithm of ours says of its hyperparameters and metrics. Asked of a process of its own: the
+    control plane loads no algorithm, which would take as much memory as all else in it."""
+    with Oracle() as oracle:
+        return Table.from_json(oracle.ask({"table": slug})["table"])
+
+
 def metric_definitions(slug: str) -> list[dict[str, str]]:
-    """The metrics that an algorithm of ours prints, as the service has them. Asked of a process of its own:
-    the control plane loads no algorithm, which would take as much memory as all else in it."""
-    done = subprocess.run(
-        [sys.executable, "-m", "optml.local.control.programs", slug],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    definitions: list[dict[str, str]] = json.loads(done.stdout)
-    return definitions
-
-
-def _main(slug: str) -> None:
-    from optml.local.describe import regex
-
-    specs = registry.get(slug).training.metrics
-    print(
-        json.dumps([{"Name": spec.name, "Regex": regex(spec)} for spec in specs if spec.line or spec.regex])
-    )
-
-
-if __name__ == "__main__":
-    _main(sys.argv[1])
+    """The metrics that an algorithm of ours prints, as the service has them."""
+    return [{"Name": name, "Regex": metric.regex} for name, metric in table(slug).metrics.items()]

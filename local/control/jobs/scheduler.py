@@ -26,11 +26,16 @@ class Run(Protocol):
     def stop(self) -> None: ...
 
 
-class Scheduler:
-    """Runs each job on a thread of its own. `kinds`: for each kind of job what makes its run."""
+MakeRun = Callable[[Resource], Run]
 
-    def __init__(self, context: Context, kinds: dict[str, Callable[[Context, Resource], Run]]) -> None:
+
+class Scheduler:
+    """Runs each job on a thread of its own. `kinds`: for each kind of job what makes its run.   slots: how
+    many run at once."""
+
+    def __init__(self, context: Context, kinds: dict[str, MakeRun], slots: int) -> None:
         self._context = context
+        self._slots = slots
         self._kinds = kinds
         self._running: dict[tuple[str, str], Run] = {}
         self._threads: set[threading.Thread] = set()
@@ -42,7 +47,7 @@ class Scheduler:
         """Take up the jobs that run already, whatever the slots; then start those that wait."""
         for kind, name in self._open():
             job = self._context.resources.get(kind, name)
-            if job is not None and (run := self._kinds[kind](self._context, job)).started:
+            if job is not None and (run := self._kinds[kind](job)).started:
                 self._begin(kind, name, run)
         self._thread.start()
 
@@ -57,7 +62,7 @@ class Scheduler:
 
     @property
     def full(self) -> bool:
-        return len(self._running) >= self._context.slots
+        return len(self._running) >= self._slots
 
     def stop(self, kind: str, name: str) -> bool:
         """Stop a job that runs; False: it does not."""
@@ -77,7 +82,7 @@ class Scheduler:
     def _loop(self) -> None:
         while not self._closing.is_set():
             with self._changed:
-                free = self._context.slots - len(self._running)
+                free = self._slots - len(self._running)
                 waiting = [key for key in self._open() if key not in self._running] if free > 0 else []
                 if not waiting:
                     self._changed.wait()
@@ -85,7 +90,7 @@ class Scheduler:
             for kind, name in waiting[:free]:
                 job = self._context.resources.get(kind, name)
                 if job is not None:
-                    self._begin(kind, name, self._kinds[kind](self._context, job))
+                    self._begin(kind, name, self._kinds[kind](job))
 
     def _begin(self, kind: str, name: str, run: Run) -> None:
         def work() -> None:

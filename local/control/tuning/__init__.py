@@ -1,0 +1,1 @@
+"""Tuning jobs: many training jobs, whose hyperparameters `optml.local.tuning` chooses."""
