@@ -63,6 +63,8 @@ def detect(
         for image in range(start, stop):
             _best(chances[image], classes, scores)
             keep = np.flatnonzero(scores >= least)
+            if len(keep) > m:  # fewer to sort: those no worse than number m
+                keep = keep[scores[keep] >= -np.partition(-scores[keep], m - 1)[m - 1]]
             keep = keep[np.argsort(-scores[keep], kind="stable")[:m]]
             own = classes[keep]
             boxes = np.empty((4, len(keep)))
