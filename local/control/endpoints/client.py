@@ -49,6 +49,7 @@ class _Connection(asyncio.Protocol):
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.complete = False
+        self._stays = False  # by the server, for another request
         self._head = asyncio.get_running_loop().create_future()
         self._body: deque[bytes] = deque()
         self._size = 0
@@ -104,6 +105,7 @@ class _Connection(asyncio.Protocol):
             self.headers.clear()
             return
         self.complete = True
+        self._stays = self.parser.should_keep_alive()  # asked later, it says no
         self._tell()
 
     # What a request does
@@ -157,7 +159,7 @@ class _Connection(asyncio.Protocol):
             self.transport.abort()
 
     def reusable(self) -> bool:
-        return self.complete and not self.closed and self.parser.should_keep_alive()
+        return self._stays and not self.closed
 
 
 class Pool:
