@@ -133,7 +133,7 @@ def test_batch_transform_answers_line_by_line(trained: Path, tmp_path: Path) -> 
     assert len(answers[0]) == 5
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("sent", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL])
 def test_a_job_that_was_ended_goes_on_as_if_undisturbed(
     undisturbed: dict[str, np.ndarray], tmp_path: Path, sent: signal.Signals
 ) -> None:

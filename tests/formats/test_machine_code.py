@@ -68,7 +68,7 @@ def test_a_folder_that_cannot_be_written_is_no_error(source: Path, tmp_path: Pat
     assert run("-c", CALL, str(source)).stdout == "None False\n"
 
 
-@pytest.mark.parametrize("left", [0, 20, 500])
+@pytest.mark.parametrize("left", [20, *(pytest.param(left, marks=pytest.mark.slow) for left in (0, 500))])
 def test_a_damaged_file_counts_as_none_and_is_made_anew(source: Path, tmp_path: Path, left: int) -> None:
     assert run(str(source)).returncode == 0
     (stored,) = (tmp_path / "cache").glob("*.o")

@@ -40,6 +40,7 @@ def test_points_close_together_are_told_apart() -> None:
     agreement.tells_points_apart_that_are_close_together_far_from_the_mean(by_triton)
 
 
+@pytest.mark.slow
 def test_several_runs_of_points_are_merged() -> None:
     agree(by_triton, *normal(3, 4001, 4), 20, False)
 

@@ -38,6 +38,7 @@ def test_diabetes_is_predicted_as_by_scikit_learn(k: int, mse: float) -> None:
     assert metrics == {"test:mse": pytest.approx(mse, rel=1e-3)}
 
 
+@pytest.mark.slow
 @needs_shared("data/mnist/mnist.npz")
 def test_mnist_is_told_apart_as_by_faiss() -> None:
     data = np.load(SHARED / "data/mnist/mnist.npz")
