@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
-STARTUP = 10  # points drawn at random before the model has a say
+STARTUP = 5  # trials that have ended before the model has a say
 TRIES = 10  # proposals of a point that is there already, before a random one is taken
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A point and the loss there, to be made small; None: it is not known yet, its trial runs."""
+    """A point and the loss there, to be made small; None: it is not known, for its trial runs or failed."""
 
     parameters: Mapping[str, str]
     loss: float | None
@@ -37,7 +37,8 @@ class Observation:
 def observations(
     tuning: Tuning, definition: Definition, trials: Sequence[Trial], parents: Sequence[Parent]
 ) -> list[Observation]:
-    """What a job and its parents know. Failed trials say nothing."""
+    """What a job and its parents know. A failed trial has no loss, yet its point is passed by from then on,
+    as that of one that runs."""
     inherited = list(warm_start.observations(tuning, definition, parents))
     own = [trial for trial in trials if trial.value is not None]
     losses = [definition.objective.loss(trial.value or 0.0) for trial in own]
@@ -46,7 +47,7 @@ def observations(
     return [
         *(Observation(parameters, loss) for parameters, loss in inherited),
         *(Observation(trial.parameters, loss) for trial, loss in zip(own, losses, strict=True)),
-        *(Observation(trial.parameters, None) for trial in trials if trial.running),
+        *(Observation(trial.parameters, None) for trial in trials if trial.value is None),
     ]
 
 
@@ -55,35 +56,56 @@ def point(
 ) -> dict[str, str]:
     """The point of trial `number`. Raises UserError where optuna is not installed."""
     points = [entry.parameters for entry in observations]
-    if sum(entry.loss is not None for entry in observations) < STARTUP:
-        return draws.draw(definition, points, seed, number)
     known = {draws.key(parameters) for parameters in points}
+    if sum(entry.loss is not None for entry in observations) < STARTUP:
+        candidate = _spread(definition, seed, number)
+        return draws.draw(definition, points, seed, number) if draws.key(candidate) in known else candidate
     for attempt in range(TRIES):
-        candidate = _ask(definition, observations, hash_of(seed, number, attempt))
+        candidate = _ask(definition, observations, (seed * 1_000_003 + number * 101 + attempt) % 2**32)
         if draws.key(candidate) not in known:
             return candidate
     return draws.draw(definition, points, seed, number)
 
 
-def hash_of(seed: int, number: int, attempt: int) -> int:
-    """A seed of 32 bits for one proposal."""
-    return (seed * 1_000_003 + number * 101 + attempt) % 2**32
+def _spread(definition: Definition, seed: int, number: int) -> dict[str, str]:
+    """Point `number`, from 1, of a scrambled Sobol sequence: more even than independent draws."""
+    from scipy.stats.qmc import Sobol
+
+    sequence = Sobol(len(definition.ranges), rng=seed % 2**32)
+    units = sequence.random_base2((number - 1).bit_length())[number - 1]
+    return {span.name: span.at(float(unit)) for span, unit in zip(definition.ranges, units, strict=True)}
 
 
-def _ask(definition: Definition, observations: Iterable[Observation], seed: int) -> dict[str, str]:
+def warped(losses: Sequence[float]) -> list[float]:
+    """The losses in their order, drawn towards a normal distribution (Yeo and Johnson, "A New Family of Power
+    Transformations", Biometrika 87, 2000), which is what the model takes them for. Trials that went far
+    astray would else make all others look alike to it."""
+    import numpy as np
+    from scipy.stats import yeojohnson
+
+    values = np.asarray(losses, np.float64)
+    deviation = values.std()
+    if not deviation:
+        return [0.0] * len(values)
+    transformed, _ = yeojohnson((values - values.mean()) / deviation)
+    return [float(value) for value in transformed]
+
+
+def _ask(definition: Definition, observations: Sequence[Observation], seed: int) -> dict[str, str]:
     optuna = _optuna()
+    known = [entry for entry in observations if entry.loss is not None]
     distributions = {span.name: _distribution(span) for span in definition.ranges}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sampler = optuna.samplers.GPSampler(seed=seed, n_startup_trials=0, warn_independent_sampling=False)
         study = optuna.create_study(sampler=sampler, direction="minimize")
-        study.add_trials(
-            [
-                trial
-                for entry in observations
-                if (trial := _trial(definition, entry, distributions)) is not None
-            ]
-        )
+        losses = warped([entry.loss for entry in known if entry.loss is not None])
+        entries = [
+            *(Observation(entry.parameters, loss) for entry, loss in zip(known, losses, strict=True)),
+            *(entry for entry in observations if entry.loss is None),
+        ]
+        trials = [_trial(definition, entry, distributions) for entry in entries]
+        study.add_trials([trial for trial in trials if trial is not None])
         asked = study.ask(distributions).params
     return {span.name: _text(span, asked[span.name]) for span in definition.ranges}
 

@@ -71,10 +71,14 @@ def test_proposals_beside_running_trials_differ_from_them(trials: list[Trial]) -
     assert propose(JOB, running, 1) == [at_once[2]]
 
 
-def test_failed_trials_say_nothing(trials: list[Trial]) -> None:
-    failed = [Trial(number, {"eta": "0.5"}, "Failed") for number in (23, 24)]
-    (proposal,) = propose(JOB, [*trials, *failed], 1)
-    assert proposal.number == 25
+def test_a_search_does_not_come_back_to_where_trials_fail(trials: list[Trial]) -> None:
+    known = list(trials)
+    for _ in range(4):
+        (proposal,) = propose(JOB, known, 1)
+        known.append(Trial(proposal.number, proposal.parameters, "Failed"))
+    etas = [float(trial.parameters["eta"]) for trial in known[-4:]]
+    assert len(set(etas)) == 4
+    assert max(etas) - min(etas) > 0.05
 
 
 def test_no_point_comes_twice_while_there_are_others() -> None:
