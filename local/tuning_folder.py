@@ -43,7 +43,17 @@ class Folder:
                 raise UserError(
                     f"another tuning job runs in {self.path}: wait, or take another folder"
                 ) from None
-            yield self._description(request), self._records()
+            description = self._description(request)
+            if self._trials.exists():  # so that the next line begins at the margin
+                with self._trials.open("r+b") as file:
+                    file.truncate(len(self._whole()))
+            yield description, self._records()
+
+    def read(self) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
+        """What is there of a job that somebody else goes on from, as in `opened`. Raises UserError."""
+        if not self._job.exists():
+            raise UserError(f"{self.path} is no folder of a tuning job: there is no tuning-job.json")
+        return json.loads(self._job.read_text(encoding="utf-8")), self._records()
 
     def training_job(self, name: str) -> Path:
         return self.path / "training-jobs" / name
@@ -84,17 +94,13 @@ class Folder:
         return content
 
     def _records(self) -> dict[int, dict[str, Any]]:
-        """Of each trial the last line. A line that was cut off by a kill is none; it is removed, so that the
-        next one begins at the margin."""
-        if not self._trials.exists():
-            return {}
-        content = self._trials.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            with self._trials.open("r+b") as file:
-                file.truncate(len(whole))
-        records = map(json.loads, whole.splitlines())
+        """Of each trial the last line; one that was cut off by a kill is none."""
+        records = map(json.loads, self._whole().splitlines())
         return {record["Number"]: record for record in records}
+
+    def _whole(self) -> bytes:
+        content = self._trials.read_bytes() if self._trials.exists() else b""
+        return content[: content.rfind(b"\n") + 1]
 
 
 def _lasting(part: object) -> object:

@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from optml.errors import PlatformError, UserError
 from optml.local.training_job import TrainingJob
 from optml.local.tree import Input
 from optml.local.tuning import request as requests
+from optml.local.tuning import warm_start
 from optml.local.tuning.completion import Completion, completion, remaining
 from optml.local.tuning.definition import Tuning
 from optml.local.tuning.description import best_trial, counters, summary
@@ -24,7 +25,7 @@ from optml.local.tuning.objective import Patterns
 from optml.local.tuning.proposals import propose
 from optml.local.tuning.stopping import stops
 from optml.local.tuning.tables import Table
-from optml.local.tuning.trials import Status, Trial, pending
+from optml.local.tuning.trials import Parent, Status, Trial, pending
 from optml.local.tuning_folder import Folder
 
 LOOK = 1.0  # seconds between looks at the clock
@@ -52,6 +53,7 @@ class TuningJob:
     request: as CreateHyperParameterTuningJob takes it, of one algorithm of ours, whose `table` this is.
     inputs:  the channels of every trial, on this machine.
     limits:  hold the request against the limits of AWS's accounts.
+    parents: folders of the earlier tuning jobs that WarmStartConfig names.
     docker, gpus: as of TrainingJob.
     on_start, on_end: told of each trial as it starts and ends.
 
@@ -66,6 +68,7 @@ class TuningJob:
         table: Table,
         *,
         limits: bool = True,
+        parents: Sequence[Path] = (),
         docker: str | None = None,
         gpus: str | None = None,
         on_start: Callable[[Trial], None] = lambda trial: None,
@@ -73,6 +76,7 @@ class TuningJob:
     ) -> None:
         self.tuning: Tuning = requests.read(request, lambda image: table, limits=limits)
         (self.definition,) = self.tuning.definitions
+        self._parents = _parents(self.tuning, parents, table) if self.tuning.warm_start else []
         self.trials: dict[int, Trial] = {}
         self.completion: Completion | None = None
         self._request = request
@@ -140,7 +144,7 @@ class TuningJob:
             trials = list(self.trials.values())
             self.completion = completion(self.tuning, trials, time.time() - began)
             if self.completion is None and not self._interrupted:
-                for proposal in propose(self.tuning, trials, self._free()):
+                for proposal in propose(self.tuning, trials, self._free(), self._parents):
                     self._start(pending(proposal))
             if self.completion is not None and self.completion.at_once:
                 for number in self._jobs:
@@ -306,6 +310,21 @@ class TuningJob:
         if self.completion and self.completion.failure:
             self._state["FailureReason"] = self.completion.failure
         self._folder.describe(self._state)
+
+
+def _parents(tuning: Tuning, folders: Sequence[Path], table: Table) -> list[Parent]:
+    """The parents of a warm start. Raises UserError for those that cannot be some."""
+    jobs: dict[str, tuple[Tuning, str, int]] = {}
+    parents = []
+    for folder in folders:
+        state, records = Folder(folder).read()
+        name = state["HyperParameterTuningJobName"]
+        job = requests.read(state, lambda image: table, limits=False)
+        jobs[name] = (job, state["HyperParameterTuningJobStatus"], len(records))
+        trials = tuple(_trial(record) for record in records.values())
+        parents.append(Parent(name, trials, job.definitions[0].static))
+    warm_start.check(tuning, jobs)
+    return parents
 
 
 def _trial(record: Mapping[str, Any]) -> Trial:

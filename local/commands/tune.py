@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,14 +11,13 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from optml.errors import UserError
-from optml.local.commands import inputs
+from optml.local.commands import inputs, tuning_request
 
 if TYPE_CHECKING:
     from optml.algorithms.base import Algorithm
-    from optml.local.tuning.tables import Table
     from optml.local.tuning.trials import Trial
     from optml.local.tuning_job import TuningJob
 
@@ -35,8 +33,6 @@ NAME=VALUE,VALUE,... of categories. The same command again goes on with a job th
 --jobs with one that was complete. OUT/best is the folder of the best trial, with its model and log.
 """
 
-STRATEGIES = ("Bayesian", "Random", "Grid", "Hyperband")
-SCALES = {"auto": "Auto", "linear": "Linear", "log": "Logarithmic", "reverselog": "ReverseLogarithmic"}
 ROWS = 20  # of the table at the end
 _INTERRUPTED = 130
 
@@ -53,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         "--strategy",
         default="Bayesian",
         metavar="NAME",
-        help=f"{', '.join(STRATEGIES)}; the first if left out",
+        help=f"{', '.join(tuning_request.STRATEGIES)}; the first if left out",
     )
     parser.add_argument("--jobs", type=int, metavar="N", help="training jobs at most; 20 if left out")
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="so many at once; 1 if left out")
@@ -72,6 +68,20 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         "--autotune", action="store_true", help="ranges that AWS recommends, where none is given"
     )
     parser.add_argument(
+        "--parent",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="DIR",
+        help="begin with what earlier tuning jobs of the same data and algorithm found",
+    )
+    parser.add_argument(
+        "--transfer",
+        action="store_true",
+        help="the parents had other data: take over how their trials compare",
+    )
+    parser.add_argument(
         "--seed", type=int, metavar="N", help="of the search; the folder's name tells one else"
     )
     parser.add_argument("--no-limits", action="store_true", help="go beyond the limits of AWS's accounts")
@@ -88,13 +98,14 @@ def run(args: argparse.Namespace) -> int:
     algorithm = get(args.algorithm)
     table = tables.table(algorithm.slug)
     with inputs.opened(args, algorithm) as (hyperparameters, channels):
-        objective = _objective(args.objective, table, set(channels))
+        objective = tuning_request.objective(args.objective, table, set(channels))
         job = TuningJob(
             args.out,
-            _request(args, algorithm, table, hyperparameters, objective),
+            tuning_request.request(args, algorithm, table, hyperparameters, objective),
             channels,
             table,
             limits=not args.no_limits,
+            parents=args.parent,
             docker=args.docker,
             gpus=args.gpus,
             on_end=lambda trial: _say(job, trial),
@@ -105,129 +116,6 @@ def run(args: argparse.Namespace) -> int:
         with _interruptible(job):
             complete = job.run()
     return _outcome(job, args.out, complete=complete)
-
-
-def _request(
-    args: argparse.Namespace,
-    algorithm: Algorithm,
-    table: Table,
-    hyperparameters: dict[str, str],
-    objective: tuple[str, str],
-) -> dict[str, Any]:
-    """The command line as the request of CreateHyperParameterTuningJob."""
-    strategy = next((name for name in STRATEGIES if name.lower() == args.strategy.lower()), None)
-    if strategy is None:
-        raise UserError(f"--strategy {args.strategy} is none of {', '.join(STRATEGIES)}")
-    for option in ("jobs", "parallel", "seconds"):
-        number = getattr(args, option)
-        if number is not None and number < 1:
-            raise UserError(f"--{option} {number}: give a number >= 1")
-    limits = {"MaxParallelTrainingJobs": args.parallel}
-    jobs = args.jobs if args.jobs is not None or strategy == "Grid" or args.autotune else 20
-    if jobs is not None:
-        limits["MaxNumberOfTrainingJobs"] = jobs
-    if args.seconds is not None:
-        limits["MaxRuntimeInSeconds"] = args.seconds
-    criteria: dict[str, Any] = {}
-    if args.target is not None:
-        criteria["TargetObjectiveMetricValue"] = args.target
-    if args.not_improving is not None:
-        criteria["BestObjectiveNotImproving"] = {"MaxNumberOfTrainingJobsNotImproving": args.not_improving}
-    if args.convergence:
-        criteria["ConvergenceDetected"] = {"CompleteOnConvergence": "Enabled"}
-    metric, direction = objective
-    config: dict[str, Any] = {
-        "Strategy": strategy,
-        "HyperParameterTuningJobObjective": {"MetricName": metric, "Type": direction},
-        "ResourceLimits": limits,
-        "ParameterRanges": _ranges(args.range, table),
-        "TrainingJobEarlyStoppingType": "Auto" if args.early_stopping else "Off",
-        "TuningJobCompletionCriteria": criteria,
-    }
-    if args.seed is not None:
-        config["RandomSeed"] = args.seed
-    resource = {"MaxResource": args.max_resource, "MinResource": args.min_resource}
-    if given := {name: value for name, value in resource.items() if value is not None}:
-        config["StrategyConfig"] = {"HyperbandStrategyConfig": given}
-    return {
-        "HyperParameterTuningJobName": _name(args.out),
-        "HyperParameterTuningJobConfig": config,
-        "TrainingJobDefinition": {
-            "AlgorithmSpecification": {
-                "TrainingImage": algorithm.slug,
-                "TrainingInputMode": "Pipe" if args.pipe else "File",
-            },
-            "StaticHyperParameters": hyperparameters,
-            "InputDataConfig": _channels(args),
-        },
-        **({"Autotune": {"Mode": "Enabled"}} if args.autotune else {}),
-    }
-
-
-def _channels(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """What tells data from others when a job goes on."""
-    return [
-        {
-            "ChannelName": name.removeprefix("channel:"),
-            "DataSource": {"Files": [str(path.resolve()) for path in paths]},
-            "ContentType": args.content_type,
-        }
-        for name, paths in sorted(vars(args).items())
-        if name.startswith("channel:") and paths
-    ]
-
-
-def _name(folder: Path) -> str:
-    """A tuning job's name of at most 32 characters, made of the folder's."""
-    words = re.findall("[a-zA-Z0-9]+", folder.resolve().name)
-    return "-".join(words)[:32].strip("-") or "tuning"
-
-
-def _ranges(texts: Sequence[str], table: Table) -> dict[str, list[dict[str, Any]]]:
-    """`k=5:50`, `eta=0.01:0.5:log`, `kind=a,b` as ParameterRanges. Raises UserError."""
-    ranges: dict[str, list[dict[str, Any]]] = {
-        f"{kind}ParameterRanges": [] for kind in ("Integer", "Continuous", "Categorical")
-    }
-    for text in texts:
-        name, equals, content = text.partition("=")
-        if not equals or not name or not content:
-            raise UserError(f"--range {text}: a range is NAME=LOW:HIGH or NAME=VALUE,VALUE, as in k=5:50")
-        low, colon, rest = content.partition(":")
-        if not colon or "," in content:
-            ranges["CategoricalParameterRanges"].append({"Name": name, "Values": content.split(",")})
-            continue
-        high, _, scale = rest.partition(":")
-        if scale and scale.lower() not in SCALES:
-            raise UserError(f"--range {text}: the scale '{scale}' is none of {', '.join(SCALES)}")
-        field = table.fields.get(name)
-        whole = all(re.fullmatch("[+-]?[0-9]+", end) for end in (low, high))
-        kind = (
-            field.kind
-            if field and field.kind in ("Integer", "Continuous")
-            else ("Continuous", "Integer")[whole]
-        )
-        ranges[f"{kind}ParameterRanges"].append(
-            {"Name": name, "MinValue": low, "MaxValue": high, "ScalingType": SCALES[scale.lower() or "auto"]}
-        )
-    return ranges
-
-
-def _objective(name: str | None, table: Table, channels: set[str]) -> tuple[str, str]:
-    """The metric and its direction. Raises UserError that lists those that the channels allow."""
-    choices = {
-        metric: entry.direction
-        for metric, entry in table.metrics.items()
-        if entry.direction and metric.partition(":")[0] in channels
-    }
-    if name in choices:
-        return name, choices[name] or ""
-    listed = f"with the channels given: {', '.join(choices) or 'none'}"
-    if name is None:
-        raise UserError(f"say what to go by with --objective METRIC; {listed}")
-    channel = name.partition(":")[0]
-    if name in table.metrics and channel not in channels:
-        raise UserError(f"--objective {name} needs the channel '{channel}': give it with --{channel} PATH")
-    raise UserError(f"--objective {name} is no metric to tune {table.slug} by; {listed}")
 
 
 def _check(algorithm: Algorithm, job: TuningJob) -> None:

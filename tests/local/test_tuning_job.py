@@ -95,7 +95,7 @@ def square(hyperparameters: Mapping[str, str]) -> list[str]:
 
 def job(folder: Path, **options: Any) -> TuningJob:
     fields = {"continuous": [continuous("eta", 0, 1)], "jobs": 6} | options
-    events = {name: fields.pop(name) for name in ("on_start", "on_end") if name in fields}
+    events = {name: fields.pop(name) for name in ("on_start", "on_end", "parents") if name in fields}
     return TuningJob(folder, tuning_request(**fields), {"train": Input([])}, TOY, **events)
 
 
@@ -299,3 +299,24 @@ def test_integers_and_static_hyperparameters_reach_the_job(tmp_path: Path, fake:
     assert set(hyperparameters) == {"eta", "depth", "note", "_tuning_objective_metric"}
     assert hyperparameters["depth"].isdecimal()
     assert described(tmp_path)["TrainingJobDefinition"]["AlgorithmSpecification"]["TrainingImage"] == IMAGE
+
+
+def test_a_warm_start_takes_over_what_parents_found(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    assert job(old, jobs=8).run()
+    top = {
+        "WarmStartConfig": {
+            "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": "toy-1"}],
+            "WarmStartType": "IdenticalDataAndAlgorithm",
+        }
+    }
+    child = job(new, jobs=1, strategy="Bayesian", top=top, parents=[old])
+    assert child.run()
+    (trial,) = child.trials.values()
+    # The first point is the model's, near the best of eight; one of its own would be of the Sobol sequence.
+    values = sorted(record["ObjectiveValues"][-1] for record in records(old) if record["ObjectiveValues"])
+    assert trial.values[-1] <= values[1]
+    with pytest.raises(UserError, match=r"There is no hyperparameter tuning job \[toy-1\] to be a parent"):
+        job(new, jobs=1, strategy="Bayesian", top=top)
+    with pytest.raises(UserError, match="is no folder of a tuning job"):
+        job(new, jobs=1, strategy="Bayesian", top=top, parents=[tmp_path])

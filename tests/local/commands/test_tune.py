@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from optml.local.commands import tune
+from optml.local.commands import tuning_request
 from optml.local.tuning import tables
 
 RANGE = ("--range", "k=2:6")
@@ -75,7 +75,7 @@ def test_a_metric_of_a_channel_that_is_missing_names_the_channel(optml, table, t
 
 
 def test_ranges_are_read_by_the_kind_of_the_hyperparameter():
-    ranges = tune._ranges(
+    ranges = tuning_request.ranges(
         ["eta=0:1", "max_depth=2:9", "alpha=1:100:log", "booster=gbtree,dart"], tables.table("xgboost")
     )
     assert [span["Name"] for span in ranges["ContinuousParameterRanges"]] == ["eta", "alpha"]
@@ -89,6 +89,6 @@ def test_ranges_are_read_by_the_kind_of_the_hyperparameter():
 def test_the_folder_names_the_job():
     from pathlib import Path
 
-    assert tune._name(Path("/x/my tuning_job.2")) == "my-tuning-job-2"
-    assert tune._name(Path("/x/" + "a" * 40)) == "a" * 32
-    assert tune._name(Path("/x/...")) == "tuning"
+    assert tuning_request.name_of(Path("/x/my tuning_job.2")) == "my-tuning-job-2"
+    assert tuning_request.name_of(Path("/x/" + "a" * 40)) == "a" * 32
+    assert tuning_request.name_of(Path("/x/...")) == "tuning"
