@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 LAYERS = {"hcnn": 4, "bilstm": 1, "pooled_embedding": 1}  # what auto is
 
@@ -18,3 +18,7 @@ class Encoder:
     max_seq_len: int
     token_embedding_dim: int
     width: int  # of its output
+
+    def alike(self, other: Encoder) -> bool:
+        """Have both networks weights of the same shapes?"""
+        return replace(self, vocab_size=0, max_seq_len=0) == replace(other, vocab_size=0, max_seq_len=0)

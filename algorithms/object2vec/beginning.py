@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from optml.algorithms.base import Setting
+from optml.algorithms.cluster import Cluster
 from optml.algorithms.object2vec.hyperparameters import Hyperparameters
 from optml.algorithms.object2vec.model import EMBEDDING, Model, load
 from optml.algorithms.object2vec.network import Pairing
@@ -22,16 +23,21 @@ SPREAD = 0.05  # embeddings begin uniform within this of 0
 
 def tables(setting: Setting, module: Pairing) -> list[np.ndarray]:
     """The values (v, d) float32 of the tables, one that is shared or two; `module` is given the weights of
-    the earlier job, where there was one. Raises UserError where files are missing or do not fit."""
+    the earlier job, where there was one, and else a regression's bias the mean of the labels: from 0, its
+    first epochs would all go into that. Holds a collective. Raises UserError where files are missing or do
+    not fit."""
     hyperparameters: Hyperparameters = setting.hyperparameters
     values = [
-        random(encoder.vocab_size, encoder.token_embedding_dim, (setting.seed, side))
-        for side, encoder in enumerate(hyperparameters.encoders)
+        random(encoder.vocab_size, encoder.token_embedding_dim, setting.seed)
+        for encoder in hyperparameters.encoders
     ]
     if hyperparameters.tied_token_embedding_weight:
         values.pop()
     if setting.warm_start is not None:
         _go_on(load(setting.warm_start, "cpu"), module, values)
+    elif not hyperparameters.classifier and setting.train is not None:
+        with torch.no_grad():
+            module.output.bias.fill_(_mean(setting.train.labels_of_epoch(), setting.cluster))
     _take_pretrained(setting, values)
     return values
 
@@ -70,13 +76,21 @@ def announce(hyperparameters: Hyperparameters) -> None:
         )
 
 
-def random(rows: int, width: int, seed: tuple[int, int]) -> np.ndarray:
-    """(rows, width) float32, uniform; padding is zero."""
+def random(rows: int, width: int, seed: int) -> np.ndarray:
+    """(rows, width) float32, uniform; padding is zero. Tables of one seed have equal rows: where both sides
+    have the same tokens, a token is compared with itself as the same from the start."""
     values = np.random.default_rng(seed).random((rows, width), np.float32)
     values -= 0.5
     values *= 2 * SPREAD
     values[0] = 0
     return values
+
+
+def _mean(labels: tuple[float, int], cluster: Cluster) -> float:
+    """Of all hosts' labels, of their sum and number here."""
+    sums = np.array(labels, np.float64)
+    cluster.all_sum(sums)
+    return float(sums[0] / max(sums[1], 1))
 
 
 def _go_on(model: Model, module: Pairing, values: list[np.ndarray]) -> None:

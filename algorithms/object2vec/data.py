@@ -92,6 +92,11 @@ class Channel:
             if turn % sharers == rank:
                 yield self._batch(first[rows], second[rows], labels[rows])
 
+    def labels_of_epoch(self) -> tuple[float, int]:
+        """The sum of the labels of an epoch's pairs, and their number, with negative ones (labelled 0)."""
+        negatives = self._rate * int(np.count_nonzero(self.labels))
+        return float(self.labels.sum(dtype=np.float64)), len(self.labels) + negatives
+
     def _pairs(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Numbers (m,) of in0 and of in1, and labels, of the pairs of an epoch in their order: each negative
         pair follows the positive one that it is made of."""

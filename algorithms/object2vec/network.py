@@ -18,12 +18,15 @@ ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
 
 
 class Pairing(torch.nn.Module):
-    """Weights start by Xavier's uniform rule, biases at 0 (forget gates at 1)."""
+    """Weights start by Xavier's uniform rule, biases at 0 (forget gates at 1); those of both encoders alike
+    where they are of one kind, so that what is equal is so from the start: they learn apart."""
 
     def __init__(self, settings: Hyperparameters) -> None:
         super().__init__()
         first, second = settings.encoders
         self.enc0, self.enc1 = encoder(first), encoder(second)
+        if first.alike(second):
+            self.enc1.load_state_dict(self.enc0.state_dict())
         self.comparators = settings.comparators
         self.classifier = settings.classifier
         widths = [width(settings.comparators, first.width), *[settings.mlp_dim] * settings.mlp_layers]

@@ -160,7 +160,7 @@ def _object2vec() -> Model:
     settings = {"enc0_max_seq_len": 20, "enc0_vocab_size": 2000, "enc0_network": "pooled_embedding"}
     made = Hyperparameters.model_validate(settings | {"enc0_token_embedding_dim": 4, "mlp_dim": 3})
     arrays = {name: tensor.numpy() for name, tensor in Pairing(made).state_dict().items()}
-    return Model(made, [random(2000, 4, (0, side)) for side in range(2)], arrays)
+    return Model(made, [random(2000, 4, side) for side in range(2)], arrays)
 
 
 MODELS: Mapping[str, Callable[[], Model]] = {

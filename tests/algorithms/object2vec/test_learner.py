@@ -58,10 +58,11 @@ def test_every_setting_learns_and_resumes_exactly(changes: dict[str, Any]) -> No
     losses = [metric.value for metric in metrics if metric.name.endswith(learner.hyperparameters.loss)]
     assert losses[-1] < losses[0]
     source = data(channel(*pairs()), setting(**given))
-    begun = Learner(setting(**given))
+    made = replace(setting(**given), train=source)
+    begun = Learner(made)
     for batch in list(source.epoch(0))[:3]:  # and is killed in the middle of an epoch
         begun.update(batch)
-    resumed = Learner(setting(**given))
+    resumed = Learner(made)
     resumed.load_state_dict({name: np.array(array) for name, array in begun.state_dict().items()})
     begun.model()  # a look, which changes nothing
     for batch in list(source.epoch(0))[3:]:
@@ -228,8 +229,34 @@ def test_lazy_updates_and_what_they_change_are_said(caplog: pytest.LogCaptureFix
     assert "bucket_width=5 is taken as 0" in caplog.text
 
 
+@pytest.mark.parametrize(("rate", "expected"), [(0, 50 / 4), (3, 50 / 13)])
+def test_a_regression_begins_at_the_mean_of_all_hosts_labels(rate: int, expected: float) -> None:
+    """Of 10, 10, 30, 0: those of the negatives are 0, three to each pair that is labelled otherwise."""
+    shards = [[10, 10], [30, 0]]
+
+    def work(cluster: Any) -> float:
+        records = [{"label": label, "in0": [1], "in1": [2]} for label in shards[cluster.rank]]
+        made = setting(cluster, output_layer="mean_squared_error", negative_sampling_rate=rate)
+        source = data(channel(*records, distribution="ShardedByS3Key"), made)
+        return Learner(replace(made, train=source)).module.output.bias.item()
+
+    assert on_hosts(2, work) == [pytest.approx(expected)] * 2
+
+
 def test_diverged_training_says_what_to_lower() -> None:
     changes = {"output_layer": "mean_squared_error", "optimizer": "sgd", "learning_rate": 1.0}
-    records = [pair | {"label": 1e30} for pair in pairs()]
+    records = [pair | {"label": 1e30 * pair["label"]} for pair in pairs()]
     with pytest.raises(UserError, match=r"training diverged.*lower learning_rate \(1\)"):
         train(records, epochs=3, **changes)
+
+
+def test_both_sides_begin_alike_so_that_the_same_input_is_compared_as_the_same() -> None:
+    for changes in ({}, {"enc0_network": "hcnn", "enc_dim": 8}, {"enc0_network": "bilstm"}):
+        learner = Learner(setting(**changes))
+        tables = [table.values() for table in learner.tables]
+        np.testing.assert_array_equal(*tables)
+        first, second = (encoder.state_dict() for encoder in learner.module.encoders)
+        for name, weight in first.items():
+            torch.testing.assert_close(weight, second[name], rtol=0, atol=0)
+        others = learner.module.state_dict()
+        assert all(others[f"enc0.{name}"].data_ptr() != others[f"enc1.{name}"].data_ptr() for name in first)
