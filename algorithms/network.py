@@ -195,4 +195,5 @@ class Network:
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
-    return np.array(tensor.detach().cpu().numpy())
+    """A copy in C order, whatever the order in memory was: writers of files take it for granted."""
+    return np.array(tensor.detach().cpu().numpy(), order="C")
