@@ -26,10 +26,12 @@ Size: TypeAlias = tuple[int, int]  # height, width
 class View:
     """matrix: (2, 3) float64, from (column, row, 1) of the output, at centres of pixels, to x and y in the
     image in pixels.   colour: offsets of hue (0..180), lightness and saturation (0..255), and what is added
-    to a contrast of 1; None: none."""
+    to a contrast of 1; None: none.   blur: deviation of a Gaussian at the end, in pixels of the output, up to
+    1; 0: none."""
 
     matrix: np.ndarray
     colour: tuple[float, float, float, float] | None = None
+    blur: float = 0.0
 
     @property
     def scale(self) -> float:

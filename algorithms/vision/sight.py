@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from optml.algorithms.kernels.pixels import cpu as pixels_cpu
+from optml.algorithms.kernels.pixels.blur import blur_one
 from optml.algorithms.kernels.pixels.terms import Finish
 from optml.algorithms.vision.augment import View
 from optml.formats.images.decode import Encoded, Scratch, shrink_for
@@ -18,3 +19,4 @@ def see(image: Encoded, view: View, finish: Finish, out: np.ndarray, scratch: Sc
     pixels = image.pixels(out.shape[2], shrink, scratch)
     colour = None if view.colour is None else np.array(view.colour, np.float32)
     pixels_cpu.render_one(pixels, (view.matrix / shrink).astype(np.float32), colour, finish, out)
+    blur_one(out, view.blur)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from optml.algorithms.kernels import pixels as kernel
+from optml.algorithms.kernels.pixels.blur import blur
 from optml.algorithms.kernels.pixels.terms import Array, Finish, Packed
 from optml.algorithms.vision.augment import View
 from optml.formats.images.decode import Encoded, shrink_for
@@ -67,7 +68,9 @@ class Staged:
                 finish.mean.size,
             )
             moved = None if colours is None else self._there(colours)
-            return kernel.render(packed, self._there(maps), moved, finish, shape)
+            images = kernel.render(packed, self._there(maps), moved, finish, shape)
+            blurs = np.array([view.blur for view in views])
+            return blur(images, blurs) if blurs.any() else images
 
     def _there(self, array: np.ndarray) -> Any:
         return self._torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
