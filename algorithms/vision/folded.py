@@ -8,14 +8,16 @@ In `pre` the first batch norm of a unit follows a sum, and stays.
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from optml.algorithms.vision.resnet import Norm, PreUnit, ResNet
+from optml.algorithms.vision.resnet import Exact, Norm, PostUnit, PreUnit, ResNet
 
 Tensor = torch.Tensor
+Net = TypeVar("Net", bound=ResNet)
 
 
 class Rest(nn.Module):
@@ -31,28 +33,26 @@ class Rest(nn.Module):
         return functional.relu_(x) if self.relu else x
 
 
-def folded(network: ResNet, dtype: torch.dtype = torch.float32) -> ResNet:
+def folded(network: Net, dtype: torch.dtype = torch.float32) -> Net:
     """A copy for inference alone, whose activations are of `dtype` and whose last layer is float32.
 
     Its inputs, outputs and features are those of the network, to rounding."""
     own = copy.deepcopy(network).eval().requires_grad_(False)
     if own.bn1 is not None:
         stem = own.conv1
-        if isinstance(stem, nn.Sequential):
-            for place in (0, 3):
-                stem[place + 1] = _fold(stem[place], stem[place + 1])
-            stem = stem[6]
-        own.set_submodule("bn1", _fold(stem, own.bn1))
+        own.set_submodule("bn1", _fold(stem[6] if isinstance(stem, nn.Sequential) else stem, own.bn1))
     for unit in own.modules():
-        if isinstance(unit, nn.Sequential) and len(unit) == 2 and isinstance(unit[1], Norm):  # downsample
-            unit[1] = _fold(unit[0], unit[1])
-        elif hasattr(unit, "conv2"):
+        if isinstance(unit, nn.Sequential):  # a deep stem, a projection, a head
+            for place in range(1, len(unit)):
+                if isinstance(unit[place], Norm) and isinstance(unit[place - 1], nn.Conv2d):
+                    unit[place] = _fold(unit[place - 1], unit[place])
+        elif isinstance(unit, PreUnit | PostUnit):
             norms = ["bn1", "bn2", "bn3"] if not isinstance(unit, PreUnit) else ["bn2", "bn3"]
             for convolution, norm in zip(("conv1", "conv2", "conv3"), norms, strict=False):
                 if getattr(unit, norm) is not None:
                     setattr(unit, norm, _fold(getattr(unit, convolution), getattr(unit, norm)))
     for module in own.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and not isinstance(module, Exact):
             module.to(dtype)
     return own.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 

@@ -18,7 +18,7 @@ class Order:
     the next epoch, which then begins behind them.
 
     Of `hosts` that have the same images, this one (`host`) takes every hosts-th batch; with `drop`, all take
-    equally many.
+    equally many. With `split` it takes every hosts-th image of each batch instead.
     """
 
     count: int
@@ -28,19 +28,22 @@ class Order:
     ends: Ends = "keep"
     host: int = 0
     hosts: int = 1
+    split: bool = False
 
     def batches(self, epoch: int) -> int:
         """How many this host has in an epoch."""
-        return len(range(self.host, self._all(epoch), self.hosts))
+        return len(self._own(epoch))
 
     def epoch(self, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The batches: pairs of images (k,) int64 and, for each, the epoch it is drawn in, (k,) int64."""
         permutations = {number: self._permutation(number)}
         first = self._taken(number)
-        for batch in range(self.host, self._all(number), self.hosts):
+        for batch in self._own(number):
             places = np.arange(first + batch * self.batch_size, first + (batch + 1) * self.batch_size)
             if self.ends != "roll":
                 places = places[places < self.count]
+            if self.split:
+                places = places[self.host :: self.hosts]
             epochs = number + places // self.count
             images = np.empty(len(places), np.int64)
             for epoch in np.unique(epochs).tolist():
@@ -50,13 +53,17 @@ class Order:
                 images[own] = permutations[epoch][places[own] % self.count]
             yield images, epochs
 
+    def _own(self, epoch: int) -> range:
+        """The batches of this host, or those of which it has a part."""
+        return range(self._all(epoch)) if self.split else range(self.host, self._all(epoch), self.hosts)
+
     def _all(self, epoch: int) -> int:
         """Batches of all hosts."""
         if self.ends == "roll":  # those that begin in it
             return -(-(epoch + 1) * self.count // self.batch_size) - -(-epoch * self.count // self.batch_size)
         if self.ends == "drop":
             whole = self.count // self.batch_size
-            return whole - whole % self.hosts
+            return whole if self.split else whole - whole % self.hosts
         return -(-self.count // self.batch_size)
 
     def _taken(self, epoch: int) -> int:

@@ -12,7 +12,7 @@ Images are (n, channels, height, width) in torch's channels_last, which is the o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
@@ -30,6 +30,7 @@ class Norm(nn.Module):
     read and write memory.
 
     weight, bias, running_mean, running_var: (channels,) float32, whatever the images are in.
+    over: what takes the statistics of several hosts together (`vision.synchronised`); None: of this one.
     """
 
     running_mean: Tensor
@@ -40,6 +41,7 @@ class Norm(nn.Module):
         super().__init__()
         self.eps = eps
         self.relu = relu
+        self.over: Callable[[Norm, Tensor], Tensor] | None = None
         if factor:
             self.weight = nn.Parameter(torch.ones(channels))
         else:
@@ -49,9 +51,14 @@ class Norm(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
-        x = functional.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, MOMENTUM, self.eps
-        )
+        several = x.shape[0] * x.shape[2] * x.shape[3] > 1  # one value has no deviation: as in inference
+        if self.over is not None and self.training:
+            x = self.over(self, x)
+        else:
+            statistics = self.running_mean, self.running_var
+            x = functional.batch_norm(
+                x, *statistics, self.weight, self.bias, self.training and several, MOMENTUM, self.eps
+            )
         if added is not None:
             x = x.add_(added)  # in place, like ReLU: no gradient asks for what was there
         return functional.relu_(x) if self.relu else x
@@ -63,6 +70,13 @@ def convolution(
     """Of a square of that size, padded so that only the stride makes images smaller."""
     padding = dilation * (size // 2)
     return nn.Conv2d(inputs, outputs, size, stride, padding, dilation, bias=bias)
+
+
+class Exact(nn.Conv2d):
+    """A last convolution: float32 also in a network that answers in half precision."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.to(self.weight.dtype))
 
 
 class PreUnit(nn.Module):
@@ -193,16 +207,18 @@ class ResNet(nn.Module):
         shrunk = 1 if self.architecture.stem == "3x3" else 4
         return 9 * channels * channels * (height // shrunk) * (width // shrunk)
 
-    def features(self, x: Tensor) -> list[Tensor]:
-        """What comes out of each stage, (n, channels, h, w). Of `pre` these are sums that no batch norm has
-        seen yet; that of the last is `norm`."""
+    def outputs(self, x: Tensor) -> Iterator[Tensor]:
+        """What comes out of each stage, one after the other, (n, channels, h, w). Of `pre` these are sums
+        that no batch norm has seen yet; that of the last is `norm`."""
         x = self._first(x)
         x = self.pool(x if self.bn1 is None else self.bn1(x))
-        outputs = []
         for stage in range(self.stages):
             x = self.get_submodule(f"layer{stage + 1}")(x)
-            outputs.append(x)
-        return outputs
+            yield x
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """All `outputs` at once."""
+        return list(self.outputs(x))
 
     def _first(self, x: Tensor) -> Tensor:
         """`conv1` of `bn_data`. In training what that adds to pixels, which is the same for all images, goes

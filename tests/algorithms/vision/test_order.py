@@ -60,3 +60,14 @@ def test_epochs_are_shuffled_anew_and_alike_for_a_seed() -> None:
     assert samples(first, 0) != samples(Order(50, 50, 4), 0)
     (batch,) = samples(first, 1)
     np.testing.assert_array_equal(np.sort(batch), np.arange(50))
+
+
+@given(st.integers(1, 40), st.integers(1, 12), st.sampled_from(["drop", "keep", "roll"]), st.integers(2, 4))
+def test_split_batches_are_whole_ones_shared_out(count: int, size: int, ends: Ends, hosts: int) -> None:
+    whole = samples(Order(count, size, 0, ends=ends), 1)
+    parts = [
+        samples(Order(count, size, 0, ends=ends, host=host, hosts=hosts, split=True), 1)
+        for host in range(hosts)
+    ]
+    for batch, *shares in zip(whole, *parts, strict=True):
+        assert [batch[host::hosts] for host in range(hosts)] == shares
