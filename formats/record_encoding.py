@@ -6,7 +6,7 @@ Frames are never split. Dense rows are equal-sized: one template, repeated, with
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -16,7 +16,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from optml.errors import UserError
-from optml.formats.recordio import frame
+from optml.formats.recordio import frame, framed
 from optml.formats.records import Columns, Records
 
 TensorType = Literal["float32", "float64", "int32"]
@@ -72,6 +72,27 @@ def encode_columns(
                 message += _nested(field, texts[row].encode())
         out.append(frame(message))
     return b"".join(out)
+
+
+def record_of(features: Mapping[str, np.ndarray]) -> bytes:
+    """One framed Record with these features, (n,) float32 or int32 each, in their order; large ones are
+    copied once. Raises UserError for more than a frame can hold."""
+    parts: list[bytes | memoryview] = []
+    for key, values in features.items():
+        if values.dtype == np.int32:
+            content: bytes | memoryview = b"".join(
+                _varints(values.astype(np.uint64), np.array([0, len(values)]))
+            )
+            kind = _FIELD["int32"]
+        else:
+            content, kind = np.ascontiguousarray(values, "<f4").data.cast("B"), _FIELD["float32"]
+        heads = [_nested(1, key.encode())]
+        length = len(content)
+        for field in (1, kind, 2):  # the values, their tensor, the value of the map's entry
+            heads.insert(1, bytes([field << 3 | 2]) + _varint(length))
+            length += len(heads[1])
+        parts += [bytes([_FEATURES << 3 | 2]), _varint(length + len(heads[0])), *heads, content]
+    return framed(parts)
 
 
 def _ragged(columns: Columns, uids: Sequence[str] | None, metadata: Sequence[str] | None) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from optml.errors import UserError
@@ -134,9 +134,15 @@ def payloads(stream: BinaryIO, *, source: str, block_bytes: int = BLOCK_BYTES) -
 
 def frame(payload: bytes) -> bytes:
     """One frame, never cut, as AWS's own writer makes it. Raises UserError from 512 MiB on."""
-    if len(payload) > MAX_LENGTH:
-        raise UserError(f"a record of {len(payload)} bytes is too large; RecordIO takes up to {MAX_LENGTH}")
-    return _HEADER.pack(MAGIC, len(payload)) + payload + bytes(-len(payload) % 4)
+    return framed([payload])
+
+
+def framed(parts: Sequence[bytes | memoryview]) -> bytes:
+    """The same of a payload in parts."""
+    length = sum(map(len, parts))
+    if length > MAX_LENGTH:
+        raise UserError(f"a record of {length} bytes is too large; RecordIO takes up to {MAX_LENGTH}")
+    return b"".join([_HEADER.pack(MAGIC, length), *parts, bytes(-length % 4)])
 
 
 def cut_frames(payload: bytes) -> bytes:
