@@ -25,7 +25,7 @@ MODULES: dict[str, str | None] = {
     "object2vec": "optml.algorithms.object2vec",
     "object-detection": None,
     "image-classification": "optml.algorithms.image_classification",
-    "semantic-segmentation": None,
+    "semantic-segmentation": "optml.algorithms.semantic_segmentation",
     "randomcutforest": "optml.algorithms.random_cut_forest",
     "ntm": "optml.algorithms.ntm",
     "lda": "optml.algorithms.lda",
@@ -88,6 +88,7 @@ def _joined(name: str) -> str:
 VARIABLES = {
     "DEEPAR_INFERENCE_CONFIG": "forecasting-deepar",
     "OPTML_MAX_PIXELS": "image-classification",
+    "OPTML_MAX_SIDE": "semantic-segmentation",
     "OPTML_XGB_CSV_JOIN": "xgboost",
     "SAGEMAKER_INFERENCE_ENSEMBLE": "xgboost",
     "SAGEMAKER_INFERENCE_OUTPUT": "xgboost",

@@ -8,6 +8,7 @@ ignored.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,16 +28,16 @@ IGNORED = 255
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelMap:
-    """table: (256,) uint8, the label of each pixel value."""
+    """table: (256,) uint8, the label of each pixel value.   document: what it was read from."""
 
     table: np.ndarray
-    text: str  # as the log prints it
+    document: Mapping[str, Any]
 
     @classmethod
     def of(cls, text: bytes | None, source: str) -> LabelMap:
         """From the JSON of a label map; None: scale 1. Raises UserError naming `source`."""
         if text is None:
-            return cls(_scaled(1.0), "{'scale': 1}")
+            return cls(_scaled(1.0), {"scale": 1})
         try:
             document = orjson.loads(text)
         except orjson.JSONDecodeError as error:
@@ -46,8 +47,13 @@ class LabelMap:
                 f'{source} is {shown(document)}; expected {{"scale": 3}} or {{"map": {{"0": 5, "1": 0}}}}'
             )
         if "map" in document:
-            return cls(_mapped(document["map"], source), str({"map": document["map"]}))
-        return cls(_scaled(_scale(document["scale"], source)), str({"scale": document["scale"]}))
+            return cls(_mapped(document["map"], source), {"map": document["map"]})
+        return cls(_scaled(_scale(document["scale"], source)), {"scale": document["scale"]})
+
+    @property
+    def text(self) -> str:
+        """As the log prints it."""
+        return str(self.document)
 
 
 def _scaled(scale: float) -> np.ndarray:

@@ -20,10 +20,11 @@ IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 def of_masks(images: Source, annotations: Source) -> ImageIndex:
-    """Each image with the mask of the same stem: `train/0000.jpg` and `train_annotation/0000.png`. Raises
-    UserError where no two belong together or a stem is there twice."""
-    pictures = _by_stem(images, _files(images, IMAGES))
-    masks = _by_stem(annotations, _files(annotations, IMAGES))
+    """Each image with the mask of the same stem: `train/0000.jpg` and `train_annotation/0000.png`. Folders
+    within a channel are not searched. Raises UserError where no two belong together or a stem is there
+    twice."""
+    pictures = _by_stem(images, _flat(_files(images, IMAGES)))
+    masks = _by_stem(annotations, _flat(_files(annotations, IMAGES)))
     stems = sorted(pictures.keys() & masks.keys())
     _require_pairs(images, annotations, stems, pictures, masks)
     names = [f"{images.name}/{pictures[stem][0]}" for stem in stems]
@@ -88,6 +89,14 @@ def _files(source: Source, suffixes: Sequence[str]) -> list[tuple[str, Path]]:
     if others:
         log.warning("%s", _counted(others, f"files are no {' or '.join(suffixes)} and left aside"))
     return fitting
+
+
+def _flat(files: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
+    """Those that lie in the channel's own folder; others are named in a warning."""
+    deeper = [name for name, _ in files if name.count("/") > 1]
+    if deeper:
+        log.warning("%s", _counted(deeper, "files lie in folders of a channel, and are left aside"))
+    return [(name, path) for name, path in files if name.count("/") <= 1]
 
 
 def _by_stem(source: Source, files: list[tuple[str, Path]]) -> dict[str, tuple[str, Path]]:

@@ -163,6 +163,18 @@ def _object2vec() -> Model:
     return Model(made, [random(2000, 4, side) for side in range(2)], arrays)
 
 
+def _semantic_segmentation() -> Model:
+    from optml.algorithms.semantic_segmentation.facts import Facts
+    from optml.algorithms.semantic_segmentation.model import Model
+    from optml.algorithms.semantic_segmentation.networks import Segmenter, first_weights
+    from optml.algorithms.vision.architecture import Architecture
+
+    facts = Facts(Architecture(18, "post", "deep"), "fcn", 3, crop=24, auxiliary=False)
+    network = Segmenter(facts, auxiliary=False)
+    first_weights(network)
+    return Model(facts, {name: tensor.numpy() for name, tensor in network.state_dict().items()})
+
+
 MODELS: Mapping[str, Callable[[], Model]] = {
     "kmeans": _kmeans,
     "knn": _knn,
@@ -179,6 +191,7 @@ MODELS: Mapping[str, Callable[[], Model]] = {
     "forecasting-deepar": _deepar,
     "image-classification": _image_classification,
     "object2vec": _object2vec,
+    "semantic-segmentation": _semantic_segmentation,
 }
 NAMES = tuple(MODELS)
 

@@ -27,9 +27,9 @@ def choose(
     fits: Callable[[Weights], bool],
     wanted: str,
     fetch: str,
-    layouts: Sequence[str] = ("pre", "post"),
+    rank: Callable[[Weights], int] = lambda weights: ("pre", "post").index(weights.naming.layout),
 ) -> Weights:
-    """The weights that fit, from the first place that has some; there those of the first layout, and of these
+    """The weights that fit, from the first place that has some; there those of the lowest rank, and of these
     the first by name.
 
     places: name for messages -> folder, in their order.   wanted: what would fit, for a message.
@@ -40,7 +40,7 @@ def choose(
     for place, folder in places.items():
         every = [files.read(path) for path in files.within(folder)]
         fitting = [weights for weights in every if fits(weights)]
-        fitting.sort(key=lambda weights: layouts.index(weights.naming.layout))
+        fitting.sort(key=rank)
         if fitting:
             chosen = fitting[0]
             others = ", ".join(str(weights) for weights in fitting[1:])
