@@ -41,7 +41,7 @@ def test_every_wrong_value_is_named_at_once() -> None:
         ("SAGEMAKER_INFERENCE_ENSEMBLE", "maybe", "expected true or false"),
         ("SAGEMAKER_INFERENCE_OUTPUT", "predicted_lable", "did you mean 'predicted_label'"),
         ("SAGEMAKER_MULTI_MODEL", "maybe", "expected true or false"),
-        ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "image/png", "not supported"),
+        ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "image/tiff", "not supported"),
         ("OPTML_ALGORITHM", "kmean", "did you mean"),
     ],
 )
