@@ -84,7 +84,7 @@ def _joined(name: str) -> str:
     return _PARTS.sub("", name.strip().lower())
 
 
-# Variables of the environment that models read, and whose they are: its `Inference.variables` reads them.
+# Variables of the environment that models read, each with an algorithm whose `Inference.variables` reads it.
 VARIABLES = {
     "DEEPAR_INFERENCE_CONFIG": "forecasting-deepar",
     "OPTML_MAX_PIXELS": "image-classification",
