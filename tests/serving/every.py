@@ -222,6 +222,7 @@ def request(name: str, media: str, places: Sequence[int] = (0, 1, 2), bad: Seque
 
 
 CASES = [(name, media) for name in NAMES for media in content_types(name)]
+PICTURES = ("image-classification", "semantic-segmentation")  # a request is one
 SEVERAL = [case for case in CASES if "image" not in case[1]]  # bodies of several records
 
 

@@ -236,7 +236,7 @@ FORMS = ["", JSON, JSON_LINES, CSV, f"{CSV};header=present", RECORDIO_PROTOBUF, 
 
 @pytest.mark.parametrize(
     "name",
-    ["xgboost", "ipinsights", "blazingtext", "forecasting-deepar", "image-classification", "object2vec"],
+    ["xgboost", "ipinsights", "blazingtext", "forecasting-deepar", *every.PICTURES, "object2vec"],
 )
 def test_no_bytes_make_it_our_fault(name: str) -> None:
     texts = [every.request(name, media, bad=[1]) for media in every.content_types(name)]

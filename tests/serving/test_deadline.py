@@ -21,7 +21,7 @@ from optml.serving.errors import RequestError
 from optml.serving.predictor import Predictor
 from optml.serving.served import Served
 from optml.serving.settings import Settings
-from tests.serving.every import CASES, NAMES, ROWS, request, served
+from tests.serving.every import CASES, NAMES, PICTURES, ROWS, request, served
 
 
 @pytest.mark.parametrize(("name", "media"), CASES)
@@ -79,7 +79,7 @@ def test_at_the_deadline_nothing_more_is_read(name: str, media: str, monkeypatch
     assert refused.value.status == 503
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "image-classification"])  # one picture
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in PICTURES])
 def test_predicting_ends_at_the_deadline(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also what is no table: paths of series, words, texts, pairs."""
     media = JSON_LINES if (name, JSON_LINES) in CASES else next(form for one, form in CASES if one == name)
