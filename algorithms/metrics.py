@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 # How most of AWS's images print a value of the final model beside the metric's own line, and how some do.
@@ -51,6 +52,7 @@ class Metric:
     model: of the models trained side by side, the one measured: each gets a `#metrics` line, the first alone
            the metric's own line too.
     score: a value of the final model, which has the line `MetricSpec.score` too.
+    beside: values of other names, which only a `#metrics` line has, with this one.
     """
 
     name: str
@@ -60,3 +62,4 @@ class Metric:
     token: str = ""
     model: int | None = None
     score: bool = False
+    beside: Mapping[str, float] = field(default_factory=dict)

@@ -200,6 +200,7 @@ class Report:
         """Print values in their algorithm's own lines; first those of a final model in the form that AWS's
         images print them as well."""
         lines = []
+        beside: list[tuple[int, Mapping[str, float]]] = []
         for metric in metrics:
             value = float(metric.value)
             if not metric.model:
@@ -215,6 +216,8 @@ class Report:
                 now = time.time()
                 where = {"epoch": epoch, "model": metric.model}
                 self._metrics({f"{channel}_{_word(line)}": value}, now, now, **where)
+            if metric.beside:
+                beside.append((epoch, {f"{channel}_{_word(line)}": value, **metric.beside}))
             score = metric.score and self._scores.get(metric.name)
             if score:
                 log.info("%s", score.format(channel=channel, word=_word(line), **values))
@@ -222,6 +225,9 @@ class Report:
                 lines.append(line)
         for line in lines:
             log.info("%s", line)
+        now = time.time()
+        for epoch, values in beside:
+            self._metrics(values, now, now, epoch=epoch)
 
     def finalized(self, began: float) -> None:
         """The learner has finished; `began` is when it set about it, in seconds since 1970."""

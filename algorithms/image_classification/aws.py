@@ -4,21 +4,19 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from optml.algorithms import artifact, mxnet_symbol
 from optml.algorithms.image_classification.facts import Facts
 from optml.algorithms.mxnet_symbol import attributes
 from optml.algorithms.vision import mxnet
 from optml.algorithms.vision.weights.naming import HEADS
 from optml.errors import UserError
 
-SYMBOL = "*-symbol.json"
+TITLE = "Image Classification"
 SOFTMAX = ("SoftmaxOutput", "softmax", "SoftmaxActivation", "FullyConnected")
 SIGMOID = ("sigmoid", "LogisticRegressionOutput", "Activation", "Custom")
 SIDE = 224  # pixels, of an artifact that does not tell the shape of its images
@@ -27,21 +25,20 @@ SIDE = 224  # pixels, of an artifact that does not tell the shape of its images
 def recognises(folder: Path) -> bool:
     """A graph that ends in one of the heads of this algorithm."""
     try:
-        path = _symbol(folder)
-        return _head(_nodes(path), path) is not None
+        _, nodes = mxnet.graph(folder, TITLE)
+        return _head(nodes) is not None
     except UserError:
         return False
 
 
 def read(folder: Path) -> tuple[Facts, dict[str, np.ndarray]]:
     """The facts of a model, and its arrays by our names. Raises UserError saying what is missing or wrong."""
-    path = _symbol(folder)
-    nodes = _nodes(path)
-    head = _head(nodes, path)
+    path, nodes = mxnet.graph(folder, TITLE)
+    head = _head(nodes)
     if head is None:
         raise UserError(f"{path}: the graph has no layer {' or '.join(HEADS)}, which classifies")
     trunk = mxnet.trunk(nodes, str(path))
-    params = _params(path)
+    params = mxnet.params(path)
     network, arrays = mxnet.arrays(params, trunk)
     weight = arrays.get("fc.weight")
     if weight is None or weight.ndim != 2:
@@ -52,24 +49,7 @@ def read(folder: Path) -> tuple[Facts, dict[str, np.ndarray]]:
     return Facts(network, height, width, len(weight), _several(nodes, path)), arrays
 
 
-def _symbol(folder: Path) -> Path:
-    paths = sorted(folder.glob(SYMBOL))
-    if not paths:
-        raise UserError(
-            f"{folder} holds no model of Image Classification: neither model.json nor {SYMBOL}; found "
-            f"{artifact.listing(folder)}"
-        )
-    return paths[0]
-
-
-def _nodes(path: Path) -> list[dict[str, Any]]:
-    try:
-        return mxnet_symbol.nodes(json.loads(path.read_text()))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
-
-
-def _head(nodes: Sequence[dict[str, Any]], path: Path) -> dict[str, Any] | None:
+def _head(nodes: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     return next(
         (node for node in nodes if node.get("op") == "FullyConnected" and node.get("name") in HEADS), None
     )
@@ -84,18 +64,6 @@ def _several(nodes: Sequence[Mapping[str, Any]], path: Path) -> bool:
     if operator not in SOFTMAX + SIGMOID:
         raise UserError(f"{path}: the graph ends in {operator}; expected a softmax or a sigmoid")
     return operator in SIGMOID
-
-
-def _params(symbol: Path) -> Path:
-    """Of several, the last: files are numbered by the epochs that improved."""
-    stem = symbol.name.removesuffix(SYMBOL[1:])
-    pattern = re.compile(rf"{re.escape(stem)}-(\d+)\.params")
-    numbered = {
-        int(match[1]): path for path in symbol.parent.iterdir() if (match := pattern.fullmatch(path.name))
-    }
-    if not numbered:
-        raise UserError(f"{symbol.parent} has {symbol.name}, but no {stem}-NNNN.params beside it")
-    return numbered[max(numbered)]
 
 
 def _shape(folder: Path) -> tuple[int | None, int, int]:

@@ -32,6 +32,7 @@ TRAINING = (
         ("OPTML_PEER_TIMEOUT_S",), "300", "seconds without a sign of life after which a host is given up"
     ),
     Variable(("OPTML_RCF_SHUFFLE",), "", "Random Cut Forest: 1 deals rows out to trees at random"),
+    Variable(("OPTML_VOC07_METRIC",), "", "Object Detection: 1 makes the mAP of the log that of VOC07"),
     Variable(("OPTML_PRETRAINED_DIR",), "", "a folder of pretrained weights, where no channel gives some"),
     Variable(("OPTML_MAX_PIXELS",), "100000000", "pixels of an image; more are refused by its header"),
     Variable(("TRAINING_JOB_NAME",), "", "the name of the job, set by SageMaker"),
@@ -74,6 +75,7 @@ SERVING = (
     Variable(("OPTML_MME_MEMORY_MB",), "of the container", "MiB for the models of such a server"),
     Variable(("OPTML_ALGORITHM",), "told by the model", "the algorithm of an artifact that does not say"),
     Variable(("SAGEMAKER_CONTAINER_LOG_LEVEL",), "20", "10 debug, 20 info, 30 warning, 40 error"),
+    Variable(("OPTML_SCORE_THRESHOLD",), "0.01", "Object Detection: the least score of an answer"),
     Variable(("DEEPAR_INFERENCE_CONFIG",), "", "DeepAR: the configuration of requests in a batch transform"),
     Variable(("SAGEMAKER_INFERENCE_OUTPUT",), "", "XGBoost: the columns of the answer, a list of names"),
     Variable(("SAGEMAKER_INFERENCE_ENSEMBLE",), "true", "XGBoost: false takes the first of several models"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 
 from optml.formats import tabular
 from optml.formats.content_type import ContentType
+from optml.formats.images import record
 from optml.formats.records import Records
 from tests.docker.test_image_classification import SETTINGS, jpegs, records
 
@@ -56,6 +58,21 @@ def recordio() -> bytes:
     return tabular.write(Records(ROWS, LABELS), ContentType.parse(RECORDIO))
 
 
+def detections() -> bytes:
+    """A `.rec` of four pictures with a box each."""
+    stream = io.BytesIO()
+    record.write(
+        (
+            record.Image(
+                np.array([2, 5, number % 2, 0.2, 0.2, 0.7, 0.8], np.float32), number, content, vector=True
+            )
+            for number, (content, _) in enumerate(jpegs(4))
+        ),
+        stream,
+    )
+    return stream.getvalue()
+
+
 SAMPLES: dict[str, Sample] = {
     "blazingtext": Sample(
         {"mode": "skipgram", "vector_dim": 10, "min_count": 1, "epochs": 1},
@@ -92,6 +109,13 @@ SAMPLES: dict[str, Sample] = {
     "ntm": Sample(
         {"feature_dim": 8, "num_topics": 3, "mini_batch_size": 50, "epochs": 2},
         recordio, RECORDIO, FEATURES, JSON,
+    ),
+    "object-detection": Sample(
+        {
+            "base_network": "resnet-50", "num_classes": 2, "num_training_samples": 4, "mini_batch_size": 2,
+            "epochs": 1,
+        },
+        detections, "application/x-recordio", jpegs(1)[0][0], "application/x-image", ("train", "validation"),
     ),
     "pca": Sample(
         {"feature_dim": 8, "num_components": 2, "mini_batch_size": 100},

@@ -175,6 +175,20 @@ def _semantic_segmentation() -> Model:
     return Model(facts, {name: tensor.numpy() for name, tensor in network.state_dict().items()})
 
 
+def _object_detection() -> Model:
+    from optml.algorithms.object_detection.design import design
+    from optml.algorithms.object_detection.facts import Facts
+    from optml.algorithms.object_detection.model import Model
+    from optml.algorithms.object_detection.network import Detector
+    from optml.algorithms.vision.architecture import Architecture
+
+    own = design("resnet-50", 32, 3, Architecture(20))
+    rng = np.random.default_rng(0)
+    shapes = {name: tuple(tensor.shape) for name, tensor in Detector(own).state_dict().items()}
+    values = {name: rng.normal(0, 0.05, shape).astype(np.float32) for name, shape in shapes.items()}
+    return Model(Facts(own, 32), {name: abs(v) if "var" in name else v for name, v in values.items()})
+
+
 MODELS: Mapping[str, Callable[[], Model]] = {
     "kmeans": _kmeans,
     "knn": _knn,
@@ -190,6 +204,7 @@ MODELS: Mapping[str, Callable[[], Model]] = {
     "blazingtext words": _words,
     "forecasting-deepar": _deepar,
     "image-classification": _image_classification,
+    "object-detection": _object_detection,
     "object2vec": _object2vec,
     "semantic-segmentation": _semantic_segmentation,
 }
@@ -222,7 +237,7 @@ def request(name: str, media: str, places: Sequence[int] = (0, 1, 2), bad: Seque
 
 
 CASES = [(name, media) for name in NAMES for media in content_types(name)]
-PICTURES = ("image-classification", "semantic-segmentation")  # a request is one
+PICTURES = ("image-classification", "object-detection", "semantic-segmentation")  # a request is one
 SEVERAL = [case for case in CASES if "image" not in case[1]]  # bodies of several records
 
 

@@ -14,6 +14,8 @@ import numpy as np
 
 from optml.algorithms.mxnet_symbol import VERSION
 
+Operator = Callable[[list[np.ndarray], Mapping[str, str]], np.ndarray]
+
 UNITS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 20: (3, 3, 3)}
 
 
@@ -26,6 +28,7 @@ class Graph:
         self.random = np.random.default_rng(seed)
         self.spelling = spelling  # attrs, attr or param
         self.blank = blank  # within a tuple
+        self.heads: list[int] = []  # none: the last node is the answer
         self.channels = {self.node("null", "data"): channels}
 
     def node(self, op: str, name: str, *inputs: int, **attributes: object) -> int:
@@ -81,7 +84,7 @@ class Graph:
         return {
             "nodes": self.nodes,
             "arg_nodes": [place for place, node in enumerate(self.nodes) if node["op"] == "null"],
-            "heads": [[len(self.nodes) - 1, 0, 0]],
+            "heads": [[place, 0, 0] for place in self.heads or [len(self.nodes) - 1]],
             "attrs": {"mxnet_version": ["int", VERSION]},
         }
 
@@ -114,7 +117,7 @@ def resnet(
     for stage, (count, width) in enumerate(zip(UNITS[depth], widths[1:], strict=True), start=1):
         for unit in range(1, count + 1):
             stride = 2 if unit == 1 and stage > 1 else 1
-            x = _unit(graph, x, f"stage{stage}_unit{unit}", width, stride, bottleneck, projected=unit == 1)
+            x = unit(graph, x, f"stage{stage}_unit{unit}", width, stride, bottleneck, projected=unit == 1)
     x = graph.relu(graph.norm(x, "bn1"), "relu1")
     x = graph.simple("Pooling", "pool1", x, kernel=(7, 7), pool_type="avg", global_pool=True)
     x = graph.simple("Flatten", "flatten0", x)
@@ -129,7 +132,7 @@ def resnet(
     return graph
 
 
-def _unit(
+def unit(
     graph: Graph, x: int, name: str, width: int, stride: int, bottleneck: bool, *, projected: bool
 ) -> int:
     plan = [(width // 4, 1, 1), (width // 4, 3, stride), (width, 1, 1)]
@@ -144,18 +147,37 @@ def _unit(
     return graph.simple("elemwise_add", f"{name}_plus", y, shortcut)
 
 
-def evaluate(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray], data: np.ndarray) -> np.ndarray:
-    """The graph's answer for images (n, c, h, w), in float64."""
+def evaluate(
+    document: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    data: np.ndarray,
+    operators: Mapping[str, Operator] | None = None,
+    head: int = 0,
+) -> np.ndarray:
+    """The graph's answer for images (n, c, h, w), in float64.
+
+    operators: beside those of residual networks.   head: which of its answers; nodes that it does not need
+    are left out."""
     values: list[Any] = []
+    operators = {**OPERATORS, **(operators or {})}
+    last = document["heads"][head][0]
+    needed = {last}
+    for place in range(last, -1, -1):
+        if place in needed:
+            needed |= {number for number, _, _ in document["nodes"][place]["inputs"]}
     parameters = {name.partition(":")[2] or name: array.astype(np.float64) for name, array in arrays.items()}
-    for node in document["nodes"]:
+    for place, node in enumerate(document["nodes"]):
+        if place not in needed:
+            values.append(None)
+            continue
         inputs = [values[place] for place, _, _ in node["inputs"]]
         settings = node.get("attrs") or node.get("attr") or node.get("param") or {}
         if node["op"] == "null":
             values.append(data.astype(np.float64) if node["name"] == "data" else parameters.get(node["name"]))
         else:
-            values.append(_OPERATORS[node["op"]](inputs, settings))
-    return values[document["heads"][0][0]]
+            values.append(operators[node["op"]](inputs, settings))
+    answer: np.ndarray = values[last]
+    return answer
 
 
 def _numbers(settings: Mapping[str, str], name: str, default: Sequence[int]) -> Sequence[int]:
@@ -174,7 +196,14 @@ def _windows(x: np.ndarray, settings: Mapping[str, str], fill: float) -> np.ndar
 
 def _convolution(inputs: list[np.ndarray], settings: Mapping[str, str]) -> np.ndarray:
     x, weight = inputs[:2]
-    return np.einsum("nchwij,ocij->nohw", _windows(x, settings, 0.0), weight, optimize=True)
+    holes = _numbers(settings, "dilate", (1, 1))[0]
+    if holes > 1:
+        size = holes * (weight.shape[2] - 1) + 1
+        wide = np.zeros((*weight.shape[:2], size, size))
+        wide[:, :, ::holes, ::holes] = weight
+        weight, settings = wide, {**settings, "kernel": f"({size}, {size})"}
+    y: np.ndarray = np.einsum("nchwij,ocij->nohw", _windows(x, settings, 0.0), weight, optimize=True)
+    return y if settings.get("no_bias") == "True" else y + inputs[2][:, None, None]
 
 
 def _batch_norm(inputs: list[np.ndarray], settings: Mapping[str, str]) -> np.ndarray:
@@ -187,7 +216,10 @@ def _batch_norm(inputs: list[np.ndarray], settings: Mapping[str, str]) -> np.nda
 def _pooling(inputs: list[np.ndarray], settings: Mapping[str, str]) -> np.ndarray:
     if settings.get("global_pool") == "True":
         return inputs[0].mean(axis=(2, 3), keepdims=True)
-    return _windows(inputs[0], settings, -np.inf).max(axis=(4, 5))
+    x = inputs[0]
+    if settings.get("pooling_convention") == "full":
+        x = np.pad(x, ((0, 0), (0, 0), *((0, side % 2) for side in x.shape[2:])), constant_values=-np.inf)
+    return _windows(x, settings, -np.inf).max(axis=(4, 5))
 
 
 def _softmax(inputs: list[np.ndarray], settings: Mapping[str, str]) -> np.ndarray:
@@ -195,7 +227,7 @@ def _softmax(inputs: list[np.ndarray], settings: Mapping[str, str]) -> np.ndarra
     return grown / grown.sum(axis=1, keepdims=True)
 
 
-_OPERATORS: Mapping[str, Callable[[list[np.ndarray], Mapping[str, str]], np.ndarray]] = {
+OPERATORS: Mapping[str, Operator] = {
     "_copy": lambda inputs, _: inputs[0],
     "Convolution": _convolution,
     "BatchNorm": _batch_norm,

@@ -70,10 +70,12 @@ def test_data_of_a_job_are_drawn_for_every_algorithm(tmp_path, name):
     if name in every.PICTURES:
         content = every.request(name, "image/png")
         with (tmp_path / "data.rec").open("wb") as file:
-            record.write([record.Image(np.ones(1, np.float32), 0, content)] * 7, file)
+            label = [1.0] if name == "image-classification" else [2, 5, 1, 0.2, 0.2, 0.6, 0.7]
+            image = record.Image(np.array(label, np.float32), 0, content, vector=len(label) > 1)
+            record.write([image] * 7, file)
         inputs = {"train": Input([tmp_path / "data.rec"])}
         said = picture.draw(algorithm, tmp_path / "model", inputs, tmp_path / "a.png", {})
-        assert said.startswith("7 pictures, ")
+        assert said.startswith("7 pictures")
         return
     if text is None:
         labels = (
