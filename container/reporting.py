@@ -226,8 +226,8 @@ class Report:
         for line in lines:
             log.info("%s", line)
         now = time.time()
-        for epoch, values in beside:
-            self._metrics(values, now, now, epoch=epoch)
+        for epoch, others in beside:
+            self._metrics(others, now, now, epoch=epoch)
 
     def finalized(self, began: float) -> None:
         """The learner has finished; `began` is when it set about it, in seconds since 1970."""

@@ -88,7 +88,7 @@ def test_the_page_of_the_environment_is_made_from_the_table() -> None:
 
 
 def test_every_environment_variable_is_in_the_table() -> None:
-    named = r"[\"' ]((?:OPTML|SAGEMAKER)_[A-Z_]*[A-Z]|MAX_CONTENT_LENGTH|DEEPAR_INFERENCE_CONFIG)[\"' ]"
+    named = r"[\"' ]((?:OPTML|SAGEMAKER)_[A-Z0-9_]*[A-Z]|MAX_CONTENT_LENGTH|DEEPAR_INFERENCE_CONFIG)[\"' ]"
     read = set()
     for folder in ("algorithms", "container", "formats", "local", "serving", "src/optml"):
         for path in (ROOT / folder).rglob("*.py"):

@@ -36,7 +36,7 @@ def test_records_predicted_in_parts_have_the_same_answers(
     assert list(parts) == list(whole)
     for column, values in parts.items():
         if values.dtype == object:
-            assert values.tolist() == whole[column].tolist()
+            np.testing.assert_equal(values.tolist(), whole[column].tolist())
             continue
         np.testing.assert_allclose(values, whole[column], rtol=1e-5)  # sums of other order
         np.testing.assert_array_equal(np.ma.getmaskarray(values), np.ma.getmaskarray(whole[column]))

@@ -60,7 +60,7 @@ def test_views_are_mirrored_made_small_and_cropped_as_often_as_told() -> None:
     assert (steps[:, 0] < 0).mean() == pytest.approx(0.5, abs=0.06)
     areas = np.abs(steps).prod(axis=1)
     whole = np.isclose(areas, 1)
-    assert 0.08 < whole.mean() < 0.35  # half have no canvas, a sixth of them no crop; and crops that failed
+    assert 0.1 < whole.mean() < 0.45  # half have no canvas, and a sixth of these no crop; or it failed
     assert areas.max() > 9  # of at most 16
     assert (areas < 0.95).mean() > 0.2
     assert areas.min() > 0.25 * 0.3**2
