@@ -167,7 +167,7 @@ def proposal_seconds() -> float:
     return median(times)
 
 
-def table(name: str, cache: Path) -> list[Row]:
+def table(name: str, cache: Path, seeds: range) -> list[Row]:
     """The searches on the training jobs of one table."""
     problem = tuning_jobs.Problem(name, cache)
     thousand = random_search(problem.spans, problem.loss, REFERENCE, seed=12345)
@@ -182,7 +182,7 @@ def table(name: str, cache: Path) -> list[Row]:
     }
     rows = []
     for search, run in searches.items():
-        curves = [best(run(seed)).tolist() for seed in SEEDS]
+        curves = [best(run(seed)).tolist() for seed in seeds]
         regret = median(curve[-1] - least for curve in curves)
         rows.append({"problem": name, "search": search, "jobs": JOBS, "curves": curves, "reference": least})
         print(f"{name:14} {search:22} regret {regret:10.6f} at {least:.6f}", flush=True)
@@ -229,6 +229,7 @@ def _replay(tuning: Tuning, sample: Sequence[Sequence[float]]) -> list[Trial]:
 def main() -> int:
     parser = options(__doc__)
     parser.add_argument("--only", nargs="+", default=[], metavar="PART")
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="of the tables")
     parser.add_argument("--cache", type=Path, help="where jobs that have been run are looked up")
     args = parser.parse_args()
     parts = args.only or ["functions", *tuning_jobs.PROBLEMS, "curves"]
@@ -241,7 +242,7 @@ def main() -> int:
             elif part == "curves":
                 new = [curves(name, cache) for name in tuning_jobs.CURVES]
             else:
-                new = table(part, cache)
+                new = table(part, cache, range(args.seeds))
             problems = {row["problem"] for row in new}
             rows = [row for row in rows if row["problem"] not in problems] + new
             save("tuning-cpu", rows, folder=args.out)

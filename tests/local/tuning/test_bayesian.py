@@ -100,7 +100,10 @@ def test_a_warm_start_begins_where_its_parents_ended(trials: list[Trial], kind: 
     child = read(tuning_request(**MIXED | {"seed": 7}, top={"WarmStartConfig": config}))
     parent = Parent("old", tuple(trials[:20]))
     cold = min(trial.values[-1] for trial in trials[:5])
-    assert min(trial.values[-1] for trial in run(child, 5, [], (parent,))) < cold / 4
+    warm = min(trial.values[-1] for trial in run(child, 5, [], (parent,)))
+    assert warm < cold / 4
+    if kind == "IdenticalDataAndAlgorithm":
+        assert 1 + warm <= 1.01 * (1 + min(trial.values[-1] for trial in parent.trials))
 
 
 def test_without_its_library_the_strategy_says_what_to_install(
