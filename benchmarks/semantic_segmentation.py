@@ -1,10 +1,13 @@
-"""Semantic Segmentation on CPUs: what comes after the network, against plain torch in the same run.
+"""Semantic Segmentation on CPUs against plain torch in the same run.
 
-    python -m benchmarks.semantic_segmentation [--part loss|memory|answers ...]
+    python -m benchmarks.semantic_segmentation [--part loss|memory|answers|training|inference ...]
 
 loss       upsampling, softmax and cross entropy of a batch, forward and backward
 memory     what the same takes beside logits and labels at its peak, each in a process of its own
 answers    one request's logits as a PNG of classes, and as probabilities
+training   images/s of a job's updates of FCN on ResNet-50, data read and augmented, and of the plain loop on
+           images that are in memory already, each in a process of its own
+inference  one picture's classes, by FCN on ResNet-50
 """
 
 from __future__ import annotations
@@ -13,9 +16,12 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from benchmarks.environment import RESULTS, options, save
 from benchmarks.timing import compare
@@ -153,16 +159,173 @@ def answers() -> Iterator[dict[str, Any]]:
         yield {"what": f"{name} of 480 x 640, 21 classes", **milliseconds(compare(contestants, 9))}
 
 
-PARTS = {"loss": losses, "memory": memory, "answers": answers}
+def training(repeats: int = 3) -> Iterator[dict[str, Any]]:
+    """Shapes: images of a batch, side of a crop, updates."""
+    for shape in ("8,64,4", "4,240,2"):
+        rates: dict[str, list[float]] = {"ours": [], "plain": []}
+        for _ in range(repeats):
+            for who, found in rates.items():
+                words = [sys.executable, "-m", "benchmarks.semantic_segmentation", "--part", "one"]
+                words += ["--who", who, "--shape", shape]
+                done = subprocess.run(words, capture_output=True, text=True, check=True)
+                found.append(float(done.stdout.split()[-1]))
+        best = {who: max(found) for who, found in rates.items()}
+        images, side, _ = shape.split(",")
+        yield {
+            "what": f"training, FCN on ResNet-50, crop {side}, batch {images}",
+            **{f"{who} images/s": round(rate, 3) for who, rate in best.items()},
+            "ratio": round(best["ours"] / best["plain"], 3),
+        }
+
+
+def one(who: str, shape: str) -> float:
+    """Images/s of the updates of one of them."""
+    images, side, updates = map(int, shape.split(","))
+    run = _ours(images, side, updates + 1) if who == "ours" else _plain(images, side, updates + 1)
+    next(run)
+    start = time.perf_counter()
+    for _ in run:
+        pass
+    return images * updates / (time.perf_counter() - start)
+
+
+def _plain(images: int, side: int, updates: int) -> Iterator[None]:
+    import torch
+    from torch.nn import functional
+
+    from benchmarks.plain_networks import Segmenter
+
+    torch.manual_seed(0)
+    network = Segmenter(50, CLASSES)
+    optimizer = torch.optim.SGD(network.parameters(), 0.001, 0.9, weight_decay=1e-4)
+    pixels = torch.randint(0, 256, (images, 3, side, side), dtype=torch.uint8)
+    labels = torch.randint(0, CLASSES, (images, side, side))
+    for _ in range(updates):
+        losses = [
+            functional.cross_entropy(
+                functional.interpolate(scores, size=(side, side), mode="bilinear", align_corners=True), labels
+            )
+            for scores in network(pixels.float() / 255)
+        ]
+        optimizer.zero_grad()
+        (losses[0] + 0.5 * losses[1]).backward()
+        optimizer.step()
+        yield
+
+
+def _ours(images: int, side: int, updates: int) -> Iterator[None]:
+    from dataclasses import replace
+
+    from optml.algorithms.base import Setting
+    from optml.algorithms.semantic_segmentation import ALGORITHM
+    from optml.algorithms.semantic_segmentation.data import Images
+    from optml.algorithms.semantic_segmentation.learner import Learner
+    from optml.algorithms.vision.index import ImageIndex
+    from optml.algorithms.vision.masks import LabelMap
+    from optml.container.cluster import Alone
+
+    total = images * updates
+    pictures, masks = zip(*(picture(number) for number in range(min(total, 32))), strict=True)
+    settings = {"num_classes": CLASSES, "num_training_samples": total, "mini_batch_size": images}
+    settings |= {"crop_size": side, "base_size": 2 * side, "learning_rate": 0.001, "optimizer": "sgd"}
+    setting = Setting(ALGORITHM.hyperparameters(**settings | {"use_pretrained_model": False}), Alone())
+    index = ImageIndex(
+        [f"image {number}" for number in range(total)],
+        [pictures[number % len(pictures)] for number in range(total)],
+        masks=[masks[number % len(masks)] for number in range(total)],
+    )
+    read = Images(index, LabelMap.of(None, ""), _Channel(), setting)  # type: ignore[arg-type]
+    learner = Learner(replace(setting, train=read))
+    for batch in read.epoch(0):
+        list(learner.update(batch))
+        yield
+
+
+class _Channel:
+    """As much of a channel as the data of a learner ask for."""
+
+    name, mode, distribution, media, wrapper = "train", "File", "FullyReplicated", None, "None"
+    parameters: Mapping[str, str] = {}
+
+    def stopped(self) -> bool:
+        return False
+
+
+def picture(number: int) -> tuple[bytes, bytes]:
+    """A JPEG of 480 x 360 pixels and its mask: patches of colour."""
+    from PIL import Image
+
+    labels = np.random.default_rng(number).integers(0, CLASSES, (6, 8)).astype(np.uint8)
+    mask = Image.fromarray(labels).resize((480, 360), Image.Resampling.NEAREST)
+    colours = np.random.default_rng(0).integers(0, 256, (CLASSES, 3)).astype(np.uint8)
+    streams = io.BytesIO(), io.BytesIO()
+    Image.fromarray(colours[np.asarray(mask)]).save(streams[0], "JPEG")
+    mask.save(streams[1], "PNG")
+    return streams[0].getvalue(), streams[1].getvalue()
+
+
+def inference() -> Iterator[dict[str, Any]]:
+    import torch
+    from torch.nn import functional
+
+    from benchmarks.plain_networks import Segmenter as Plain
+    from optml.algorithms.semantic_segmentation.facts import Facts
+    from optml.algorithms.semantic_segmentation.model import Model
+    from optml.algorithms.semantic_segmentation.networks import Segmenter, first_weights
+    from optml.algorithms.vision.architecture import Architecture
+    from optml.algorithms.vision.tensors import Tensors
+
+    torch.manual_seed(0)
+    tensors = Tensors("imagenet", 3, "cpu")
+    facts = Facts(Architecture(50, "post", "deep"), "fcn", CLASSES)
+    network, plain = Segmenter(facts, auxiliary=True), Plain(50, CLASSES).eval()
+    first_weights(network)
+    # The weights of both in the order of the modules, which are the same.
+    sizes = [sorted(tuple(p.shape) for p in one.parameters()) for one in (network, plain)]
+    assert sizes[0] == sizes[1]
+    with torch.no_grad():  # running statistics of pictures, so that scores are of a trained network's size
+        for number in range(25):
+            noise = np.random.default_rng(number).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+            network(tensors.images(noise))
+    model = Model(facts, {name: tensor.numpy() for name, tensor in network.state_dict().items()})
+    for height, width in ((240, 240), (360, 480)):
+        pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+        def theirs(pixels: np.ndarray = pixels) -> object:
+            with torch.inference_mode():
+                x = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2).float() / 255
+                scores = functional.interpolate(plain(x)[0], x.shape[2:], mode="bilinear", align_corners=True)
+                return scores.argmax(1).to(torch.uint8)
+
+        def ours(pixels: np.ndarray = pixels) -> object:
+            return model.scored(pixels, (pixels.shape[0], pixels.shape[1])).classes()
+
+        half = next(model._network.conv1.parameters()).dtype == torch.bfloat16
+        yield {
+            "what": f"classes of one picture of {height} x {width}, FCN on ResNet-50",
+            **milliseconds(compare({"ours": ours, "plain": theirs}, 3)),
+            "bfloat16": half,
+        }
+
+
+PARTS = {
+    "loss": losses,
+    "memory": memory,
+    "answers": answers,
+    "training": training,
+    "inference": inference,
+}
 
 
 def main() -> int:
     parser = options(__doc__)
-    parser.add_argument("--part", choices=(*PARTS, "peak"), action="append", help="default: all but `peak`")
-    parser.add_argument("--who", choices=("ours", "plain"), help="of the part `peak`, for the part `memory`")
+    own = {"peak": lambda: peak(given.who), "one": lambda: one(given.who, given.shape)}
+    parser.add_argument("--part", choices=(*PARTS, *own), action="append", help="default: all that are parts")
+    parser.add_argument("--who", choices=("ours", "plain"), help="of `peak` and `one`: for memory, training")
+    parser.add_argument("--shape", help="of `one`: images of a batch, side of a crop, updates")
     given = parser.parse_args()
-    if given.part == ["peak"]:
-        print(peak(given.who))
+    if given.part and given.part[0] in own:
+        print(own[given.part[0]]())
         return 0
     name = "semantic_segmentation-cpu"
     path = (given.out or RESULTS) / f"{name}.json"
