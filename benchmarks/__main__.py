@@ -28,6 +28,7 @@ CPU = (
     "lda",
     "ntm",
     "randomcutforest",
+    "semantic_segmentation",
     "xgboost",
     "xgboost_serving",
     "blazingtext",

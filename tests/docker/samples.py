@@ -13,6 +13,7 @@ from optml.formats import tabular
 from optml.formats.content_type import ContentType
 from optml.formats.images import record
 from optml.formats.records import Records
+from tests.algorithms.semantic_segmentation import shapes
 from tests.docker.test_image_classification import SETTINGS, jpegs, records
 
 RECORDIO = "application/x-recordio-protobuf"
@@ -73,6 +74,18 @@ def detections() -> bytes:
     return stream.getvalue()
 
 
+def masked() -> dict[str, dict[str, bytes]]:
+    """Pictures of shapes with their masks."""
+    files: dict[str, dict[str, bytes]] = {}
+    for channel, numbers in {"train": range(4), "validation": range(4, 6)}.items():
+        pairs = {f"{number:04d}": shapes.shapes(number, (24, 32)) for number in numbers}
+        files[channel] = {f"{n}.jpg": shapes.encoded(pixels, "JPEG") for n, (pixels, _) in pairs.items()}
+        files[f"{channel}_annotation"] = {
+            f"{n}.png": shapes.encoded(mask, palette=shapes.PALETTE) for n, (_, mask) in pairs.items()
+        }
+    return files
+
+
 SAMPLES: dict[str, Sample] = {
     "blazingtext": Sample(
         {"mode": "skipgram", "vector_dim": 10, "min_count": 1, "epochs": 1},
@@ -122,5 +135,12 @@ SAMPLES: dict[str, Sample] = {
         lambda: PLAIN, f"{CSV};label_size=0", ROW, CSV,
     ),
     "randomcutforest": Sample({"feature_dim": 8}, lambda: PLAIN, f"{CSV};label_size=0", ROW, CSV),
+    "semantic-segmentation": Sample(
+        {
+            "num_classes": shapes.CLASSES, "num_training_samples": 4, "crop_size": 24, "base_size": 32,
+            "epochs": 1, "mini_batch_size": 2, "use_pretrained_model": False,
+        },
+        masked, "application/x-image", shapes.encoded(shapes.shapes(9)[0], "JPEG"), "image/jpeg",
+    ),
     "xgboost": Sample({"num_round": 3, "objective": "binary:logistic"}, LABELLED.encode, CSV, ROW, CSV),
 }  # fmt: skip
