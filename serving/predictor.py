@@ -87,7 +87,10 @@ class Predictor:
             except UserError:
                 raise refusal from None
         start = time.perf_counter()
-        answer = self.written(columns, media, records, failed)
+        try:
+            answer = self.written(columns, media, records, failed)
+        except UserError as error:  # of an answer that this media type cannot hold
+            raise unreadable(str(error)) from None
         metrics.ENCODED.observe(time.perf_counter() - start)
         return answer, media
 

@@ -10,13 +10,16 @@ import numpy as np
 import orjson
 
 from optml.algorithms.answers import Answer, Written
+from optml.errors import UserError
 from optml.formats.content_type import JSON_LINES, ContentType
 from optml.formats.images.png import png
 from optml.formats.record_encoding import record_of
+from optml.formats.recordio import MAX_LENGTH
 from optml.formats.records import Columns
 
 PNG = "image/png"
 PROTOBUF = ("application/x-protobuf", "application/x-recordio-protobuf")
+HEADS = 1 << 10  # bytes of a record beside its probabilities, at most
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +73,14 @@ def encode(columns: Columns, media: str, answer: Answer) -> Written:
 
 
 def _probabilities(scored: Any) -> bytes:
-    """One record: `target` (1, K, H, W) flattened, `shape` these four numbers."""
+    """One record: `target` (1, K, H, W) flattened, `shape` these four numbers. Raises UserError, before they
+    are made, for more than a record holds."""
+    (k, height, width), most = scored.shape, MAX_LENGTH - HEADS
+    if (size := 4 * k * height * width) > most:
+        raise UserError(
+            f"the probabilities of {k} classes at {width} x {height} pixels would take {size >> 20} MiB, "
+            f"more than the {most >> 20} MiB of a record: ask for image/png, or send a smaller picture"
+        )
     shape = np.array([1, *scored.shape], np.int32)
     return record_of({"target": scored.probabilities().reshape(-1), "shape": shape})
 

@@ -227,9 +227,9 @@ class Loader:
         self._unreadable[sample] = str(error)
         count, most = len(self._unreadable), int(UNREADABLE * len(self.index))
         if count > most:
-            shown = "\n".join(list(self._unreadable.values())[:FIRST])
+            shown = "; ".join(list(self._unreadable.values())[:FIRST])
             raise UserError(
                 f"{count} of {len(self.index)} images cannot be read, and no more than 1 % ({most}) are left "
-                f"out:\n{shown}"
+                f"out: {shown}"
             )
         log.warning("%s; it is left out", error)

@@ -55,6 +55,15 @@ def test_an_algorithm_decodes_and_encodes_what_is_no_table(queue: Queue) -> None
     assert (body, media) == (b"application/json ['A', 'B']", "application/json")
 
 
+def test_an_answer_that_its_type_cannot_hold_is_the_callers_to_change() -> None:
+    def encode(columns: Any, media: str, _: Any) -> Written:
+        raise UserError(f"{media} is too small; ask for another")
+
+    with pytest.raises(RequestError, match="application/json is too small; ask for another") as caught:
+        answer(b"a", "application/json", encode=encode)
+    assert caught.value.status == 400
+
+
 def test_an_answer_may_follow_the_request_whatever_accept_says() -> None:
     assert answer(b"a", "application/json", follows_request=True)[1] == "text/csv"
 

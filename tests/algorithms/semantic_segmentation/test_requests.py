@@ -140,3 +140,12 @@ def test_the_sample_can_be_answered_and_what_is_no_picture_is_refused() -> None:
     assert mask(answer(own, sample(own, "image/png"))).shape == (32, 32)
     with pytest.raises(UserError, match="the request"):
         decode(b"no picture", JPEG, own)
+
+
+def test_probabilities_that_no_record_holds_are_refused_before_they_are_made() -> None:
+    cut = Cut((0, 1), (0, 1))
+    large = np.empty(1, object)
+    large[0] = Scored(10_000, 10_000, [Tile(np.zeros((21, 1, 1), np.float32), cut, cut)])
+    said = "21 classes at 10000 x 10000 pixels would take 8010 MiB, more than the 511 MiB of a record"
+    with pytest.raises(UserError, match=said):
+        encode({"scores": large}, PROTOBUF, Answer())
