@@ -27,6 +27,7 @@ CPU = (
     "ipinsights",
     "lda",
     "ntm",
+    "object_detection",
     "randomcutforest",
     "semantic_segmentation",
     "xgboost",

@@ -1,16 +1,22 @@
-"""Object Detection on CPUs: what a detector needs beside its network, against plain torch in the same run.
+"""Object Detection on CPUs against plain torch in the same run.
 
-    python -m benchmarks.object_detection [--part targets|detections ...]
+    python -m benchmarks.object_detection [--part targets|detections|training|request ...]
 
 targets      anchors of a batch given their truths and negatives; plain: a table of anchors by truths an image
 detections   of a batch of probabilities and offsets; plain: torch's sort, and a loop over boxes
+training     a job's updates on ResNet-50 at 300, data read and augmented; plain: forward and backward of the
+             bare trunk on images that are in memory already, each in a process of its own
+request      one picture, decoded and answered; plain: the bare trunk's inference
 """
 
 from __future__ import annotations
 
+import io
 import json
+import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +25,7 @@ from benchmarks.environment import RESULTS, options, save
 from benchmarks.timing import compare
 
 VARIANCES = (0.1, 0.1, 0.2, 0.2)
+SIDE = 300
 ANCHORS = {"ResNet-50-300": 2268, "VGG-16-300": 8732}
 
 
@@ -156,13 +163,147 @@ def plain_suppression(corners: Any, classes: Any) -> Any:
     return alive
 
 
-PARTS = {"targets": targets, "detections": detections}
+def training(repeats: int = 3, images: int = 4, updates: int = 4) -> Iterator[dict[str, Any]]:
+    rates: dict[str, list[float]] = {"ours": [], "plain": []}
+    for _ in range(repeats):
+        for who, found in rates.items():
+            words = [sys.executable, "-m", "benchmarks.object_detection", "--part", "one"]
+            words += ["--who", who, "--shape", f"{images},{updates}"]
+            done = subprocess.run(words, capture_output=True, text=True, check=True)
+            found.append(float(done.stdout.split()[-1]))
+    best = {who: max(found) for who, found in rates.items()}
+    yield {
+        "what": f"training, ResNet-50 at {SIDE}, batch {images}; plain: the trunk alone",
+        **{f"{who} images/s": round(rate, 3) for who, rate in best.items()},
+        "time over the trunk's": round(best["plain"] / best["ours"], 3),
+    }
+
+
+def one(who: str, shape: str) -> float:
+    """Images/s of the updates of one of them."""
+    images, updates = map(int, shape.split(","))
+    run = _ours(images, updates + 1) if who == "ours" else _trunk(images, updates + 1)
+    next(run)
+    start = time.perf_counter()
+    for _ in run:
+        pass
+    return images * updates / (time.perf_counter() - start)
+
+
+def trunk() -> Any:
+    """ResNet-50 without what a detector puts upon it."""
+    import torch
+
+    from optml.algorithms.vision.architecture import Architecture
+    from optml.algorithms.vision.resnet import ResNet, initialise
+
+    torch.manual_seed(0)
+    network = ResNet(Architecture(50, "pre", "7x7"))
+    network.norm = None
+    initialise(network)
+    return network
+
+
+def _trunk(images: int, updates: int) -> Iterator[None]:
+    import torch
+
+    network = trunk()
+    pixels = torch.randint(0, 256, (images, SIDE, SIDE, 3)).float().permute(0, 3, 1, 2)
+    for _ in range(updates):
+        network.zero_grad()
+        network.features(pixels)[-1].mean().backward()
+        yield
+
+
+def _ours(images: int, updates: int) -> Iterator[None]:
+    from dataclasses import replace
+
+    from optml.algorithms.base import Setting
+    from optml.algorithms.object_detection import ALGORITHM
+    from optml.algorithms.object_detection.data import Images
+    from optml.algorithms.object_detection.learner import Learner
+    from optml.algorithms.vision.index import ImageIndex
+    from optml.container.cluster import Alone
+    from optml.formats.images.vectors import Vectors
+
+    total = images * updates
+    rng = np.random.default_rng(0)
+    labels = []
+    for _ in range(total):
+        corners = boxes(rng, 12).clip(0, 1)
+        labels.append([2, 5, *np.column_stack([rng.integers(0, 20, 12), corners]).reshape(-1)])
+    settings = {"num_classes": 20, "num_training_samples": total, "mini_batch_size": images}
+    setting = Setting(ALGORITHM.hyperparameters(**settings | {"base_network": "resnet-50"}), Alone())
+    names, contents = [f"image {n}" for n in range(total)], [picture(n % 32) for n in range(total)]
+    read = Images(ImageIndex(names, contents, Vectors.of(labels)), _Channel(), setting)  # type: ignore[arg-type]
+    learner = Learner(replace(setting, train=read))
+    for batch in read.epoch(0):
+        list(learner.update(batch))
+        yield
+
+
+class _Channel:
+    """As much of a channel as the data of a learner ask for."""
+
+    name, mode, distribution, media, wrapper = "train", "File", "FullyReplicated", None, "None"
+    parameters: Mapping[str, str] = {}
+
+
+def picture(number: int) -> bytes:
+    """A JPEG of 640 x 480 pixels."""
+    from PIL import Image
+
+    small = np.random.default_rng(number).integers(0, 256, (30, 40, 3)).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(small).resize((640, 480)).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+def request() -> Iterator[dict[str, Any]]:
+    import torch
+
+    from optml.algorithms.object_detection.design import design
+    from optml.algorithms.object_detection.facts import Facts
+    from optml.algorithms.object_detection.model import Model
+    from optml.algorithms.object_detection.network import Detector, initialise
+    from optml.algorithms.object_detection.requests import decode
+    from optml.formats.content_type import ContentType
+
+    plain = trunk().eval()
+    own = design("resnet-50", SIDE, 20)
+    network = Detector(own)
+    initialise(network)
+    model = Model(Facts(own, SIDE), {name: tensor.numpy() for name, tensor in network.state_dict().items()})
+    body, form = picture(0), ContentType.parse("image/jpeg")
+    pixels = torch.randint(0, 256, (1, SIDE, SIDE, 3)).float().permute(0, 3, 1, 2)
+
+    def ours() -> object:
+        return model.predict(decode(body, form, model), {})
+
+    def theirs() -> object:
+        with torch.inference_mode():
+            return plain.features(pixels)[-1]
+
+    seconds = compare({"ours": ours, "plain": theirs}, 9)
+    yield {
+        "what": f"one request, ResNet-50 at {SIDE}; plain: the trunk alone",
+        **{f"{who} ms": round(1e3 * value, 1) for who, value in seconds.items()},
+        "time over the trunk's": round(seconds["ours"] / seconds["plain"], 3),
+    }
+
+
+PARTS = {"targets": targets, "detections": detections, "training": training, "request": request}
 
 
 def main() -> int:
     parser = options(__doc__)
-    parser.add_argument("--part", choices=tuple(PARTS), action="append", help="default: all")
+    parser.add_argument("--part", choices=(*PARTS, "one"), action="append", help="default: all but `one`")
+    parser.add_argument("--who", choices=("ours", "plain"), help="of `one`, for training")
+    parser.add_argument("--shape", help="of `one`: images of a batch, updates")
     given = parser.parse_args()
+    if given.part == ["one"]:
+        print(one(given.who, given.shape))
+        return 0
     name = "object_detection-cpu"
     path = (given.out or RESULTS) / f"{name}.json"
     before = json.loads(path.read_text())["rows"] if path.exists() else []
