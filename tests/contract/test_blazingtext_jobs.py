@@ -13,10 +13,9 @@ from optml.algorithms import registry
 from optml.formats.recordio import frame
 from optml.local.describe import metric_definitions
 from optml.local.feeder import Feeder
-from optml.local.ports import free_port
 from tests.algorithms.blazingtext.sample import topics
 from tests.contract.server import serving
-from tests.contract.tree import Tree, end, read_until
+from tests.contract.tree import HOSTS, Tree, end, read_until, train_together
 
 TRAIN = ("-m", "optml.container", "train")
 SMALL = {"vector_dim": 8, "min_count": 1, "buckets": 1000, "epochs": 5, "learning_rate": 0.5}
@@ -89,10 +88,7 @@ def test_killed_and_restarted_is_undisturbed(tmp_path: Path, given: dict[str, ob
         if given["mode"] == "supervised":
             tree.write("input/data/validation/a.txt", topics(200, True, seed=1))
         tree.hyperparameters(**(SMALL | given))
-    trees[0].checkpoints()
-    with trees[0].held("blazingtext-0.1-*.ckpt") as (process,):
-        process.kill()
-        assert end(process).code == -signal.SIGKILL
+    trees[0].kill_at("blazingtext-0.1-*.ckpt")
     resumed, whole = (tree.train(*TRAIN) for tree in trees)
     assert "Checkpoint loaded from" in resumed.log
     name = "model.bin" if given["mode"] == "supervised" else "vectors.bin"
@@ -156,16 +152,11 @@ def test_examples_of_an_augmented_manifest_come_through_a_fifo(tmp_path: Path) -
 
 
 def test_two_hosts_learn_vectors_and_the_first_leaves_them(tmp_path: Path) -> None:
-    names = ["127.0.0.1", "localhost"]
-    trees = [Tree(tmp_path / name) for name in names]
-    port = str(free_port())
+    trees = [Tree(tmp_path / name) for name in HOSTS]
     for tree in trees:
         tree.write("input/data/train/a.txt", topics(2000, False))
-        hosts = {"current_host": tree.root.name, "hosts": names}
-        tree.write("input/config/resourceconfig.json", hosts)
         tree.hyperparameters(mode="batch_skipgram", **SMALL)
-    processes = [tree.start(*TRAIN, OPTML_PORT=port) for tree in trees]
-    ended = [end(process) for process in processes]
+    ended = train_together(trees, *TRAIN)
     assert [one.code for one in ended] == [0, 0], ended[0].log + ended[1].log
     assert "Running distributed CPU BlazingText training using batch_skipgram on 2 hosts." in ended[0].log
     assert (trees[0].model / "vectors.bin").is_file()

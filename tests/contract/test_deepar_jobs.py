@@ -14,10 +14,9 @@ from safetensors.numpy import load_file
 
 from optml.algorithms import registry
 from optml.local.describe import metric_definitions
-from optml.local.ports import free_port
 from tests.algorithms.forecasting_deepar.sample import SMALL, START, lines, waves
 from tests.contract.server import serving
-from tests.contract.tree import Ended, Tree, end
+from tests.contract.tree import HOSTS, Tree, end, train_together
 
 pytest.importorskip("torch")
 
@@ -152,24 +151,19 @@ def test_a_job_that_was_ended_goes_on_as_if_undisturbed(
 
 
 def test_two_hosts_train_one_network(tmp_path: Path) -> None:
-    names = ["127.0.0.1", "localhost"]
     records = waves()
-    port = str(free_port())
-    processes = []
-    made = []
-    for rank, name in enumerate(names):
+    hosts = []
+    for rank, name in enumerate(HOSTS):
         each = tree(tmp_path / name, records[rank::2], epochs=1)
-        each.write("input/config/resourceconfig.json", {"current_host": name, "hosts": names})
         each.write("input/data/test/a.json", lines(records).decode())
         channels = {"train": {"S3DistributionType": "ShardedByS3Key"}, "test": {}}
         each.write("input/config/inputdataconfig.json", channels)
-        processes.append(each.start(*TRAIN, OPTML_PORT=port))
-        made.append(each)
-    ended: list[Ended] = [end(process) for process in processes]
+        hosts.append(each)
+    ended = train_together(hosts, *TRAIN)
     assert [one.code for one in ended] == [0, 0], ended[0].log + ended[1].log
     assert "test mean_wQuantileLoss <loss>=" in ended[0].log
-    assert arrays(made[0])
-    assert not made[1].model.exists() or not any(made[1].model.iterdir())
+    assert arrays(hosts[0])
+    assert not hosts[1].model.exists() or not any(hosts[1].model.iterdir())
 
 
 @pytest.mark.parametrize(

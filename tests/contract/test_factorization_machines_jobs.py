@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,8 @@ from optml.formats.layout import Layout
 from optml.formats.records import Records
 from optml.local.describe import metric_definitions
 from optml.local.feeder import Feeder
-from optml.local.ports import free_port
 from tests.contract import server
-from tests.contract.tree import Tree, end
+from tests.contract.tree import HOSTS, Tree, train_together
 
 SLUG = "factorization-machines"
 TRAIN = ("-m", "optml.container", "train")
@@ -69,10 +67,7 @@ def arrays(tree: Tree) -> dict[str, np.ndarray]:
 def test_killed_and_restarted_through_a_pipe_is_undisturbed(tmp_path: Path) -> None:
     records = rows()
     tree = job(tmp_path / "killed", records)
-    tree.checkpoints()
-    with tree.held(f"{SLUG}-0.1-*.ckpt") as (process,):
-        process.kill()
-        assert end(process).code == -signal.SIGKILL
+    tree.kill_at(f"{SLUG}-0.1-*.ckpt")
     resumed = tree.train(*TRAIN)
     assert resumed.code == 0, resumed.log
     assert re.search(r"Checkpoint loaded from \S+ at epoch 1", resumed.log)
@@ -91,12 +86,8 @@ def test_killed_and_restarted_through_a_pipe_is_undisturbed(tmp_path: Path) -> N
 
 def test_two_hosts_give_the_model_of_one(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    names = ["127.0.0.1", "localhost"]
-    port = str(free_port())
-    hosts = [job(tmp_path / name, rows()) for name in names]
-    for tree, name in zip(hosts, names, strict=True):
-        tree.write("input/config/resourceconfig.json", {"current_host": name, "hosts": names})
-    for ended in [end(process) for process in [tree.start(*TRAIN, OPTML_PORT=port) for tree in hosts]]:
+    hosts = [job(tmp_path / name, rows()) for name in HOSTS]
+    for ended in train_together(hosts, *TRAIN):
         assert ended.code == 0, ended.log
     assert not any(hosts[1].model.glob("*"))
     alone = job(tmp_path / "alone", rows(), mini_batch_size=100)

@@ -10,22 +10,19 @@ from pathlib import Path
 import pytest
 
 from optml.local.ports import free_port
-from tests.contract.tree import Ended, Process, Tree, end
+from tests.contract.tree import HOSTS, Ended, Process, Tree, end
 
 pytest.importorskip("torch")
-
-NAMES = ("127.0.0.1", "localhost")  # in the order of their ranks
 
 
 class Pair:
     """The trees of two hosts, with the same data unless a test writes other."""
 
     def __init__(self, root: Path) -> None:
-        self.trees = [Tree(root / name) for name in NAMES]
+        self.trees = [Tree(root / name) for name in HOSTS]
         self.port = str(free_port())
-        for tree, name in zip(self.trees, NAMES, strict=True):
-            hosts = {"current_host": name, "hosts": list(NAMES), "network_interface_name": "lo"}
-            tree.write("input/config/resourceconfig.json", hosts)
+        for tree, name in zip(self.trees, HOSTS, strict=True):
+            tree.is_host(name, "lo")
             tree.numbers("train", *range(1, 21))
 
     def hyperparameters(self, **values: object) -> None:
@@ -153,7 +150,7 @@ def test_a_host_that_is_frozen_ends_the_other(pair: Pair, frozen: int) -> None:
     with pair.held(frozen, "*.ckpt", OPTML_PEER_TIMEOUT_S="2") as processes:
         processes[frozen].send_signal(signal.SIGSTOP)
     assert end(processes[1 - frozen]).code == 3
-    reason = f"PlatformError: {NAMES[frozen]} has given no sign of life for 2 s"
+    reason = f"PlatformError: {HOSTS[frozen]} has given no sign of life for 2 s"
     assert pair.trees[1 - frozen].failure.startswith(reason)
     processes[frozen].kill()
     end(processes[frozen])

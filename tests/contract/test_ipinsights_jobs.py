@@ -13,10 +13,9 @@ from safetensors.numpy import load_file
 
 from optml.algorithms import registry
 from optml.local.describe import metric_definitions
-from optml.local.ports import free_port
 from tests.algorithms.ip_insights.training import at_home
 from tests.contract import server
-from tests.contract.tree import Tree, end, read_until
+from tests.contract.tree import HOSTS, Tree, end, read_until, train_together
 
 SLUG = "ipinsights"
 TRAIN = ("-m", "optml.container", "train")
@@ -54,10 +53,7 @@ def arrays(tree: Tree) -> dict[str, np.ndarray]:
 def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
     pairs = at_home(2000)
     tree = job(tmp_path / "killed", pairs)
-    tree.checkpoints()
-    with tree.held(f"{SLUG}-0.1-*.ckpt") as (process,):
-        process.kill()
-        assert end(process).code == -signal.SIGKILL
+    tree.kill_at(f"{SLUG}-0.1-*.ckpt")
     resumed = tree.train(*TRAIN)
     assert resumed.code == 0, resumed.log
     assert re.search(r"Checkpoint loaded from \S+ at epoch 1", resumed.log)
@@ -69,12 +65,8 @@ def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
 
 def test_two_hosts_give_the_model_of_one(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    names = ["127.0.0.1", "localhost"]
-    port = str(free_port())
-    hosts = [job(tmp_path / name, at_home(2000), ("train", "validation")) for name in names]
-    for tree, name in zip(hosts, names, strict=True):
-        tree.write("input/config/resourceconfig.json", {"current_host": name, "hosts": names})
-    for ended in [end(process) for process in [tree.start(*TRAIN, OPTML_PORT=port) for tree in hosts]]:
+    hosts = [job(tmp_path / name, at_home(2000), ("train", "validation")) for name in HOSTS]
+    for ended in train_together(hosts, *TRAIN):
         assert ended.code == 0, ended.log
     assert not any(hosts[1].model.glob("*"))
     alone = job(tmp_path / "alone", at_home(2000), mini_batch_size=200)

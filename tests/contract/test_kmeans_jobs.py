@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from optml.algorithms import registry
 from optml.local.describe import metric_definitions
 from optml.local.ports import free_port
-from tests.contract.tree import Tree, end
+from tests.contract.tree import HOSTS, Tree, end, train_together
 
 KMEANS = ("-m", "optml.container", "train")
 ROWS = np.random.default_rng(0).normal(size=(4000, 6)) + np.arange(4).repeat(1000)[:, None] * 4
@@ -48,10 +48,7 @@ def centers(tree: Tree) -> np.ndarray:
 def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
     shuffled = np.random.default_rng(1).permutation(ROWS)
     tree = job(tmp_path / "killed", shuffled)
-    tree.checkpoints()
-    with tree.held("kmeans-0.1-*.ckpt") as (process,):
-        process.kill()
-        assert end(process).code == -signal.SIGKILL
+    tree.kill_at("kmeans-0.1-*.ckpt")
     resumed = tree.train(*KMEANS)
     assert resumed.code == 0, resumed.log
     assert re.search(r"Checkpoint loaded from \S+ at epoch 1", resumed.log)
@@ -98,14 +95,9 @@ def test_a_pipe_that_is_silent_does_not_hold_up_a_stop(tmp_path: Path) -> None:
 
 def test_two_hosts_give_the_centers_of_one(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    names = ["127.0.0.1", "localhost"]
-    port = str(free_port())
     shuffled = np.random.default_rng(1).permutation(ROWS)
-    hosts = [job(tmp_path / name, shuffled) for name in names]
-    for tree, name in zip(hosts, names, strict=True):
-        content = {"current_host": name, "hosts": names, "network_interface_name": "ethwe"}
-        tree.write("input/config/resourceconfig.json", content)
-    for ended in [end(process) for process in [tree.start(*KMEANS, OPTML_PORT=port) for tree in hosts]]:
+    hosts = [job(tmp_path / name, shuffled) for name in HOSTS]
+    for ended in train_together(hosts, *KMEANS):
         assert ended.code == 0, ended.log
     assert not any(hosts[1].model.glob("*"))
     alone = job(tmp_path / "alone", shuffled, mini_batch_size=200)
@@ -115,15 +107,12 @@ def test_two_hosts_give_the_centers_of_one(tmp_path: Path) -> None:
 
 def test_a_sharded_host_without_a_file_takes_part(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    names = ["127.0.0.1", "localhost"]
-    port = str(free_port())
-    hosts = [job(tmp_path / name, ROWS) for name in names]
+    hosts = [job(tmp_path / name, ROWS) for name in HOSTS]
     (tmp_path / "localhost/input/data/train/rows.csv").unlink()
-    for tree, name in zip(hosts, names, strict=True):
-        tree.write("input/config/resourceconfig.json", {"current_host": name, "hosts": names})
+    for tree in hosts:
         config = {"ContentType": "text/csv;label_size=0", "S3DistributionType": "ShardedByS3Key"}
         tree.write("input/config/inputdataconfig.json", {"train": config})
-    for ended in [end(process) for process in [tree.start(*KMEANS, OPTML_PORT=port) for tree in hosts]]:
+    for ended in train_together(hosts, *KMEANS):
         assert ended.code == 0, ended.log
 
 

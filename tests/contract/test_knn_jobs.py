@@ -18,11 +18,10 @@ from optml.algorithms.knn import ALGORITHM
 from optml.algorithms.knn.model import load
 from optml.formats.records import Records
 from optml.local.describe import metric_definitions
-from optml.local.ports import free_port
 from optml.serving.codecs import encode
 from tests.algorithms.knn.training import blobs
 from tests.contract.server import serving
-from tests.contract.tree import Tree, end
+from tests.contract.tree import HOSTS, Tree, end, train_together
 
 KNN = ("-m", "optml.container", "train")
 FILES = ("model_algo-1", "model_algo-1.labels", "model_algo-1.json")
@@ -61,10 +60,7 @@ def content(tree: Tree) -> list[bytes]:
 
 def test_killed_and_resumed_or_through_a_pipe_it_is_the_same_model(tmp_path: Path) -> None:
     tree = job(tmp_path / "killed")
-    tree.checkpoints()
-    with tree.held("knn-0.*.ckpt") as (process,):
-        process.kill()
-        assert end(process).code == -signal.SIGKILL
+    tree.kill_at("knn-0.*.ckpt")
     resumed = tree.train(*KNN)
     assert resumed.code == 0, resumed.log
     assert "Checkpoint loaded from" in resumed.log
@@ -85,11 +81,8 @@ def test_killed_and_resumed_or_through_a_pipe_it_is_the_same_model(tmp_path: Pat
 
 def test_two_hosts_that_keep_all_rows_leave_the_files_of_one(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    names, port = ["127.0.0.1", "localhost"], str(free_port())
-    hosts = [job(tmp_path / name, sample_size=10_000) for name in names]
-    for tree, name in zip(hosts, names, strict=True):
-        tree.write("input/config/resourceconfig.json", {"current_host": name, "hosts": names})
-    for ended in [end(process) for process in [tree.start(*KNN, OPTML_PORT=port) for tree in hosts]]:
+    hosts = [job(tmp_path / name, sample_size=10_000) for name in HOSTS]
+    for ended in train_together(hosts, *KNN):
         assert ended.code == 0, ended.log
     alone = job(tmp_path / "alone", sample_size=10_000)
     assert alone.train(*KNN).code == 0

@@ -19,10 +19,9 @@ from optml.formats import record_protobuf as recordio
 from optml.formats.records import Records
 from optml.local.describe import metric_definitions
 from optml.local.feeder import Feeder
-from optml.local.ports import free_port
 from tests.algorithms.topics.documents import documents
 from tests.contract import server
-from tests.contract.tree import Tree, end
+from tests.contract.tree import HOSTS, Tree, end, train_together
 
 TRAIN = ("-m", "optml.container", "train")
 RECORDIO = "application/x-recordio-protobuf"
@@ -61,10 +60,7 @@ def arrays(tree: Tree) -> dict[str, np.ndarray]:
 
 def test_killed_or_piped_or_as_dense_text_it_is_the_same_model(tmp_path: Path) -> None:
     tree = job(tmp_path / "killed")
-    tree.checkpoints()
-    with tree.held("lda-0.1*.ckpt") as (process,):  # all is read, and no topic known
-        process.kill()
-        assert end(process).code == -signal.SIGKILL
+    tree.kill_at("lda-0.1*.ckpt")  # all is read, and no topic known
     resumed = tree.train(*TRAIN)
     assert resumed.code == 0, resumed.log
     assert "Checkpoint loaded from" in resumed.log
@@ -151,12 +147,8 @@ def test_the_log_is_as_aws_prints_it_and_published_regexes_read_it(tmp_path: Pat
 
 def test_two_hosts_are_the_user_s_to_mend(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    names, port = ["127.0.0.1", "localhost"], str(free_port())
-    hosts = [job(tmp_path / name) for name in names]
-    for tree, name in zip(hosts, names, strict=True):
-        tree.write("input/config/resourceconfig.json", {"current_host": name, "hosts": names})
-    for tree, process in [(tree, tree.start(*TRAIN, OPTML_PORT=port)) for tree in hosts]:
-        ended = end(process)
+    hosts = [job(tmp_path / name) for name in HOSTS]
+    for tree, ended in zip(hosts, train_together(hosts, *TRAIN), strict=True):
         assert ended.code == 2, ended.log
         assert "LDA trains on one machine" in tree.failure
 

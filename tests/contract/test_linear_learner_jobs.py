@@ -15,8 +15,7 @@ from safetensors.numpy import load_file
 
 from optml.algorithms import registry
 from optml.local.describe import metric_definitions
-from optml.local.ports import free_port
-from tests.contract.tree import Tree, end, read_until
+from tests.contract.tree import HOSTS, Tree, end, read_until, train_together
 
 LINEAR = ("-m", "optml.container", "train")
 RNG = np.random.default_rng(0)
@@ -54,10 +53,7 @@ def weights(tree: Tree) -> np.ndarray:
 def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
     channels = {"train": csv(), "validation": csv()}
     tree = job(tmp_path / "killed", channels, num_point_for_scaler=250)
-    tree.checkpoints()
-    with tree.held("linear-learner-0.1-*.ckpt") as (process,):
-        process.kill()
-        assert end(process).code == -signal.SIGKILL
+    tree.kill_at("linear-learner-0.1-*.ckpt")
     resumed = tree.train(*LINEAR)
     assert resumed.code == 0, resumed.log
     assert re.search(r"Checkpoint loaded from \S+ at epoch 1", resumed.log)
@@ -127,15 +123,10 @@ def test_a_pipe_gives_the_model_of_a_file(tmp_path: Path) -> None:
 
 def test_two_hosts_give_the_model_of_one_at_twice_the_batch(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    names = ["127.0.0.1", "localhost"]
-    port = str(free_port())
     given = {"predictor_type": "regressor", "num_models": 2}
     channels = {"train": csv(labels=TARGET), "validation": csv(labels=TARGET)}
-    hosts = [job(tmp_path / name, channels, **given) for name in names]
-    for tree, name in zip(hosts, names, strict=True):
-        content = {"current_host": name, "hosts": names, "network_interface_name": "ethwe"}
-        tree.write("input/config/resourceconfig.json", content)
-    for ended in [end(process) for process in [tree.start(*LINEAR, OPTML_PORT=port) for tree in hosts]]:
+    hosts = [job(tmp_path / name, channels, **given) for name in HOSTS]
+    for ended in train_together(hosts, *LINEAR):
         assert ended.code == 0, ended.log
     assert not any(hosts[1].model.glob("*"))
     alone = job(tmp_path / "alone", channels, mini_batch_size=200, **given)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,9 @@ from optml.formats import record_protobuf as recordio
 from optml.formats.records import Records
 from optml.local.describe import metric_definitions
 from optml.local.feeder import Feeder
-from optml.local.ports import free_port
 from tests.algorithms.topics.documents import documents
 from tests.contract import server
-from tests.contract.tree import Tree, end, read_until
+from tests.contract.tree import HOSTS, Tree, end, read_until, train_together
 
 TRAIN = ("-m", "optml.container", "train")
 RECORDIO = "application/x-recordio-protobuf"
@@ -56,10 +54,7 @@ def arrays(tree: Tree) -> dict[str, np.ndarray]:
 def test_killed_and_restarted_through_a_pipe_is_undisturbed(tmp_path: Path) -> None:
     given: dict[str, Any] = {"n": 600, "sub_sample": 0.7}
     tree = job(tmp_path / "killed", **given)
-    tree.checkpoints()
-    with tree.held("ntm-0.1-*.ckpt") as (process,):
-        process.kill()
-        assert end(process).code == -signal.SIGKILL
+    tree.kill_at("ntm-0.1-*.ckpt")
     resumed = tree.train(*TRAIN)
     assert resumed.code == 0, resumed.log
     assert re.search(r"Checkpoint loaded from \S+ at epoch [12]", resumed.log)
@@ -77,12 +72,8 @@ def test_killed_and_restarted_through_a_pipe_is_undisturbed(tmp_path: Path) -> N
 
 
 def test_two_hosts_agree_on_one_model(tmp_path: Path) -> None:
-    names = ["127.0.0.1", "localhost"]
-    port = str(free_port())
-    hosts = [job(tmp_path / name, channels=("train", "validation")) for name in names]
-    for tree, name in zip(hosts, names, strict=True):
-        tree.write("input/config/resourceconfig.json", {"current_host": name, "hosts": names})
-    both = [end(process) for process in [tree.start(*TRAIN, OPTML_PORT=port) for tree in hosts]]
+    hosts = [job(tmp_path / name, channels=("train", "validation")) for name in HOSTS]
+    both = train_together(hosts, *TRAIN)
     for ended in both:
         assert ended.code == 0, ended.log
     assert not any(hosts[1].model.glob("*"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +20,9 @@ from optml.algorithms import registry
 from optml.formats.images import record
 from optml.local.describe import metric_definitions
 from optml.local.feeder import Feeder
-from optml.local.ports import free_port
 from tests.algorithms.object_detection.training import CLASSES, shapes
 from tests.contract import server
-from tests.contract.tree import Ended, Tree, end, read_until
+from tests.contract.tree import HOSTS, Ended, Tree, end, read_until, train_together
 
 TRAIN = ("-m", "optml.container", "train")
 REC, IMAGE = "application/x-recordio", "application/x-image"
@@ -203,10 +201,7 @@ def frame(payload: bytes) -> bytes:
 @pytest.mark.slow
 def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
     tree = job(tmp_path / "killed")
-    tree.checkpoints()
-    with tree.held("object-detection-0.1-2.ckpt") as (process,):
-        process.kill()
-        assert end(process).code == -signal.SIGKILL
+    tree.kill_at("object-detection-0.1-2.ckpt")
     resumed = trained(tree)
     assert re.search(r"Checkpoint loaded from \S+ at epoch 1", resumed.log)
     whole = job(tmp_path / "whole")
@@ -217,12 +212,8 @@ def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_hosts_agree_on_one_model(tmp_path: Path) -> None:
-    names = ["127.0.0.1", "localhost"]
-    port = str(free_port())
-    hosts = [job(tmp_path / name, kv_store="dist_async", epochs=1) for name in names]
-    for tree, name in zip(hosts, names, strict=True):
-        tree.write("input/config/resourceconfig.json", {"current_host": name, "hosts": names})
-    both = [end(process) for process in [tree.start(*TRAIN, OPTML_PORT=port) for tree in hosts]]
+    hosts = [job(tmp_path / name, kv_store="dist_async", epochs=1) for name in HOSTS]
+    both = train_together(hosts, *TRAIN)
     for ended in both:
         assert ended.code == 0, ended.log
     assert not any(hosts[1].model.glob("*"))

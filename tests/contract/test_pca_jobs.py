@@ -16,9 +16,8 @@ from optml.algorithms import registry
 from optml.formats.record_protobuf import encode
 from optml.formats.records import Records
 from optml.local.describe import metric_definitions
-from optml.local.ports import free_port
 from tests.algorithms.pca.training import singular_values, spread
-from tests.contract.tree import Tree, end, wait_for
+from tests.contract.tree import HOSTS, Tree, end, train_together, wait_for
 
 PCA = ("-m", "optml.container", "train")
 ROWS = spread(5000, 64)
@@ -129,12 +128,8 @@ def test_a_job_that_is_stopped_leaves_the_components_of_what_it_has_read_and_goe
 
 def test_two_hosts_give_the_components_of_one(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    names = ["127.0.0.1", "localhost"]
-    port = str(free_port())
-    hosts = [job(tmp_path / name, ROWS) for name in names]  # of 500 rows a mini-batch, each has five
-    for tree, name in zip(hosts, names, strict=True):
-        tree.write("input/config/resourceconfig.json", {"current_host": name, "hosts": names})
-    for ended in [end(process) for process in [tree.start(*PCA, OPTML_PORT=port) for tree in hosts]]:
+    hosts = [job(tmp_path / name, ROWS) for name in HOSTS]  # of 500 rows a mini-batch, each has five
+    for ended in train_together(hosts, *PCA):
         assert ended.code == 0, ended.log
         assert "processed a total of 2500 examples" in ended.log
     assert not any(hosts[1].model.glob("*"))

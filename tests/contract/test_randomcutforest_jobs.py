@@ -20,9 +20,8 @@ from optml.errors import UserError
 from optml.formats import record_protobuf as records
 from optml.formats.layout import Layout
 from optml.local.describe import metric_definitions
-from optml.local.ports import free_port
 from tests.contract.server import serving
-from tests.contract.tree import Ended, Tree, end, wait_for
+from tests.contract.tree import HOSTS, Ended, Tree, end, train_together, wait_for
 
 TRAIN = ("-m", "optml.container", "train")
 ROWS = np.random.default_rng(0).normal(size=(6000, 3)).astype(np.float32)
@@ -95,10 +94,7 @@ def test_a_file_and_a_pipe_give_the_same_forest_and_all_metrics(tmp_path: Path) 
 def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
     rows = ROWS
     tree = job(tmp_path / "killed", rows, mini_batch_size=100)
-    tree.checkpoints()
-    with tree.held("randomcutforest-0.0-*.ckpt") as (process,):
-        process.kill()
-        assert end(process).code == -signal.SIGKILL
+    tree.kill_at("randomcutforest-0.0-*.ckpt")
     resumed = tree.train(*TRAIN)
     assert resumed.code == 0, resumed.log
     assert "Checkpoint loaded from" in resumed.log
@@ -142,13 +138,9 @@ def test_a_stop_while_a_pipe_is_silent_leaves_the_forest_so_far(tmp_path: Path) 
 
 def test_two_hosts_grow_the_forest_of_one(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    names = ["127.0.0.1", "localhost"]
-    port = str(free_port())
     few = ROWS[:1500]
-    hosts = [job(tmp_path / names[0], few[:1300], test=True), job(tmp_path / names[1], few[1300:], test=True)]
-    for tree, name in zip(hosts, names, strict=True):
-        tree.write("input/config/resourceconfig.json", {"current_host": name, "hosts": names})
-    for ended in [end(process) for process in [tree.start(*TRAIN, OPTML_PORT=port) for tree in hosts]]:
+    hosts = [job(tmp_path / HOSTS[0], few[:1300], test=True), job(tmp_path / HOSTS[1], few[1300:], test=True)]
+    for ended in train_together(hosts, *TRAIN):
         assert ended.code == 0, ended.log
     assert not any(hosts[1].model.glob("*"))
     alone = job(tmp_path / "alone", few)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -127,10 +126,7 @@ def test_files_and_a_pipe_train_alike_and_the_log_is_as_aws_prints_it(tmp_path: 
 @pytest.mark.timeout(600)
 def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
     tree = job(tmp_path / "killed", epochs=3)
-    tree.checkpoints()
-    with tree.held("semantic-segmentation-0.1-2.ckpt") as (process,):
-        process.kill()
-        assert end(process).code == -signal.SIGKILL
+    tree.kill_at("semantic-segmentation-0.1-2.ckpt")
     assert re.search(r"Checkpoint loaded from \S+ at epoch 1", trained(tree).log)
     whole = job(tmp_path / "whole", epochs=3)
     trained(whole)

@@ -166,10 +166,7 @@ def undisturbed(tree: Tree, **hyperparameters: object) -> float:
 
 def test_killed_in_mid_epoch_and_restarted_gives_the_undisturbed_model(tree: Tree) -> None:
     tree.hyperparameters(epochs=2, mini_batch_size=1)
-    tree.checkpoints()
-    with tree.held("toy-0.1-*.ckpt") as (process,):
-        process.kill()
-        assert end(process).code == -signal.SIGKILL
+    tree.kill_at("toy-0.1-*.ckpt")
     assert not tree.model.exists() or not any(tree.model.iterdir())
     resumed = tree.train()
     assert " at epoch 1" in resumed.log

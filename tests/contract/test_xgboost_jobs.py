@@ -21,7 +21,7 @@ from optml.formats.record_protobuf import decode, encode
 from optml.formats.records import Records
 from optml.local.ports import free_port
 from tests.contract.server import serving
-from tests.contract.tree import Ended, Tree, end
+from tests.contract.tree import HOSTS, Ended, Tree, end, train_together
 from tests.shared import SHARED, needs_shared
 
 XGBOOST = ("-m", "optml.container", "train")
@@ -101,10 +101,7 @@ def test_abalone_prints_and_serves_the_measured_values(tmp_path: Path) -> None:
 def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
     given = {"num_round": 30, "max_depth": 6, "subsample": 0.7, "colsample_bytree": 0.8}
     tree = job(tmp_path / "killed", **given)
-    folder = tree.checkpoints()
-    with tree.held("xgboost-checkpoint.12") as (process,):
-        process.kill()
-        assert end(process).code == -signal.SIGKILL
+    folder = tree.kill_at("xgboost-checkpoint.12")
     resumed = tree.train(*XGBOOST)
     assert resumed.code == 0, resumed.log
     assert "Checkpoint loaded from" in resumed.log
@@ -130,19 +127,16 @@ def test_sigterm_leaves_a_model_only_where_it_was_asked_for(tmp_path: Path, want
 
 def hosts(root: Path, content_type: str = "text/csv", **hyperparameters: object) -> list[Tree]:
     pytest.importorskip("torch")
-    names = ["127.0.0.1", "localhost"]
-    trees = [job(root / name, content_type, **({"num_round": 8} | hyperparameters)) for name in names]
-    for tree, name in zip(trees, names, strict=True):
-        content = {"current_host": name, "hosts": names, "network_interface_name": "lo"}
-        tree.write("input/config/resourceconfig.json", content)
+    trees = [job(root / name, content_type, **({"num_round": 8} | hyperparameters)) for name in HOSTS]
+    for tree, name in zip(trees, HOSTS, strict=True):
+        tree.is_host(name)
     return trees
 
 
 def test_two_hosts_do_what_one_does(tmp_path: Path) -> None:
     given = {"eval_metric": "rmse,r2", "num_round": 8}
     trees = hosts(tmp_path, **given)
-    port = str(free_port())
-    ended = [end(process) for process in [tree.start(*XGBOOST, OPTML_PORT=port) for tree in trees]]
+    ended = train_together(trees, *XGBOOST)
     for host in ended:
         assert host.code == 0, host.log
     assert not any(trees[1].model.glob("*"))
@@ -210,8 +204,7 @@ def test_a_host_without_data_takes_part(tmp_path: Path) -> None:
         tree.write("input/config/inputdataconfig.json", {"train": config, "validation": config})
     for name in ("train", "validation"):
         (trees[1].root / f"input/data/{name}/rows.csv").unlink()
-    port = str(free_port())
-    ended = [end(process) for process in [tree.start(*XGBOOST, OPTML_PORT=port) for tree in trees]]
+    ended = train_together(trees, *XGBOOST)
     for host in ended:
         assert host.code == 0, host.log
     assert "This host received no training data" in ended[1].log
@@ -222,12 +215,11 @@ def test_a_host_without_data_takes_part(tmp_path: Path) -> None:
 
 def sharded(trees: list[Tree], *shards: np.ndarray) -> list[Ended]:
     """Each host trained on its own rows: label, features."""
-    port = str(free_port())
     for tree, rows in zip(trees, shards, strict=True):
         config = {"ContentType": "text/csv", "S3DistributionType": "ShardedByS3Key"}
         tree.write("input/config/inputdataconfig.json", {"train": config})
         tree.write("input/data/train/rows.csv", csv(rows))
-    return [end(process) for process in [tree.start(*XGBOOST, OPTML_PORT=port) for tree in trees]]
+    return train_together(trees, *XGBOOST)
 
 
 def test_hosts_that_see_one_class_each_train_as_one_does(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -14,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from optml.local.ports import free_port
 from tests.contract import forks
 
 ROOT = Path(__file__).resolve().parents[2]
 TOY = ("-m", "tests.contract.toy")
+HOSTS = ("127.0.0.1", "localhost")  # two names of this machine, in the order of their ranks
 
 Process: TypeAlias = "subprocess.Popen[str] | forks.Forked"
 
@@ -115,6 +118,18 @@ class Tree:
             os.close(writer)
             fifo.unlink()
 
+    def kill_at(self, checkpoint: str) -> None:
+        """`train` on this tree, killed once it has written a checkpoint of such a name."""
+        self.checkpoints()
+        with self.held(checkpoint) as (process,):
+            process.kill()
+            assert end(process).code == -signal.SIGKILL
+
+    def is_host(self, name: str, interface: str = "ethwe") -> None:
+        """It stands for the host of that name among HOSTS; no machine of ours has AWS's interface."""
+        content = {"current_host": name, "hosts": list(HOSTS), "network_interface_name": interface}
+        self.write("input/config/resourceconfig.json", content)
+
     def train(self, *command: str, fresh: bool = False, **environment: str) -> Ended:
         return end(self.start(*command, fresh=fresh, **environment))
 
@@ -128,6 +143,14 @@ def end(process: Process, timeout: float = 100) -> Ended:
         log, _ = process.communicate()
         raise AssertionError(f"still running after {timeout} s:\n{log}") from None
     return Ended(process.returncode, log)
+
+
+def train_together(trees: Sequence[Tree], *command: str) -> list[Ended]:
+    """`train` on the trees of HOSTS, at the same time, as hosts of one job."""
+    for tree, name in zip(trees, HOSTS, strict=True):
+        tree.is_host(name)
+    port = str(free_port())
+    return [end(process) for process in [tree.start(*command, OPTML_PORT=port) for tree in trees]]
 
 
 def wait_for(folder: Path, pattern: str, count: int = 1) -> None:
