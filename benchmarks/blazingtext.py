@@ -97,7 +97,7 @@ def learner(path: Path, seed: int, **given: Any) -> tuple[Any, Any, Any]:
     from optml.algorithms.base import Setting
     from optml.algorithms.blazingtext import ALGORITHM
     from optml.algorithms.blazingtext.data import TrainChannel
-    from optml.container.cluster import Alone
+    from optml.container.group import Alone
 
     assert ALGORITHM.training.learner is not None
     setting = Setting(ALGORITHM.hyperparameters(**given), Alone(), seed=seed)

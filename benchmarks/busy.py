@@ -50,7 +50,7 @@ def _deepar(updates: int) -> Iterator[Any]:
     from optml.algorithms.forecasting_deepar.data import Sampler
     from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
     from optml.algorithms.forecasting_deepar.learner import Learner
-    from optml.container.cluster import Alone
+    from optml.container.group import Alone
 
     task = awss_example()
     given = Hyperparameters(
@@ -71,7 +71,7 @@ def _ntm(updates: int) -> Iterator[Any]:
     from benchmarks.ntm import batches, documents
     from optml.algorithms.base import Setting
     from optml.algorithms.ntm import ALGORITHM
-    from optml.container.cluster import Alone
+    from optml.container.group import Alone
 
     given = ALGORITHM.hyperparameters(feature_dim=2000, num_topics=20)
     assert ALGORITHM.training.learner is not None

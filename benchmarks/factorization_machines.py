@@ -33,7 +33,7 @@ from benchmarks.timing import compare
 from optml.algorithms.base import Setting
 from optml.algorithms.factorization_machines import ALGORITHM
 from optml.algorithms.factorization_machines.learner import Learner
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.formats.records import Records
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -23,7 +23,7 @@ from optml.algorithms.base import Setting
 from optml.algorithms.factorization_machines import ALGORITHM
 from optml.algorithms.kernels import factorized
 from optml.algorithms.kernels.factorized.terms import FactorState, Step, View
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.formats.records import Records
 
 SHAPES = ((9284, 2, 1000), (9284, 2, 100_000), (1_000_000, 20, 1000), (1_000_000, 20, 50_000))

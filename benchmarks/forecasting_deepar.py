@@ -128,7 +128,7 @@ def ours(
     from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
     from optml.algorithms.forecasting_deepar.learner import Learner
     from optml.algorithms.forecasting_deepar.settings import BATCHES_OF_EPOCH
-    from optml.container.cluster import Alone
+    from optml.container.group import Alone
 
     batches = max(len(task.train) / BATCH, BATCHES_OF_EPOCH) + 0.5  # of an epoch: the last is a part of one
     given = {
@@ -201,7 +201,7 @@ def naive(task: Task) -> np.ndarray:
 def quality(task: Task, paths: np.ndarray) -> dict[str, float]:
     """Mean wQL over the deciles, ND, and of the median sMAPE (in %) and MASE as M4 has them."""
     from optml.algorithms.forecasting_deepar.scores import Total
-    from optml.container.cluster import Alone
+    from optml.container.group import Alone
 
     total = Total(QUANTILES)
     total.add(paths, task.truth)

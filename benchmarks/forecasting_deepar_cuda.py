@@ -48,7 +48,7 @@ def updates(cells: int, layers: int, batch: int) -> dict[str, Any]:
     from optml.algorithms.forecasting_deepar.frequency import Frequency
     from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
     from optml.algorithms.forecasting_deepar.learner import Learner
-    from optml.container.cluster import Alone
+    from optml.container.group import Alone
 
     parameters = Hyperparameters.model_validate(
         {

@@ -247,7 +247,7 @@ def one(who: str, shape: str) -> float:
     from optml.algorithms.image_classification.data import Images
     from optml.algorithms.image_classification.learner import Learner
     from optml.algorithms.vision.index import ImageIndex
-    from optml.container.cluster import Alone
+    from optml.container.group import Alone
     from optml.formats.images.vectors import Vectors
 
     random = np.random.default_rng(0)

@@ -43,7 +43,7 @@ from optml.algorithms.ip_insights.sketch import Sketch
 from optml.algorithms.kernels.pairs import SHORT
 from optml.algorithms.kernels.pairs.terms import BITS, LENGTHS, PREFIXES, bits
 from optml.algorithms.kernels.pairs.view_cpu import prefix_rows_of
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 
 ZEEK = Path(__file__).resolve().parents[2] / "shared" / "data" / "zeek_wrccdc2018"
 TUTORIAL: dict[str, Any] = {

@@ -33,7 +33,7 @@ def measure(size: int, bandwidth: float) -> dict[str, Any]:
     from optml.algorithms.ip_insights.pairs import scan
     from optml.algorithms.kernels import pairs as pair_step
     from optml.algorithms.kernels.pairs.terms import LENGTHS, Step
-    from optml.container.cluster import Alone
+    from optml.container.group import Alone
 
     given = ALGORITHM.hyperparameters(**(TUTORIAL | {"mini_batch_size": size}))
     state = Learner(Setting(given, Alone(), "cuda:0"))

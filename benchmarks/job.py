@@ -25,7 +25,7 @@ from benchmarks.environment import options, save
 from benchmarks.kmeans import batches, rows_of
 from optml.algorithms.base import Setting
 from optml.algorithms.kmeans import ALGORITHM
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.formats.record_protobuf import encode
 from optml.formats.records import Records
 from optml.local.feeder import Feeder

@@ -127,7 +127,7 @@ def streaming(width: int, count: int, batch: int) -> dict[str, Any]:
 
     from optml.algorithms.base import Setting
     from optml.algorithms.kmeans import ALGORITHM
-    from optml.container.cluster import Alone
+    from optml.container.group import Alone
     from optml.formats.records import Records
 
     rows = np.random.default_rng(0).random((min(VALUES // width, 2_000_000), width), dtype=np.float32)

@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks.environment import options, save
 from benchmarks.timing import compare
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 
 MNIST = Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist" / "mnist.npz"
 K = 10

@@ -31,7 +31,7 @@ from scipy.sparse import csr_array
 
 from benchmarks.corpora import NAMES, Corpus, corpus
 from benchmarks.environment import options, save
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 
 SEEDS = range(3)
 TOPICS = (20, 50)

@@ -36,7 +36,7 @@ from benchmarks.timing import compare
 from optml.algorithms.base import Setting
 from optml.algorithms.linear_learner import ALGORITHM
 from optml.algorithms.linear_learner.model import Model
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.formats.record_encoding import encode
 from optml.formats.records import Records
 from optml.local.feeder import Feeder

@@ -73,7 +73,7 @@ def streaming(width: int, models: int, batch: int) -> dict[str, Any]:
 
     from optml.algorithms.base import Setting
     from optml.algorithms.linear_learner import ALGORITHM
-    from optml.container.cluster import Alone
+    from optml.container.group import Alone
     from optml.formats.records import Records
 
     generator = np.random.default_rng(0)

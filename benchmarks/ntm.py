@@ -26,7 +26,7 @@ import numpy as np
 from scipy.sparse import csr_array, load_npz, vstack
 
 from benchmarks.environment import options, save
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "newsgroups20"
 LDA = {20: 1690.9, 50: 1702.3}  # completion perplexity of scikit-learn's LDA, of the README

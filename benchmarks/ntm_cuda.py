@@ -17,7 +17,7 @@ from benchmarks.kmeans_cuda import peaks
 from benchmarks.ntm import batches, documents, plain
 from optml.algorithms.base import Setting
 from optml.algorithms.ntm import ALGORITHM
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 
 SHAPES = ((2000, 20, 128, 60, 12_800), (100_000, 100, 256, 100, 5120), (100_000, 100, 2048, 100, 20_480))
 

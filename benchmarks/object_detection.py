@@ -223,7 +223,7 @@ def _ours(images: int, updates: int) -> Iterator[None]:
     from optml.algorithms.object_detection.data import Images
     from optml.algorithms.object_detection.learner import Learner
     from optml.algorithms.vision.index import ImageIndex
-    from optml.container.cluster import Alone
+    from optml.container.group import Alone
     from optml.formats.images.vectors import Vectors
 
     total = images * updates

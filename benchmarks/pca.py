@@ -32,7 +32,7 @@ from benchmarks import job
 from benchmarks.environment import options, save
 from benchmarks.kmeans import peak
 from benchmarks.timing import compare
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 
 ROWS, WIDTH, COMPONENTS = 200_000, 512, 50
 JOBS = 3

@@ -52,7 +52,7 @@ def streaming(width: int) -> dict[str, Any]:
     from optml.algorithms.base import Setting
     from optml.algorithms.pca import ALGORITHM
     from optml.algorithms.pca.learner import batch_rows
-    from optml.container.cluster import Alone
+    from optml.container.group import Alone
     from optml.formats.records import Records
 
     rows = np.random.default_rng(0).random((min(VALUES // width, 2_000_000), width), dtype=np.float32)

@@ -32,7 +32,7 @@ import numpy as np
 
 from benchmarks.environment import options, save
 from benchmarks.timing import compare
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 
 NAB = Path(__file__).resolve().parents[2] / "shared" / "data" / "nab"
 PROGRAM = Path(__file__).parent / "java" / "Forest.java"

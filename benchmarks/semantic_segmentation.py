@@ -222,7 +222,7 @@ def _ours(images: int, side: int, updates: int) -> Iterator[None]:
     from optml.algorithms.semantic_segmentation.learner import Learner
     from optml.algorithms.vision.index import ImageIndex
     from optml.algorithms.vision.masks import LabelMap
-    from optml.container.cluster import Alone
+    from optml.container.group import Alone
 
     total = images * updates
     pictures, masks = zip(*(picture(number) for number in range(min(total, 32))), strict=True)

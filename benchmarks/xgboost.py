@@ -140,7 +140,7 @@ def reading(table: np.ndarray, scratch: Path) -> list[dict[str, Any]]:
     from optml.algorithms.xgboost.hyperparameters import Hyperparameters
     from optml.algorithms.xgboost.matrix import Channel, join, stream, whole
     from optml.container.channels import Channel as Files
-    from optml.container.cluster import Alone
+    from optml.container.group import Alone
     from optml.container.rows import Rows
     from optml.container.spill import Spill
     from optml.formats import csv

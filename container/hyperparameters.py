@@ -11,15 +11,14 @@ import json
 import logging
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 
 from optml.algorithms.base import Hyperparameters, Wording
+from optml.container.domain import Domain
 from optml.errors import UserError, nearest
 
 log = logging.getLogger(__name__)
@@ -40,72 +39,6 @@ class Engine:
     num_gpus: int | None = None  # None: all there are; 0: the CPU
     log_level: str = "info"
     tuning_objective_metric: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Domain:
-    """The values that a hyperparameter, or an item of a list, may take."""
-
-    scalars: frozenset[type] = frozenset()  # of int, float, bool, str
-    words: tuple[str | int, ...] = ()  # literals: choices, or tokens such as "auto" beside a number
-    items: Domain | None = None  # of a list
-    low: float | None = None
-    high: float | None = None
-    low_open: bool = False
-    high_open: bool = False
-
-    def __or__(self, other: Domain) -> Domain:
-        bounds = other if self.low is None and self.high is None else self
-        return replace(
-            bounds,
-            scalars=self.scalars | other.scalars,
-            words=self.words + other.words,
-            items=self.items or other.items,
-        )
-
-    def __str__(self) -> str:
-        """As an error message says it: `an integer >= 1 or 'auto'`."""
-        parts = []
-        if self.scalars & {int, float}:
-            bounds = [
-                f"{sign} {bound:g}" if abs(bound) < 1e6 else f"{sign} {bound}"
-                for sign, bound in (
-                    (">" if self.low_open else ">=", self.low),
-                    ("<" if self.high_open else "<=", self.high),
-                )
-                if bound is not None
-            ]
-            noun = "a number" if float in self.scalars else "an integer"
-            parts.append(" ".join([noun, " and ".join(bounds)]).strip())
-        if bool in self.scalars:
-            parts.append("true or false")
-        if self.items is not None:
-            of = ", ".join(map(repr, self.items.words)) or str(self.items)
-            parts.append(f"a list of {of}")
-        if str in self.scalars:
-            parts.append("text")
-        if len(self.words) > 1 and not parts:
-            return f"one of {', '.join(map(repr, self.words))}"
-        return " or ".join(parts + [repr(word) for word in self.words])
-
-    @property
-    def range(self) -> str:
-        """As mathematicians write it: `(0, 1]`; of choices, the list of them."""
-        domain = self.items or self
-        if not domain.scalars & {int, float}:
-            return str(list(domain.words)) if domain.words else str(self)
-        low = "(-inf" if domain.low is None else f"{'[('[domain.low_open]}{domain.low}"
-        high = "+inf)" if domain.high is None else f"{domain.high}{'])'[domain.high_open]}"
-        return f"{low}, {high}"
-
-    @property
-    def type(self) -> str:
-        """As the published schema says it: integer, boolean, enum, json-list, integer|auto..."""
-        names = {int: "integer", float: "float", bool: "boolean", str: "string"}
-        parts = [name for kind, name in names.items() if kind in self.scalars]
-        if self.items is not None:
-            parts.append("json-list")
-        return "|".join([*parts, *map(str, self.words)]) if parts else "enum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +95,7 @@ def fields(model: type[Hyperparameters]) -> list[FieldSpec]:
         specs.append(
             FieldSpec(
                 name=info.alias or name,
-                domain=_domain(info.annotation, info.metadata),
+                domain=Domain.of(info.annotation, info.metadata),
                 required=info.is_required(),
                 default=_plain(default),
                 tunable=tunable,
@@ -337,48 +270,6 @@ def _refusal(wording: str, spec: FieldSpec, text: str) -> str:
     words = [str(word) for word in spec.domain.words]
     near = nearest(text, words) if spec.type == "enum" else ""
     return wording.format(name=spec.name, value=shown, domain=spec.domain, range=spec.domain.range, near=near)
-
-
-def _domain(annotation: Any, metadata: Iterable[Any] = ()) -> Domain:
-    """The domain of a field's annotation; bounds may stand beside it or inside `Annotated`."""
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return _domain(arguments[0], [*metadata, *arguments[1:]])
-    if origin in (Union, UnionType):
-        union = Domain()
-        for member in arguments:
-            union |= _domain(member, metadata)
-        return union
-    if origin is Literal:
-        return _bounded(Domain(words=arguments), metadata)
-    if origin is tuple and len(arguments) == 2 and arguments[1] is ...:
-        return Domain(items=_domain(arguments[0]))
-    if annotation is NoneType:
-        return Domain()
-    if annotation in (bool, str):
-        return Domain(scalars=frozenset({annotation}))
-    if annotation in (int, float):
-        return _bounded(Domain(scalars=frozenset({annotation})), metadata)
-    raise TypeError(f"a hyperparameter cannot be annotated {annotation}")
-
-
-def _bounded(domain: Domain, metadata: Iterable[Any]) -> Domain:
-    for bound in _bounds(metadata):
-        low, above = getattr(bound, "ge", None), getattr(bound, "gt", None)
-        high, below = getattr(bound, "le", None), getattr(bound, "lt", None)
-        if low is not None or above is not None:
-            domain = replace(domain, low=above if low is None else low, low_open=low is None)
-        if high is not None or below is not None:
-            domain = replace(domain, high=below if high is None else high, high_open=high is None)
-    return domain
-
-
-def _bounds(metadata: Iterable[Any]) -> Iterable[Any]:
-    for item in metadata:
-        if isinstance(item, FieldInfo):  # what Field(ge=1) inside Annotated leaves
-            yield from _bounds(item.metadata)
-        else:
-            yield item
 
 
 def _plain(value: Any) -> Any:

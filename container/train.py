@@ -20,8 +20,9 @@ from optml.algorithms.sources import Data, Table
 from optml.container import devices, errors, incremental, outputs, reporting
 from optml.container.channels import Channel
 from optml.container.checkpoint import Checkpoints, fingerprint
-from optml.container.cluster import Alone, Group, connect
+from optml.container.cluster import connect
 from optml.container.errors import Failure
+from optml.container.group import Alone, Group
 from optml.container.hyperparameters import fields
 from optml.container.job import Hosts, Job
 from optml.container.loop import Loop, Plan

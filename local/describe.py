@@ -10,7 +10,8 @@ from typing import Any
 
 from optml.algorithms.base import Algorithm, ChannelSpec
 from optml.algorithms.metrics import MetricSpec
-from optml.container.hyperparameters import LOG_LEVELS, Domain, FieldSpec, fields
+from optml.container.domain import Domain
+from optml.container.hyperparameters import LOG_LEVELS, FieldSpec, fields
 
 ENGINE = (
     FieldSpec(

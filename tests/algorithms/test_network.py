@@ -13,7 +13,7 @@ from optml.algorithms.base import Setting
 from optml.algorithms.cluster import Cluster
 from optml.algorithms.forecasting_deepar.data import data
 from optml.algorithms.registry import get
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from tests.algorithms.forecasting_deepar import sample as series
 from tests.algorithms.hosts import on_hosts
 

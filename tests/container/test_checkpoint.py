@@ -8,7 +8,7 @@ import pytest
 
 from optml.container import checkpoint as module
 from optml.container.checkpoint import Checkpoint, Checkpoints, Position, fingerprint
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 
 FACTS = fingerprint(k=1)
 

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from optml.container.cluster import Alone, Processes, _wire
+from optml.container.cluster import Processes, _wire
+from optml.container.group import Alone
 from optml.errors import PlatformError
 from optml.local.ports import free_port
 from tests.contract.tree import ROOT

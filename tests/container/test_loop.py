@@ -16,7 +16,7 @@ import pytest
 from optml.algorithms.base import Setting
 from optml.container import reporting
 from optml.container.checkpoint import Checkpoints
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.container.loop import Loop, Plan
 from optml.container.readahead import Ahead
 from optml.container.reporting import Handler, Report

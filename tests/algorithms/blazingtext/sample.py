@@ -12,7 +12,7 @@ import numpy as np
 from optml.algorithms.base import Setting
 from optml.algorithms.blazingtext.hyperparameters import Hyperparameters
 from optml.algorithms.cluster import Cluster
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 
 
 @dataclass

@@ -16,7 +16,7 @@ from optml.algorithms.blazingtext.data import TrainChannel
 from optml.algorithms.blazingtext.embedding import Embedding
 from optml.algorithms.blazingtext.hyperparameters import Hyperparameters
 from optml.algorithms.blazingtext.manifest import line_of_records
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.errors import UserError
 from optml.serving.models import load as load_served
 from tests.algorithms.blazingtext.sample import channel

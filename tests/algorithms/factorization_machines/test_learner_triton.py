@@ -11,7 +11,7 @@ from scipy.sparse import csr_array, random_array
 from optml.algorithms.base import Setting
 from optml.algorithms.factorization_machines import ALGORITHM
 from optml.algorithms.factorization_machines.learner import Learner
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from tests.algorithms.factorization_machines.training import batches, learner, values
 
 torch = pytest.importorskip("torch")

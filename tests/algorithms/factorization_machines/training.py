@@ -14,7 +14,7 @@ from optml.algorithms.factorization_machines import ALGORITHM
 from optml.algorithms.factorization_machines.learner import Learner
 from optml.algorithms.factorization_machines.model import Model
 from optml.algorithms.metrics import Metric
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.formats.records import Features, Records
 
 

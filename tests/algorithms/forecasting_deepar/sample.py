@@ -16,7 +16,7 @@ from optml.algorithms.forecasting_deepar.builder import Builder
 from optml.algorithms.forecasting_deepar.frequency import Frequency
 from optml.algorithms.forecasting_deepar.hyperparameters import Hyperparameters
 from optml.algorithms.forecasting_deepar.series import Series
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 
 START = "2016-01-01 00:00:00"
 SMALL = {

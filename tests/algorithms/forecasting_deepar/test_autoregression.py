@@ -13,7 +13,7 @@ from optml.algorithms.forecasting_deepar.autoregression import Autoregression, f
 from optml.algorithms.forecasting_deepar.data import data
 from optml.algorithms.forecasting_deepar.reading import read
 from optml.algorithms.forecasting_deepar.windows import Shape
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from tests.algorithms.forecasting_deepar.sample import START, channel, parameters, setting
 from tests.algorithms.hosts import on_hosts
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from optml.algorithms.forecasting_deepar.levels import MOST, Levels
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from tests.algorithms.forecasting_deepar.sample import START, series
 from tests.algorithms.hosts import on_hosts
 

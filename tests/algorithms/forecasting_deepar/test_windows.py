@@ -15,7 +15,7 @@ from optml.algorithms.forecasting_deepar.data import Sampler, data, rule
 from optml.algorithms.forecasting_deepar.facts import Facts
 from optml.algorithms.forecasting_deepar.series import Series
 from optml.algorithms.forecasting_deepar.windows import Shape, gather
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from tests.algorithms.forecasting_deepar.sample import START, channel, parameters, series, setting, waves
 from tests.algorithms.hosts import on_hosts
 

@@ -15,7 +15,7 @@ from optml.algorithms.image_classification import ALGORITHM
 from optml.algorithms.image_classification.data import Batch
 from optml.algorithms.image_classification.learner import Learner
 from optml.algorithms.metrics import Metric
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 
 SIDE, CLASSES = 8, 4
 

@@ -7,7 +7,7 @@ import pytest
 
 from optml.algorithms.ip_insights import data as module
 from optml.algorithms.ip_insights.data import Batch, TrainChannel, ValidationChannel, data
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.errors import UserError
 from tests.algorithms.ip_insights.training import Files, at_home, setting, training, validation
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from optml.algorithms.ip_insights.learner import Learner
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from tests.algorithms.ip_insights.training import at_home, setting, training, validation, values
 
 torch = pytest.importorskip("torch")

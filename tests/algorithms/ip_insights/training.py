@@ -15,7 +15,7 @@ from optml.algorithms.ip_insights import ALGORITHM
 from optml.algorithms.ip_insights.data import TrainChannel, ValidationChannel
 from optml.algorithms.ip_insights.learner import Learner
 from optml.algorithms.metrics import Metric
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 
 
 class Files:

@@ -10,7 +10,7 @@ from optml.algorithms.kernels.nearest import reference
 from optml.algorithms.kmeans import ALGORITHM
 from optml.algorithms.kmeans.learner import Learner
 from optml.algorithms.kmeans.model import Model
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.formats.records import Records
 
 torch = pytest.importorskip("torch")

@@ -16,7 +16,7 @@ from optml.algorithms.kmeans import ALGORITHM
 from optml.algorithms.kmeans.learner import Learner
 from optml.algorithms.kmeans.model import Model
 from optml.algorithms.metrics import Metric
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.formats.records import Records
 from tests.shared import SHARED
 

@@ -13,7 +13,7 @@ from optml.algorithms.knn import ALGORITHM
 from optml.algorithms.knn.learner import Learner
 from optml.algorithms.knn.model import Model
 from optml.algorithms.metrics import Metric
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.formats.records import Records
 
 

@@ -14,7 +14,7 @@ from optml.algorithms.lda.hyperparameters import Hyperparameters
 from optml.algorithms.lda.learner import Learner
 from optml.algorithms.lda.model import Model
 from optml.algorithms.sources import Source
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.formats.records import Records
 
 SIZE = 5  # of the grid of words

@@ -16,7 +16,7 @@ from optml.algorithms.base import Setting
 from optml.algorithms.linear_learner import ALGORITHM
 from optml.algorithms.linear_learner.model import Model
 from optml.container.checkpoint import Checkpoints
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.container.loop import Loop, Plan
 from optml.container.reporting import Handler, Report
 from optml.container.stop import Stop

@@ -14,7 +14,7 @@ from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
 from optml.algorithms.linear_learner.learner import Learner
 from optml.algorithms.linear_learner.model import Model
 from optml.algorithms.metrics import Metric
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.formats.records import Origin, Records
 
 RNG = np.random.default_rng(0)

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from optml.algorithms.base import Setting
 from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
 from optml.algorithms.linear_learner.learner import Learner
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.formats.records import Records
 
 torch = pytest.importorskip("torch")

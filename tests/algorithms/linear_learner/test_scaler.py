@@ -5,7 +5,7 @@ from scipy.sparse import csr_array
 
 from optml.algorithms.linear_learner.hyperparameters import Hyperparameters
 from optml.algorithms.linear_learner.scaler import Scaler
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.formats.records import Records
 from tests.algorithms.hosts import on_hosts
 

@@ -13,7 +13,7 @@ from optml.algorithms.metrics import Metric
 from optml.algorithms.ntm import ALGORITHM
 from optml.algorithms.ntm.learner import Learner
 from optml.algorithms.sources import Source
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.formats.records import Records
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.errors import UserError
 from tests.algorithms.object2vec.training import channel, data, pairs, setting
 

@@ -11,7 +11,7 @@ import pytest
 from optml.algorithms.base import Setting
 from optml.algorithms.cluster import Cluster
 from optml.algorithms.metrics import Metric
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from tests.algorithms.forecasting_deepar.sample import Channel, channel
 
 torch = pytest.importorskip("torch")

@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 
 from optml.algorithms.base import Setting
 from optml.algorithms.object_detection.data import Batch, data
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.errors import UserError
 from optml.formats.content_type import ContentType
 from tests.algorithms.object_detection.training import hyperparameters

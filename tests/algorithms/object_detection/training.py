@@ -21,7 +21,7 @@ from optml.algorithms.object_detection.design import Base, Design
 from optml.algorithms.object_detection.hyperparameters import Hyperparameters
 from optml.algorithms.object_detection.learner import Learner
 from optml.algorithms.vision.architecture import Architecture
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 
 SIDE, CLASSES = 64, 2  # of tests, which can't wait for pictures of the sides that users may choose
 

@@ -15,7 +15,7 @@ from optml.algorithms.metrics import Metric
 from optml.algorithms.pca import ALGORITHM
 from optml.algorithms.pca.learner import Learner
 from optml.algorithms.pca.model import Model
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.formats.records import Records
 from tests.shared import SHARED
 

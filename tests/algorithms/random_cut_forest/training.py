@@ -16,7 +16,7 @@ from optml.algorithms.cluster import Cluster
 from optml.algorithms.random_cut_forest import ALGORITHM
 from optml.algorithms.random_cut_forest.learner import Learner
 from optml.algorithms.random_cut_forest.model import Model
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.formats.records import Records
 from tests.shared import SHARED
 

@@ -17,7 +17,7 @@ from optml.algorithms.semantic_segmentation import ALGORITHM
 from optml.algorithms.semantic_segmentation.data import Batch, Images, data
 from optml.algorithms.sources import Source
 from optml.container.channels import Channel
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.container.sources import Source as Files
 from optml.errors import UserError
 from tests.algorithms.semantic_segmentation.shapes import PALETTE, encoded, shapes, write

@@ -16,7 +16,7 @@ from optml.algorithms.semantic_segmentation import ALGORITHM
 from optml.algorithms.semantic_segmentation.data import Batch
 from optml.algorithms.semantic_segmentation.learner import Learner
 from optml.algorithms.vision.masks import LabelMap
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from tests.algorithms.semantic_segmentation.shapes import CLASSES, PALETTE, shapes
 
 SIDE = 32

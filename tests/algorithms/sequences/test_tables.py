@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from optml.algorithms.base import Setting  # noqa: E402
 from optml.algorithms.kernels.rows.terms import ADAM, SGD, Rule  # noqa: E402
 from optml.algorithms.sequences.tables import Table  # noqa: E402
-from optml.container.cluster import Alone  # noqa: E402
+from optml.container.group import Alone  # noqa: E402
 from tests.algorithms.hosts import on_hosts  # noqa: E402
 
 VALUES = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)

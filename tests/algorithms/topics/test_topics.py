@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from optml.algorithms.topics import cooccurrence, topics
 from optml.algorithms.topics.cooccurrence import Sample
 from optml.algorithms.topics.topics import Topics
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from tests.algorithms.hosts import on_hosts
 from tests.algorithms.topics.documents import documents
 

@@ -12,7 +12,7 @@ import numpy as np
 from optml.algorithms.base import Run, Setting
 from optml.algorithms.cluster import Cluster
 from optml.algorithms.xgboost import ALGORITHM
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.container.hyperparameters import parse
 from optml.formats.records import Origin, Records
 

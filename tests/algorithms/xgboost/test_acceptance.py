@@ -10,7 +10,7 @@ import pytest
 from optml.algorithms import registry
 from optml.algorithms.sources import Table
 from optml.container.channels import Channel
-from optml.container.cluster import Alone
+from optml.container.group import Alone
 from optml.container.job import Job
 from optml.container.paths import Paths
 from optml.container.rows import Rows
