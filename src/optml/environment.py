@@ -59,6 +59,12 @@ SERVING = (
     Variable(("OPTML_MAX_ANSWER_MB",), "256", "MiB of an answer; a request for more is refused with 413"),
     Variable(("OPTML_MAX_PIXELS",), "100000000", "pixels of an image; more are refused by its header"),
     Variable(
+        ("OPTML_MAX_SIDE",),
+        "",
+        "pixels of a picture's longer side that Semantic Segmentation looks at; larger ones are made smaller "
+        "for it, and answered in their size. Not set: they are cut into tiles",
+    ),
+    Variable(
         ("OPTML_STALL_TIMEOUT",), "30", "seconds that a request may stop coming, or an answer being taken"
     ),
     Variable(
