@@ -11,14 +11,14 @@ import orjson
 
 from optml.algorithms.answers import Answer, Written
 from optml.errors import UserError
-from optml.formats.content_type import JSON_LINES, ContentType
+from optml.formats.content_type import JSON_LINES, RECORDIO_PROTOBUF, ContentType
 from optml.formats.images.png import png
 from optml.formats.record_encoding import record_of
 from optml.formats.recordio import MAX_LENGTH
 from optml.formats.records import Columns
 
 PNG = "image/png"
-PROTOBUF = ("application/x-protobuf", "application/x-recordio-protobuf")
+PROTOBUF = ("application/x-protobuf", RECORDIO_PROTOBUF)
 HEADS = 1 << 10  # bytes of a record beside its probabilities, at most
 
 

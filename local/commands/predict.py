@@ -16,7 +16,7 @@ from io import BytesIO
 from pathlib import Path
 
 from optml.errors import UserError
-from optml.formats.content_type import JSON_LINES, RECORDIO_PROTOBUF, ContentType, sniff
+from optml.formats.content_type import JSON_LINES, RECORDIO_PROTOBUF, TEXT, ContentType, sniff
 from optml.formats.records import concatenate
 from optml.local.commands.convert import form, read
 
@@ -124,7 +124,7 @@ def _predict(args: argparse.Namespace, files: Sequence[Path], accept: str) -> li
     if plot:
         picture.require(served.algorithm, plot, "--plot")
     predictor = Predictor(served, Gate(1), Settings.of_environment())
-    plain = args.content_type == texts.MEDIA and served.algorithm.texts is not None
+    plain = args.content_type == TEXT and served.algorithm.texts is not None
     answers, batches = [], []
     for path in files:
         if args.vocabulary or plain:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from optml.algorithms.base import Algorithm
     from optml.algorithms.sequences.texts import Pair, Texts
 
-MEDIA = "text/plain"
 EMPTY = "there are no records to convert"
 
 
