@@ -101,7 +101,8 @@ def test_abalone_prints_and_serves_the_measured_values(tmp_path: Path) -> None:
 def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
     given = {"num_round": 30, "max_depth": 6, "subsample": 0.7, "colsample_bytree": 0.8}
     tree = job(tmp_path / "killed", **given)
-    folder = tree.kill_at("xgboost-checkpoint.12")
+    folder = tree.checkpoints()
+    tree.kill_at("xgboost-checkpoint.12")
     resumed = tree.train(*XGBOOST)
     assert resumed.code == 0, resumed.log
     assert "Checkpoint loaded from" in resumed.log
