@@ -148,8 +148,8 @@ def _fitted(weights: Weights, network: Detector) -> dict[str, np.ndarray]:
     """The arrays of a base, by the detector's names."""
     head: tuple[str, ...] = ()
     if network.design.network is None:
-        head = FRESH
         weights = replace(weights, arrays=vgg.arrays(weights.arrays, str(weights.path)) or {})
+        head = tuple(name for name in FRESH if not any(known.startswith(name) for known in weights.arrays))
     taken = choice.fitted(weights, shapes(network.base), head)
     return {f"base.{name}": array for name, array in taken.items()}
 

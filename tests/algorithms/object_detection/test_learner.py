@@ -256,7 +256,7 @@ def test_pretrained_weights_of_vgg_are_taken(tmp_path: Path) -> None:
     }
     (tmp_path / "vgg.params").write_bytes(ndarray.encode(list(values.values()), list(values)))
     places = {"channel 'pretrained'": tmp_path}
-    state = learner(TRAIN, base_network="vgg-16", use_pretrained_model=1, pretrained=places)
+    state = learner(TRAIN, side=300, base_network="vgg-16", use_pretrained_model=1, pretrained=places)
     taken = state.network.arrays()
     assert np.array_equal(taken["base.fc6.weight"], values["arg:fc6_weight"])
     assert state.facts.design.scaling == "mean"

@@ -102,14 +102,14 @@ def small() -> Iterator[None]:
         yield
 
 
-def hyperparameters(**given: Any) -> Hyperparameters:
+def hyperparameters(side: int = SIDE, **given: Any) -> Hyperparameters:
     settings: dict[str, Any] = {
         "num_classes": CLASSES,
         "num_training_samples": 8,
         "base_network": "resnet-50",
     }
     checked: Hyperparameters = ALGORITHM.hyperparameters(**settings | {"mini_batch_size": 4} | given)
-    return checked.model_copy(update={"image_shape": SIDE})
+    return checked.model_copy(update={"image_shape": side})
 
 
 def learner(

@@ -115,9 +115,9 @@ def resnet(
         x = graph.relu(graph.norm(graph.convolution(x, "conv0", widths[0], 7, 2), "bn0"), "relu0")
         x = graph.simple("Pooling", "pooling0", x, kernel=(3, 3), stride=(2, 2), pad=(1, 1), pool_type="max")
     for stage, (count, width) in enumerate(zip(UNITS[depth], widths[1:], strict=True), start=1):
-        for unit in range(1, count + 1):
-            stride = 2 if unit == 1 and stage > 1 else 1
-            x = unit(graph, x, f"stage{stage}_unit{unit}", width, stride, bottleneck, projected=unit == 1)
+        for number in range(1, count + 1):
+            stride = 2 if number == 1 and stage > 1 else 1
+            x = unit(graph, x, f"stage{stage}_unit{number}", width, stride, bottleneck, projected=number == 1)
     x = graph.relu(graph.norm(x, "bn1"), "relu1")
     x = graph.simple("Pooling", "pool1", x, kernel=(7, 7), pool_type="avg", global_pool=True)
     x = graph.simple("Flatten", "flatten0", x)
