@@ -194,7 +194,7 @@ class Run:
 class Roles:
     """Which hyperparameters play the parts that the container asks about; None: none of them does."""
 
-    epochs: str | None = None  # passes over the training data, at most; None: one pass
+    epochs: str | None = None  # passes over the training data, at most; None: one pass; its value None: any
     updates: str | None = None  # batches, at most
     batch_size: str | None = None  # rows of a batch
     width: str | None = None  # features of a row
@@ -248,7 +248,8 @@ class Inference:
     # Batches of several requests as one, where a GPU takes them together; None: tables alone are joined.
     join: Callable[[Sequence[Any]], Any] | None = None
     max_payload_mb: int = 6  # of a batch transform's payload
-    follows_request: bool = False  # answers come in the request's content type, whatever Accept says
+    follows_request: bool = False  # answers come in the request's content type, whatever Accept says,
+    same_accept: bool = False  # or with 406 where it names another one
     encode: Callable[[Columns, str, Answer], Written | None] | None = None  # (.., media, ..) None: as others
     feature_names: Callable[[Any], Sequence[str] | None] | None = None  # of a model that goes by names
     answer_of_many: str | None = None  # what a server of many models answers to no Accept; None: as of one

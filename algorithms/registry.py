@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # whoever only asks for names needs none of what algorithms a
 MODULES: dict[str, str | None] = {
     "linear-learner": "optml.algorithms.linear_learner",
     "xgboost": "optml.algorithms.xgboost",
-    "seq2seq": None,
+    "seq2seq": "optml.algorithms.seq2seq",
     "forecasting-deepar": "optml.algorithms.forecasting_deepar",
     "blazingtext": "optml.algorithms.blazingtext",
     "object2vec": "optml.algorithms.object2vec",

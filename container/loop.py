@@ -34,7 +34,7 @@ class Plan:
     train: Data
     validation: Mapping[str, Data]  # evaluated each round
     test: Mapping[str, Data]  # evaluated once, after the end
-    epochs: int
+    epochs: int | None  # None: no number of them ends it
     updates: int | None = None  # after so many the job is over; None: after the epochs
     final: Mapping[str, Data] = field(default_factory=dict)  # validation, of the final model once more
     tests: Sequence[str] = ()  # channels of that kind that the algorithm knows, given or not
@@ -80,7 +80,8 @@ class Loop:
     def run(self) -> None:
         """Train to the end, or until told to stop."""
         self._resume()
-        while self._position.epoch < self._plan.epochs and not self._position.over:
+        epochs = self._plan.epochs
+        while (epochs is None or self._position.epoch < epochs) and not self._position.over:
             self._epoch()
             if self._stopping:
                 self._leave()

@@ -88,11 +88,12 @@ class Report:
     """The log of one training run on one host.
 
     leader: the first process of the job; values that all hosts share are printed there alone.
+    epochs: passes over the data, at most; None: no number of them ends the job.
     began:  when the process was started, seconds since 1970.
     """
 
     def __init__(
-        self, algorithm: Algorithm, out: Handler, *, host: str, leader: bool, epochs: int, began: float
+        self, algorithm: Algorithm, out: Handler, *, host: str, leader: bool, epochs: int | None, began: float
     ) -> None:
         self.last: dict[str, float] = {}  # the newest value of every metric
         self.records = 0  # seen by this host in all epochs
@@ -160,9 +161,8 @@ class Report:
             self._spoke = time.monotonic()
             speed = self._absorbed / (time.time() - self._epoch_began)
             log.info(
-                "Epoch %d of %d: %d records so far (%.0f records/second)",
-                self._epoch + 1,
-                self._epochs,
+                "%s: %d records so far (%.0f records/second)",
+                self._title(),
                 self._since[0],
                 speed,
             )
@@ -170,26 +170,29 @@ class Report:
     def end_epoch(self) -> None:
         """The whole channel was read: time, progress, throughput, counters, and a line for people."""
         ended = time.time()
-        times = {"epochs": float(self._epochs)} if self._epoch == 0 else {}
+        times = {"epochs": float(self._epochs)} if self._epoch == 0 and self._epochs else {}
         times["update.time"] = 1e3 * (ended - self._epoch_began)
         self._metrics(times, self._epoch_began, ended)
         seconds = max(ended - self._epoch_began, 1e-9)
         records, batches = self._since
         self._most = (max(self._most[0], records), max(self._most[1], batches))
         log.info("processed a total of %d examples", records)
-        done = 100.0 * (self._epoch + 1) / self._epochs
-        progress = self._lines.get(PROGRESS.name, PROGRESS.line)
-        log.info("%s", progress.format(host=self._host, value=repr(done)))
+        if self._epochs:
+            done = 100.0 * (self._epoch + 1) / self._epochs
+            progress = self._lines.get(PROGRESS.name, PROGRESS.line)
+            log.info("%s", progress.format(host=self._host, value=repr(done)))
         counts = _counts((self.records, self.batches), self._most, self._since, self._epoch + 1)
         where = {"epoch": self._epoch, "Meta": "training_data_iter"}
         self._metrics(counts, self._epoch_began, ended, **where)
         throughput = self._absorbed / seconds
         log.info("#throughput_metric: host=%s, train throughput=%r records/second", self._host, throughput)
         values = "".join(f", {name} {value:.6g}" for name, value in self._noted.items())
-        log.info(
-            "Epoch %d of %d: %d records in %.2f s%s", self._epoch + 1, self._epochs, records, seconds, values
-        )
+        log.info("%s: %d records in %.2f s%s", self._title(), records, seconds, values)
         self._since = (0, 0)
+
+    def _title(self) -> str:
+        """Which epoch it is, for people."""
+        return f"Epoch {self._epoch + 1}" + (f" of {self._epochs}" if self._epochs else "")
 
     def tested(self, began: float, records: int, batches: int) -> None:
         """A test channel was read; `began` is when, in seconds since 1970."""

@@ -221,7 +221,7 @@ class Process:
             final=validation if algorithm.training.scored_on_validation else {},
             test=tests,
             tests=[spec.name for spec in algorithm.training.channels if spec.role == "test"],
-            epochs=_role(job, "epochs") or 1,
+            epochs=_role(job, "epochs") if algorithm.training.roles.epochs else 1,
             updates=_role(job, "updates"),
             checkpoint_every=number("OPTML_CHECKPOINT_SECONDS", 60.0),
             objective=job.engine.tuning_objective_metric,

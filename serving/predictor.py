@@ -76,6 +76,8 @@ class Predictor:
             records, failed = self._sound(body, form, unreadable(str(error), unparsable), deadline)
         metrics.DECODED.observe(time.perf_counter() - start)
         wanted = form.media if algorithm.inference.follows_request else accept or self._settings.accept or ""
+        if algorithm.inference.same_accept and accept:
+            negotiation.of_answer(accept, (form.media,))
         media, options = negotiation.of_answer(wanted, self._accepts)
         try:
             columns = self._predict(records, options, deadline)

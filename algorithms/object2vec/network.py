@@ -11,6 +11,7 @@ from optml.algorithms.object2vec.comparison import compared, width
 from optml.algorithms.object2vec.encoders import encoder
 from optml.algorithms.object2vec.hyperparameters import Hyperparameters
 from optml.algorithms.object2vec.tokens import Tokens
+from optml.algorithms.sequences.dropout import dropped
 
 Tensor = torch.Tensor
 
@@ -52,12 +53,12 @@ class Pairing(torch.nn.Module):
         random: draws what dropout drops; None: it drops nothing.
         """
         layers = [*self.mlp, self.output]
-        u, v = self._dropped(u, random), self._dropped(v, random)
+        u, v = dropped(u, self._dropout, random), dropped(v, self._dropout, random)
         hidden = compared(u, v, layers[0].weight, layers[0].bias, self.comparators)
         for layer in layers[1:]:
             if self._activation is not None:
                 hidden = self._activation(hidden)
-            hidden = layer(self._dropped(hidden, random))
+            hidden = layer(dropped(hidden, self._dropout, random))
         return hidden
 
     def losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
@@ -65,14 +66,6 @@ class Pairing(torch.nn.Module):
         if self.classifier:
             return cross_entropy(outputs, labels, reduction="none")
         return (outputs[:, 0] - labels).square()
-
-    def _dropped(self, values: Tensor, random: torch.Generator | None) -> Tensor:
-        if random is None or not self._dropout:
-            return values
-        if self._dropout == 1:
-            return values * 0
-        draws = torch.rand(values.shape, generator=random, device=values.device)
-        return values * ((draws >= self._dropout) / (1 - self._dropout))
 
 
 def encode(module: torch.nn.Module, rows: Tensor, tokens: Tokens) -> Tensor:

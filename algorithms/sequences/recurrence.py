@@ -1,11 +1,14 @@
-"""An LSTM over packed sequences, and layers of it in both directions.
+"""LSTM and GRU over packed sequences, and layers of LSTM in both directions.
 
-    i, f, g, o = gates_t + U h_(t-1)
-    c_t = sigmoid(f) c_(t-1) + sigmoid(i) tanh(g)        h_t = sigmoid(o) tanh(c_t)
+    lstm    i, f, g, o = gates_t + U h_(t-1)
+            c_t = sigmoid(f) c_(t-1) + sigmoid(i) tanh(g)        h_t = sigmoid(o) tanh(c_t)
+    gru     r, z, n = gates_t;   s, y, m = U h_(t-1) + bias
+            h_t = (1 - sigmoid(z + y)) tanh(n + sigmoid(r + s) m) + sigmoid(z + y) h_(t-1)
 
-Hochreiter, Schmidhuber, "Long Short-Term Memory", 1997, with the forget gate of Gers et al., 2000. Gates
-come from below for all tokens at once, by one product; a step is one product and what it opens. Packed,
-sequences of unlike lengths cost no step beyond their ends.
+Hochreiter, Schmidhuber, "Long Short-Term Memory", 1997, with the forget gate of Gers et al., 2000; Cho et
+al., "Learning Phrase Representations using RNN Encoder-Decoder", 2014 (arXiv 1406.1078), with the reset gate
+behind the product, as cuDNN and MXNet have it. Gates come from below for all tokens at once, by one product;
+a step is one product and what it opens. Packed, sequences of unlike lengths cost no step beyond their ends.
 """
 
 from __future__ import annotations
@@ -26,6 +29,15 @@ def lstm(gates: Tensor, weight: Tensor, packing: Packing) -> Tensor:
     weight: (4 n, n), U. Any floating dtype, any device; differentiable in gates and weight.
     """
     hidden: Tensor = _Lstm.apply(gates, weight, packing)  # type: ignore[no-untyped-call]
+    return hidden
+
+
+def gru(gates: Tensor, weight: Tensor, bias: Tensor, packing: Packing) -> Tensor:
+    """h (e, n), packed, of gates (e, 3 n) = W x + biases, packed, in the order r, z, n; states begin at 0.
+
+    weight: (3 n, n), U.   bias: (3 n,). Differentiable in all three.
+    """
+    hidden: Tensor = _Gru.apply(gates, weight, bias, packing)  # type: ignore[no-untyped-call]
     return hidden
 
 
@@ -113,3 +125,62 @@ class _Lstm(torch.autograd.Function):
             stop = start
         first = sizes[0] if sizes else 0
         return below, below[first:].T @ hidden[ctx.packing.before], None
+
+
+class _Gru(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gates: Tensor, weight: Tensor, bias: Tensor, packing: Packing) -> Tensor:
+        n = weight.shape[1]
+        opened, inner = gates.clone(), gates.new_empty(len(gates), n)
+        hidden = gates.new_empty(len(gates), n)
+        start = before = 0
+        for size in packing.sizes:
+            stop = start + size
+            gate, own = opened[start:stop], hidden[start:stop]
+            r_z, new = gate[:, : 2 * n], gate[:, 2 * n :]
+            if start:
+                past = hidden[before : before + size]
+                pulled = torch.addmm(bias, past, weight.T)
+            else:
+                pulled = bias.expand(size, -1)
+            r_z.add_(pulled[:, : 2 * n]).sigmoid_()
+            inner[start:stop] = pulled[:, 2 * n :]
+            new.addcmul_(r_z[:, :n], pulled[:, 2 * n :]).tanh_()
+            torch.mul(1 - r_z[:, n:], new, out=own)
+            if start:
+                own.addcmul_(r_z[:, n:], past)
+            before, start = start, stop
+        ctx.packing = packing
+        ctx.save_for_backward(weight, opened, inner, hidden)
+        return hidden
+
+    @staticmethod
+    def backward(ctx: Any, above: Tensor) -> Any:
+        weight, opened, inner, hidden = ctx.saved_tensors
+        sizes: list[int] = ctx.packing.sizes
+        n = weight.shape[1]
+        below, pulled = torch.empty_like(opened), torch.empty_like(opened)
+        stop = len(opened)
+        pull = above.new_zeros(0, n)  # from the step behind
+        for step in range(len(sizes) - 1, -1, -1):
+            size = sizes[step]
+            start = stop - size
+            r, z, new = opened[start:stop].chunk(3, dim=1)
+            slope = above[start:stop].clone()
+            slope[: len(pull)] += pull
+            of_new = slope * (1 - z) * (1 - new * new)
+            of_r, of_z, of_n = below[start:stop].chunk(3, dim=1)
+            of_n.copy_(of_new)
+            torch.mul(of_new * inner[start:stop], r * (1 - r), out=of_r)
+            before = start - sizes[step - 1] if step else 0
+            past = hidden[before : before + size] if step else torch.zeros_like(new)
+            torch.mul(slope * (past - new), z * (1 - z), out=of_z)
+            own = pulled[start:stop]
+            own.copy_(below[start:stop])
+            own[:, 2 * n :].mul_(r)
+            if step:
+                pull = own @ weight + slope * z
+            stop = start
+        first = sizes[0] if sizes else 0
+        of_weight = pulled[first:].T @ hidden[ctx.packing.before]
+        return below, of_weight, pulled.sum(0), None
