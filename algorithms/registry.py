@@ -15,8 +15,8 @@ from optml.errors import UserError
 if TYPE_CHECKING:  # whoever only asks for names needs none of what algorithms are made of
     from optml.algorithms.base import Algorithm
 
-# Every algorithm of the family, by the name of its repository at AWS; None: not built yet.
-MODULES: dict[str, str | None] = {
+# Every algorithm of the family, by the name of its repository at AWS.
+MODULES: dict[str, str] = {
     "linear-learner": "optml.algorithms.linear_learner",
     "xgboost": "optml.algorithms.xgboost",
     "seq2seq": "optml.algorithms.seq2seq",
@@ -107,7 +107,7 @@ def chosen(environment: Mapping[str, str]) -> str | None:
 
 def available() -> list[str]:
     """The slugs that can be trained and served, in alphabetical order."""
-    return sorted(slug for slug, module in MODULES.items() if module)
+    return sorted(MODULES)
 
 
 def get(name: str) -> Algorithm:
@@ -116,8 +116,6 @@ def get(name: str) -> Algorithm:
     if slug is None:
         raise unknown(name, available())
     module = MODULES[slug]
-    if module is None:
-        raise UserError(f"algorithm '{slug}' is not built yet; available: {', '.join(available())}")
     algorithm: Algorithm = import_module(module).ALGORITHM
     return algorithm
 

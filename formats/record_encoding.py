@@ -95,6 +95,11 @@ def record_of(features: Mapping[str, np.ndarray]) -> bytes:
     return framed(parts)
 
 
+def note(metadata: str) -> bytes:
+    """One framed Record of nothing but metadata."""
+    return frame(_nested(_METADATA, metadata.encode()))
+
+
 def _ragged(columns: Columns, uids: Sequence[str] | None, metadata: Sequence[str] | None) -> Iterator[bytes]:
     """Rows whose tensors differ in size, each by itself."""
     for row in range(len(next(iter(columns.values())))):

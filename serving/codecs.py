@@ -117,6 +117,15 @@ def unanswered(why: str, media: str) -> str:
     return '"' + why.replace('"', '""') + '"' if media == CSV else f'{{"error": {_string(why)}}}'
 
 
+def unanswered_row(why: str, media: str) -> bytes:
+    """The same as a row of an answer: in RecordIO-protobuf a Record whose metadata it is."""
+    if media != RECORDIO_PROTOBUF:
+        return unanswered(why, media).encode()
+    from optml.formats.record_encoding import note
+
+    return note(unanswered(why, JSON))
+
+
 def lines(body: bytes, size: int = 1 << 16) -> list[bytes]:
     """Cut lines into pieces of about `size` bytes, each of whole lines, to be sent one by one."""
     pieces = []

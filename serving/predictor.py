@@ -169,7 +169,7 @@ class Predictor:
             parts = (algorithm.inference.encode(part, media, self._part) for part in codecs.parts(columns))
             written = codecs.joined(parts, self._settings.max_answer)
             if written is not None:
-                others = {place: codecs.unanswered(why, media).encode() for place, why in failed.items()}
+                others = {place: codecs.unanswered_row(why, media) for place, why in failed.items()}
                 return bytes(written.with_others(others) if others else written)
         return codecs.encode(
             columns,

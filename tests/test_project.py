@@ -118,6 +118,9 @@ def test_commands_of_readme_and_docs_work_as_they_stand(tmp_path: Path) -> None:
     target = [float(hour % 24) for hour in range(400)]
     (tmp_path / "series.jsonl").write_text(json.dumps({"start": "2026-01-01 00:00:00", "target": target}))
     (tmp_path / "pairs.tsv").write_text("1\ta man plays\ta man is playing\n0\ta dog\tno cat sleeps\n")
+    for name in ("train", "val"):
+        for side in ("en", "de"):
+            (tmp_path / f"{name}.{side}").write_text("a man plays\na dog\n" * 20)
     programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         ["sh", "-c", "\n".join(["set -e", *commands])],

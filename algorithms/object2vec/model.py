@@ -39,6 +39,10 @@ class Request:
     def __len__(self) -> int:
         return next(len(side) for side in self.sides if side is not None)
 
+    def __getitem__(self, some: slice) -> Request:
+        first, second = (None if side is None else side[some] for side in self.sides)
+        return Request((first, second))
+
 
 class Model:
     """tables: one of embeddings (v, d) float32 that both encoders share, or two.   arrays: the network's
@@ -75,7 +79,7 @@ class Model:
         sides = [sequences for sequences in batch.sides if sequences is not None]
         columns = []
         for rows in _runs(sides):
-            some = [_slice(sequences, rows) for sequences in sides]
+            some = [sequences[rows] for sequences in sides]
             encoded = [self._encode(side, sequences) for side, sequences in zip(there, some, strict=True)]
             if len(encoded) == 1:
                 columns.append(encoded[0])
@@ -153,8 +157,3 @@ def _runs(sides: Sequence[Sequences]) -> Iterator[slice]:
         stop = min(max(stop, start + 1), start + TOGETHER, count)
         yield slice(start, stop)
         start = stop
-
-
-def _slice(sequences: Sequences, rows: slice) -> Sequences:
-    bounds = sequences.bounds[rows.start : rows.stop + 1]
-    return Sequences(sequences.ids[bounds[0] : bounds[-1]], bounds - bounds[0])

@@ -37,6 +37,9 @@ class Request:
     def __len__(self) -> int:
         return len(self.sources)
 
+    def __getitem__(self, some: slice) -> Request:
+        return Request(self.sources[some], self.matrix[some])
+
 
 class Model:
     """vocabularies: of both sides, with their files.   arrays: the network's parameters by name."""

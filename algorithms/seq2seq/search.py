@@ -19,6 +19,7 @@ from optml.algorithms.seq2seq.network import Translator
 from optml.algorithms.seq2seq.records import BEGIN, END, PADDING
 from optml.algorithms.seq2seq.tokens import Source
 from optml.algorithms.sequences.ragged import Sequences
+from optml.deadline import check
 
 Tensor = torch.Tensor
 
@@ -129,6 +130,7 @@ def _search(
     histories: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]] = []
     results: list[Translation | None] = [None] * count
     for number in range(int(limits.max())):
+        check()
         costs, state, weights = network.step(beams.ids.view(-1), state, memory, number)
         alive = beams.alive
         places = beams.extend(costs.view(len(alive), beam, -1), first=number == 0)

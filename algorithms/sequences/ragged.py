@@ -21,6 +21,12 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.bounds) - 1
 
+    def __getitem__(self, some: slice) -> Sequences:
+        """Sequences that stand together."""
+        start, stop, _ = some.indices(len(self))
+        bounds = self.bounds[start : max(start, stop) + 1]
+        return Sequences(self.ids[bounds[0] : bounds[-1]], bounds - bounds[0])
+
     @property
     def lengths(self) -> np.ndarray:
         """(n,) int64."""

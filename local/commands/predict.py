@@ -62,9 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the records as the model sees them")
 
 
+DEFAULT = f"{JSON_LINES}, */*;q=0.1"  # the latter where an algorithm answers in the request's form alone
+
+
 def run(args: argparse.Namespace) -> int:
     files = _files(args.input)
-    accept = str(ContentType.parse(args.accept)) if args.accept else JSON_LINES
+    accept = str(ContentType.parse(args.accept)) if args.accept else DEFAULT
     if args.model.startswith(("http://", "https://")):
         for name in ("plot", "vocabulary"):
             if getattr(args, name):

@@ -37,10 +37,6 @@ class Programs:
     def of(self, image: str) -> Program:
         """Raises UserError for an image that cannot be run here."""
         slug = slug_of(image)
-        if slug is not None and registry.MODULES[slug] is None:
-            raise UserError(
-                f"algorithm '{slug}' is not built yet; available: {', '.join(registry.available())}"
-            )
         if slug is not None and self._engine == "process":
             return Program(slug, None)
         there = self.has_docker()

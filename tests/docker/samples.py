@@ -13,7 +13,9 @@ from optml.formats import tabular
 from optml.formats.content_type import ContentType
 from optml.formats.images import record
 from optml.formats.records import Records
+from tests.algorithms.object2vec import training as object2vec
 from tests.algorithms.semantic_segmentation import shapes
+from tests.algorithms.seq2seq import sample as seq2seq
 from tests.docker.test_image_classification import SETTINGS, jpegs, records
 
 RECORDIO = "application/x-recordio-protobuf"
@@ -22,7 +24,8 @@ CSV, JSON, TEXT = "text/csv", "application/json", "text/plain"
 
 @dataclass(frozen=True)
 class Sample:
-    """`data()` is the one file of each of `channels`, or {channel: {file: content}}."""
+    """`data()` is the one file of each of `channels`, or {channel: {file: content}}.   content_type: of all
+    channels; "": nobody says."""
 
     hyperparameters: Mapping[str, object]
     data: Callable[[], bytes | Mapping[str, Mapping[str, bytes]]]
@@ -86,6 +89,16 @@ def masked() -> dict[str, dict[str, bytes]]:
     return files
 
 
+def copies() -> dict[str, dict[str, bytes]]:
+    """Sentences that are their own translations, and the vocabularies."""
+    files = {name: {"a.rec": seq2seq.copies(40, seed)} for seed, name in enumerate(("train", "validation"))}
+    return {**files, "vocab": seq2seq.FILES}
+
+
+def pairs() -> bytes:
+    return "".join(json.dumps(pair) + "\n" for pair in object2vec.pairs(60)).encode()
+
+
 SAMPLES: dict[str, Sample] = {
     "blazingtext": Sample(
         {"mode": "skipgram", "vector_dim": 10, "min_count": 1, "epochs": 1},
@@ -130,6 +143,10 @@ SAMPLES: dict[str, Sample] = {
         },
         detections, "application/x-recordio", jpegs(1)[0][0], "application/x-image", ("train", "validation"),
     ),
+    "object2vec": Sample(
+        object2vec.SMALL, pairs, "application/jsonlines",
+        b'{"instances": [{"in0": [1, 2], "in1": [3]}]}', JSON,
+    ),
     "pca": Sample(
         {"feature_dim": 8, "num_components": 2, "mini_batch_size": 100},
         lambda: PLAIN, f"{CSV};label_size=0", ROW, CSV,
@@ -142,5 +159,6 @@ SAMPLES: dict[str, Sample] = {
         },
         masked, "application/x-image", shapes.encoded(shapes.shapes(9)[0], "JPEG"), "image/jpeg",
     ),
+    "seq2seq": Sample(seq2seq.SMALL, copies, "", b'{"instances": [{"data": "w1 w2"}]}', JSON),
     "xgboost": Sample({"num_round": 3, "objective": "binary:logistic"}, LABELLED.encode, CSV, ROW, CSV),
 }  # fmt: skip

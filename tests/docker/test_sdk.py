@@ -138,7 +138,10 @@ def test_sdk_v2_shows_why_a_hyperparameter_was_refused(sdk2: Client, image: str,
 
 
 # Of the other algorithms AWS's SDK uses the same calls, with tables as K-Means above.
-@pytest.mark.parametrize("slug", ["image-classification", "lda", "object-detection", "semantic-segmentation"])
+@pytest.mark.parametrize(
+    "slug",
+    ["image-classification", "lda", "object-detection", "object2vec", "semantic-segmentation", "seq2seq"],
+)
 def test_sdk_v2_fits_deploys_and_predicts(everything: str, sdk2: Client, folder: Path, slug: str) -> None:
     sample = SAMPLES[slug]
     for channel, files in sample.files().items():

@@ -16,7 +16,7 @@ from optml.algorithms.base import Model
 from optml.formats import tabular
 from optml.formats.content_type import CSV, JSON, LIBSVM, PARQUET, RECORDIO_PROTOBUF, ContentType
 from optml.formats.records import Records
-from optml.serving.negotiation import readable
+from optml.serving.negotiation import readable, writable
 from optml.serving.served import Served
 
 ROWS = np.random.default_rng(0).integers(0, 9, (40, 3)).astype(np.float32)
@@ -163,6 +163,19 @@ def _object2vec() -> Model:
     return Model(made, [random(2000, 4, side) for side in range(2)], arrays)
 
 
+def _seq2seq() -> Model:
+    from optml.algorithms.seq2seq.lengths import Lengths
+    from optml.algorithms.seq2seq.model import Model
+    from optml.algorithms.seq2seq.network import Translator
+    from optml.algorithms.seq2seq.records import Vocabularies
+    from tests.algorithms.seq2seq.sample import FILES, hyperparameters
+
+    settings, vocabularies = hyperparameters(), Vocabularies.of(FILES, "here")
+    arrays = Translator(settings, vocabularies.sizes).state_dict()
+    numbers = {name: tensor.numpy() for name, tensor in arrays.items()}
+    return Model(settings, vocabularies, Lengths.told(1.0, 0.1, settings), numbers)
+
+
 def _semantic_segmentation() -> Model:
     from optml.algorithms.semantic_segmentation.facts import Facts
     from optml.algorithms.semantic_segmentation.model import Model
@@ -206,6 +219,7 @@ MODELS: Mapping[str, Callable[[], Model]] = {
     "image-classification": _image_classification,
     "object-detection": _object_detection,
     "object2vec": _object2vec,
+    "seq2seq": _seq2seq,
     "semantic-segmentation": _semantic_segmentation,
 }
 NAMES = tuple(MODELS)
@@ -234,6 +248,14 @@ def request(name: str, media: str, places: Sequence[int] = (0, 1, 2), bad: Seque
         records = _TEXTS[name](max(places) + 1)
         return _texts([_BAD[name] if place in bad else records[place] for place in places], media)
     return _table(places, media, bad)
+
+
+def accepts(name: str, media: str) -> list[str]:
+    """Content types in which a request of that one can be answered."""
+    algorithm = registry.get(slug(name))
+    if algorithm.inference.same_accept:
+        return [media]
+    return list(dict.fromkeys(accept.split(";")[0] for accept in writable(algorithm)))
 
 
 CASES = [(name, media) for name in NAMES for media in content_types(name)]
@@ -266,12 +288,25 @@ def _objects(count: int) -> list[Any]:
     return [{"in0": [number + 1, 2], "in1": [3], "label": number % 2} for number in range(count)]
 
 
+def _phrases(count: int) -> list[Any]:
+    words = ["w1 w2 w3", "w4", "w5 w6"]
+    return [dict.fromkeys(("data", "source"), words[number % 3]) for number in range(count)]
+
+
+def _ids(phrases: list[Any]) -> bytes:
+    from tests.algorithms.seq2seq.sample import IDS, encoded
+
+    texts = [phrase["source"] for phrase in phrases]
+    return encoded([([99] if text == 5 else [IDS[word] for word in text.split()], []) for text in texts])
+
+
 _TEXTS: Mapping[str, Callable[[int], list[Any]]] = {
     "ipinsights": _pairs,
     "blazingtext": _sentences,
     "blazingtext words": _sentences,
     "forecasting-deepar": _series,
     "object2vec": _objects,
+    "seq2seq": _phrases,
 }
 _BAD: Mapping[str, Any] = {
     "ipinsights": ["user", "no address"],
@@ -279,12 +314,15 @@ _BAD: Mapping[str, Any] = {
     "blazingtext words": 5,
     "forecasting-deepar": {"start": "2016-01-01 00:00:00", "target": "no list"},
     "object2vec": {"in0": [1], "in1": [5000]},
+    "seq2seq": {"data": 5, "source": 5},
 }
 
 
 def _texts(records: list[Any], media: str) -> bytes:
     if media == CSV:
         return "".join(f'"{entity}",{address}\n' for entity, address in records).encode()
+    if media == RECORDIO_PROTOBUF:
+        return _ids(records)
     if isinstance(records[0], list):
         records = [{"features": record} for record in records]
     if media == JSON:

@@ -20,7 +20,6 @@ from optml.formats.record_message import messages
 from optml.serving import predictor as module
 from optml.serving.batching import Gate
 from optml.serving.errors import RequestError
-from optml.serving.negotiation import writable
 from optml.serving.predictor import Predictor
 from optml.serving.served import Served
 from optml.serving.settings import Settings
@@ -64,7 +63,7 @@ def test_a_bad_record_leaves_its_place_and_the_others_have_their_answers(
     name: str, media: str, batch: bool
 ) -> None:
     algorithm = every.served(name).algorithm
-    for accept in dict.fromkeys(accept.split(";")[0] for accept in writable(algorithm)):
+    for accept in every.accepts(name, media):
         written = media if algorithm.inference.follows_request else accept
         sound = answer(name, every.request(name, media, (0, 2, 3)), media, accept, "error", batch=batch)
         mixed = answer(name, every.request(name, media, (0, 1, 2, 3), bad=[1]), media, accept, batch=batch)
@@ -236,7 +235,7 @@ FORMS = ["", JSON, JSON_LINES, CSV, f"{CSV};header=present", RECORDIO_PROTOBUF, 
 
 @pytest.mark.parametrize(
     "name",
-    ["xgboost", "ipinsights", "blazingtext", "forecasting-deepar", *every.PICTURES, "object2vec"],
+    ["xgboost", "ipinsights", "blazingtext", "forecasting-deepar", *every.PICTURES, "object2vec", "seq2seq"],
 )
 def test_no_bytes_make_it_our_fault(name: str) -> None:
     texts = [every.request(name, media, bad=[1]) for media in every.content_types(name)]

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from optml.algorithms.kernels import lstm as kernel  # noqa: E402
 from optml.algorithms.sequences.packing import Packing  # noqa: E402
-from optml.algorithms.sequences.recurrence import BidirectionalLSTM, lstm  # noqa: E402
+from optml.algorithms.sequences.recurrence import BidirectionalLSTM, gru, lstm  # noqa: E402
 
 LENGTHS = np.array([3, 0, 5, 1, 5])
 
@@ -66,3 +66,19 @@ def test_no_tokens_are_no_mistake() -> None:
     assert found.shape == (0, 4)
     found.sum().backward()
     assert not layer.before.grad.any()
+
+
+@pytest.mark.parametrize("lengths", [LENGTHS, np.array([1, 1])])
+def test_a_gru_is_torchs_and_its_gradients_those_of_differences(lengths: np.ndarray) -> None:
+    torch.manual_seed(3)
+    packing = Packing.of(lengths)
+    theirs = torch.nn.GRU(3, 2).double()
+    tokens = torch.randn(int(lengths.sum()), 3, dtype=torch.float64)
+    weights = [theirs.weight_hh_l0.detach(), theirs.bias_hh_l0.detach()]
+    gates = torch.nn.functional.linear(packing.pack(tokens), theirs.weight_ih_l0, theirs.bias_ih_l0).detach()
+    found = packing.unpack(gru(gates, *weights, packing)).split(lengths.tolist())
+    for part, alone in zip(found, tokens.split(lengths.tolist()), strict=True):
+        if len(alone):
+            torch.testing.assert_close(part, theirs(alone)[0])
+    tensors = [tensor.requires_grad_() for tensor in (gates, *weights)]
+    assert torch.autograd.gradcheck(lambda g, w, b: gru(g, w, b, packing), tensors)

@@ -81,7 +81,7 @@ def drive(image: str, folder: Path) -> dict[str, object]:
     made.environment = {"OPTML_ALGORITHM": job["algorithm"]}
     made.fit(
         {
-            name: TrainingInput(f"file://{folder}/{name}", content_type=job["content_type"])
+            name: TrainingInput(f"file://{folder}/{name}", content_type=job["content_type"] or None)
             for name in job["channels"]
         }
     )

@@ -7,6 +7,7 @@ from optml.algorithms import registry
 from optml.formats.images import record
 from optml.local.commands import picture
 from optml.local.tree import Input
+from tests.algorithms.seq2seq.sample import copies
 from tests.serving import every
 
 SERIES = [
@@ -82,8 +83,11 @@ def test_data_of_a_job_are_drawn_for_every_algorithm(tmp_path, name):
             every.ROWS[:, :1] % 2 if algorithm.training.channel("train").label_size else every.ROWS[:, :0]
         )
         text = "".join(",".join(f"{v:g}" for v in row) + "\n" for row in np.hstack([labels, every.ROWS]))
-    (tmp_path / "data").write_text(text)
-    inputs = {"train": Input([tmp_path / "data"], None if name in TEXTS else "text/csv")}
+    if name == "seq2seq":
+        (tmp_path / "data").write_bytes(copies(5))
+    else:
+        (tmp_path / "data").write_text(text)
+    inputs = {"train": Input([tmp_path / "data"], None if name in (*TEXTS, "seq2seq") else "text/csv")}
     said = picture.draw(algorithm, tmp_path / "model", inputs, tmp_path / "a.png", {})
     assert said.endswith("of channel 'train'")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
@@ -92,6 +96,7 @@ def test_data_of_a_job_are_drawn_for_every_algorithm(tmp_path, name):
         "forecasting-deepar": "forecasts of 2 series",
         "ipinsights": "2 pairs",
         "object2vec": "a map of 4 embeddings; accuracy",
+        "seq2seq": "the attention of 4 translations",
         "knn": "accuracy",
         "kmeans": "40 rows",
     }
