@@ -37,9 +37,7 @@ class Cell(torch.nn.Module):
         gates = GATES[kind] * cells
         self.below = torch.nn.ParameterList(torch.empty(gates, width) for width in parts)
         self.before = torch.nn.Parameter(torch.empty(gates, cells))
-        self.bias = torch.nn.Parameter(torch.zeros(gates))
-        if kind == "gru":
-            self.bias_before = torch.nn.Parameter(torch.zeros(gates))
+        self.bias, self.bias_before = (torch.nn.Parameter(torch.zeros(gates)) for _ in range(2))
 
     @property
     def states(self) -> int:
@@ -54,7 +52,7 @@ class Cell(torch.nn.Module):
         for weight, part in zip(list(self.below)[1:], others, strict=True):
             gates = gates + linear(part, weight)
         if self.kind == "lstm":
-            i, f, g, o = (gates + linear(state[0], self.before)).chunk(4, dim=1)
+            i, f, g, o = (gates + linear(state[0], self.before, self.bias_before)).chunk(4, dim=1)
             cell = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
             return [o.sigmoid() * cell.tanh(), cell]
         r, z, n = gates.chunk(3, dim=1)

@@ -34,17 +34,17 @@ class Layer(torch.nn.Module):
         self.kind = kind
         self.below = torch.nn.Parameter(torch.empty(GATES[kind] * cells, width))
         self.before = torch.nn.Parameter(torch.empty(GATES[kind] * cells, cells))
-        self.bias = torch.nn.Parameter(torch.zeros(GATES[kind] * cells))
-        if kind == "gru":
-            self.bias_before = torch.nn.Parameter(torch.zeros(GATES[kind] * cells))
+        self.bias, self.bias_before = (
+            torch.nn.Parameter(torch.zeros(GATES[kind] * cells)) for _ in range(2)
+        )
 
     def forward(self, tokens: Tensor, packing: Packing, *, reverse: bool = False) -> Tensor:
         """(e, cells) of tokens (e, width), both by sequences."""
-        gates = linear(packing.pack(tokens, reverse=reverse), self.below, self.bias)
+        tokens = packing.pack(tokens, reverse=reverse)
         if self.kind == "lstm":
-            hidden = lstm(gates, self.before, packing)
+            hidden = lstm(linear(tokens, self.below, self.bias + self.bias_before), self.before, packing)
         else:
-            hidden = gru(gates, self.before, self.bias_before, packing)
+            hidden = gru(linear(tokens, self.below, self.bias), self.before, self.bias_before, packing)
         return packing.unpack(hidden, reverse=reverse)
 
 
