@@ -34,9 +34,7 @@ class Layer(torch.nn.Module):
         self.kind = kind
         self.below = torch.nn.Parameter(torch.empty(GATES[kind] * cells, width))
         self.before = torch.nn.Parameter(torch.empty(GATES[kind] * cells, cells))
-        self.bias, self.bias_before = (
-            torch.nn.Parameter(torch.zeros(GATES[kind] * cells)) for _ in range(2)
-        )
+        self.bias, self.bias_before = (torch.nn.Parameter(torch.zeros(GATES[kind] * cells)) for _ in range(2))
 
     def forward(self, tokens: Tensor, packing: Packing, *, reverse: bool = False) -> Tensor:
         """(e, cells) of tokens (e, width), both by sequences."""

@@ -22,7 +22,9 @@ from optml.formats.content_type import CSV, JSON
 from optml.local.control import support
 from optml.local.control.console import code as snippets
 from optml.local.control.console.charts import Point, svg
+from optml.local.control.console.events import TICK, event
 from optml.local.control.console.invoke import tried
+from optml.local.control.console.tuning import TuningPages
 from optml.local.control.errors import ApiError
 from optml.local.control.jobs import lifecycle, logs, metrics
 from optml.local.control.plane import Plane
@@ -31,7 +33,6 @@ from optml.local.control.resources import Resource
 from optml.local.control.s3.listing import page
 
 _LINES = 400  # of a log, on a page
-_TICK = 1.0  # seconds between events
 _KEYS = 500  # of a bucket, on a page
 _KINDS = {"training": "TrainingJob", "transform": "TransformJob"}
 
@@ -52,6 +53,7 @@ class Console:
             Route("/console", self._jobs),
             Route("/console/jobs/{kind}/{name}", self._job),
             Route("/console/jobs/{kind}/{name}/events", self._events),
+            *TuningPages(plane, self._render, self._page).routes,
             Route("/console/endpoints", self._endpoints),
             Route("/console/endpoints/{name}", self._endpoint, methods=["GET", "POST"]),
             Route("/console/s3", self._buckets),
@@ -74,9 +76,11 @@ class Console:
     async def _nothing(self, scope: Scope, receive: Receive, send: Send) -> None:
         raise HTTPException(404)
 
+    def _render(self, template: str, **values: Any) -> str:
+        return self._templates.get_template(template).render(**values, plane=self._plane, now=time.time())
+
     def _page(self, template: str, code: int = 200, **values: Any) -> HTMLResponse:
-        text = self._templates.get_template(template).render(**values, plane=self._plane, now=time.time())
-        return HTMLResponse(text, code, headers={"Cache-Control": "no-store"})
+        return HTMLResponse(self._render(template, **values), code, headers={"Cache-Control": "no-store"})
 
     def _missing(self, message: str) -> HTMLResponse:
         return self._page("missing.html", 404, message=message)
@@ -131,13 +135,13 @@ class Console:
                 state = await asyncio.to_thread(self._state, job, folder)
                 for name, text in state.items():
                     if text != seen or name == "status":
-                        yield _event(name, text)
+                        yield event(name, text)
                 seen = state["values"]
                 current = self._plane.resources.get(job.kind, job.name)
                 if current is None or current.status in lifecycle.ENDED:
-                    yield _event("ended", "ended")
+                    yield event("ended", "ended")
                     return
-                await asyncio.sleep(_TICK)
+                await asyncio.sleep(TICK)
 
         return StreamingResponse(
             stream(), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
@@ -245,11 +249,6 @@ class Console:
 
 async def _form(request: Request) -> dict[str, str]:
     return dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
-
-
-def _event(name: str, text: str) -> str:
-    lines = "".join(f"data: {line}\n" for line in text.split("\n"))
-    return f"event: {name}\n{lines}\n"
 
 
 def _time(seconds: float) -> str:

@@ -14,13 +14,41 @@ import requests
 
 from optml.local.control.jobs import lifecycle, metrics
 from optml.local.control.plane import Plane
+from optml.local.control.tuning.children import Children
+from optml.local.control.tuning.state import KIND, table_of
+from optml.local.tuning import request as requests_of_tuning
+from optml.local.tuning.trials import Proposal
 from tests.local.control.conftest import Clients, running
+from tests.local.control.test_jobs import ROLE, XGBOOST
+from tests.local.control.test_tuning import METRIC, asked
 
 SLY = '<script>alert("sly")</script>'
 
 
 def get(plane: Plane, path: str, **more: Any) -> requests.Response:
     return requests.get(f"{plane.url}{path}", timeout=30, **more)
+
+
+def _tune(plane: Plane) -> None:
+    """A tuning job with three training jobs: one that has ended, one that has failed, one that runs."""
+    request = asked("search")
+    job = plane.resources.create(KIND, "search", "us-east-1", request, "InProgress")
+    store = Children(plane.database, requests_of_tuning.read(request, table_of))
+    children = store.add([Proposal(n, "", {"max_depth": str(n + 2)}) for n in range(1, 4)], job)
+    for child, status in zip(children, ("Completed", "Failed", "InProgress"), strict=True):
+        state = {"SecondaryStatus": "Training", "SecondaryStatusTransitions": lifecycle.first()}
+        inner = {
+            "AlgorithmSpecification": {"TrainingImage": XGBOOST, "TrainingInputMode": "File"},
+            "RoleArn": ROLE,
+        }
+        plane.resources.create("TrainingJob", child.job, "us-east-1", inner, "InProgress", **state)
+        if status != "InProgress":
+            uri = f"s3://bkt/out/{child.job}/output/model.tar.gz"
+            lifecycle.advance(
+                plane.resources, child.job, status, status=status, message=status,
+                ModelArtifacts={"S3ModelArtifacts": uri},
+            )  # fmt: skip
+    metrics.store([(children[0].job, METRIC, "algo-1", 1, 1796000000.0, 0.25)], plane.database)
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +77,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Any:
         lifecycle.advance(
             plane.resources, "broken", "Failed", status="Failed", message=SLY, FailureReason=SLY
         )
+        _tune(plane)
         plane.resources.create("Endpoint", "asked", "us-east-1", {}, "Failed", FailureReason="no model")
         plane.s3.create("bkt")
         for key in ("page.html", "a b/é?.csv", SLY):
@@ -63,6 +92,8 @@ PAGES = [
     "/console?status=Failed&name=bro",
     "/console/jobs/training/digits",
     "/console/jobs/training/broken",
+    "/console/tuning",
+    "/console/tuning/search",
     "/console/endpoints",
     "/console/endpoints/asked",
     "/console/s3",
@@ -102,6 +133,33 @@ def test_a_job_is_told_without_a_script(shown: Plane) -> None:
     jobs = get(shown, "/console?status=Failed").text
     assert "broken" in jobs
     assert "digits" not in jobs
+
+
+def test_a_tuning_job_is_told_without_a_script_and_its_best_deployed(shown: Plane) -> None:
+    page = get(shown, "/console/tuning/search").text
+    for expected in (
+        "2 of 3 training jobs have ended",
+        "<strong>0.25</strong>",
+        'aria-label="validation:rmse of 1 jobs, best 0.25"',
+        'aria-label="Hyperparameters of 1 jobs"',
+        "<th>max_depth</th>",
+        "/console/jobs/training/search-001-",
+    ):
+        assert expected in page
+    assert "0.25" in get(shown, "/console/tuning").text
+    with get(shown, "/console/tuning/search/events", stream=True) as answer:
+        lines = answer.iter_lines(decode_unicode=True)
+        assert next(lines) == "event: trials"
+    url = f"{shown.url}/console/tuning/search/deploy"
+    assert requests.post(url, headers={"Origin": "http://evil.example"}, timeout=30).status_code == 403
+    deployed = requests.post(url, timeout=30, allow_redirects=False)
+    assert deployed.status_code == 303
+    name = deployed.headers["location"].rpartition("/")[2]
+    model = shown.resources.get("Model", name)
+    assert model is not None
+    assert model.request["PrimaryContainer"]["ModelDataUrl"] == f"s3://bkt/out/{name}/output/model.tar.gz"
+    assert requests.post(url, timeout=30, allow_redirects=False).status_code == 303  # it is there already
+    assert get(shown, "/console/tuning/none").status_code == 404
 
 
 def test_events_bring_values_states_and_logs(shown: Plane) -> None:
