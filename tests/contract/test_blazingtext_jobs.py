@@ -26,6 +26,7 @@ def algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPTML_ALGORITHM", "blazingtext")
 
 
+@pytest.mark.slow
 def test_a_classifier_is_trained_scored_and_served(tmp_path: Path) -> None:
     tree = Tree(tmp_path)
     tree.write("input/data/train/a.txt", topics(400, True))

@@ -64,6 +64,7 @@ def arrays(tree: Tree) -> dict[str, np.ndarray]:
     return load_file(tree.model / "model.safetensors")
 
 
+@pytest.mark.slow
 def test_killed_and_restarted_through_a_pipe_is_undisturbed(tmp_path: Path) -> None:
     records = rows()
     tree = job(tmp_path / "killed", records)

@@ -139,6 +139,7 @@ def test_a_list_of_files_trains_as_records_do_and_the_log_is_as_aws_prints_it(tm
         assert re.search(line, messages), line
 
 
+@pytest.mark.slow
 def test_a_pipe_and_a_manifest_train_as_files_do(tmp_path: Path) -> None:
     whole = job(tmp_path / "file")
     one = trained(whole)
@@ -170,6 +171,7 @@ def test_a_pipe_and_a_manifest_train_as_files_do(tmp_path: Path) -> None:
     assert facts["class_names"] == ["a", "b", "c", "d"]
 
 
+@pytest.mark.slow
 def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
     given: dict[str, Any] = {"epochs": 3, "checkpoint_frequency": 1}
     tree = job(tmp_path / "killed", **given)

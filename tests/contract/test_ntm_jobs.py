@@ -51,6 +51,7 @@ def arrays(tree: Tree) -> dict[str, np.ndarray]:
     return load_file(tree.model / "model.safetensors")
 
 
+@pytest.mark.slow
 def test_killed_and_restarted_through_a_pipe_is_undisturbed(tmp_path: Path) -> None:
     given: dict[str, Any] = {"n": 600, "sub_sample": 0.7}
     tree = job(tmp_path / "killed", **given)
@@ -162,6 +163,7 @@ def test_a_vocabulary_of_another_size_is_the_user_s_to_mend(tmp_path: Path) -> N
     assert "auxiliary/vocab.txt has 2 lines, but feature_dim is 60" in tree.failure
 
 
+@pytest.mark.slow
 def test_answers_are_the_same_in_every_format_from_our_model_and_aws_s(tmp_path: Path) -> None:
     tree = job(tmp_path, epochs=1)
     assert tree.train(*TRAIN).code == 0

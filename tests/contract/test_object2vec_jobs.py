@@ -45,6 +45,7 @@ def arrays(tree: Tree) -> dict[str, np.ndarray]:
     return load_file(tree.model / "model.safetensors")
 
 
+@pytest.mark.slow
 def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
     changes: dict[str, Any] = {"dropout": 0.2, "negative_sampling_rate": 2, "bucket_width": 3}
     tree = job(tmp_path / "killed", **changes)

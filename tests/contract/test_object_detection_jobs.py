@@ -117,6 +117,7 @@ def metrics(ended: Ended) -> list[str]:
     return re.findall(r"#quality_metric: host=algo-1, (.*)", ended.log)
 
 
+@pytest.mark.slow
 def test_a_job_says_what_aws_says_and_its_model_answers(tmp_path: Path) -> None:
     tree = job(tmp_path)
     ended = trained(tree)

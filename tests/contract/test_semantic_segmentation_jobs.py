@@ -80,6 +80,7 @@ def pipe(folder: Path, target: Path) -> None:
     (target / "all").write_bytes(b"".join(map(frame, records)))
 
 
+@pytest.mark.slow
 def test_files_and_a_pipe_train_alike_and_the_log_is_as_aws_prints_it(tmp_path: Path) -> None:
     files, piped = job(tmp_path / "files"), job(tmp_path / "pipe")
     one = trained(files)

@@ -47,6 +47,7 @@ def arrays(tree: Tree) -> dict[str, np.ndarray]:
     return load_file(tree.model / "model.safetensors")
 
 
+@pytest.mark.slow
 def test_killed_and_restarted_is_undisturbed(tmp_path: Path) -> None:
     changes = {"embed_dropout_source": 0.2, "bleu_sample_size": 5, "lr_scheduler_type": "fixed_rate_inv_t"}
     tree = job(tmp_path / "killed", **changes)
