@@ -8,10 +8,12 @@ without parsing; each run of a list is then a small document of its own.
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -144,6 +146,19 @@ def each_line(body: bytes, one: Callable[[bytes, int], Any]) -> Iterator[tuple[i
             yield from ((at, one(text, at)) for at, text in numbered)
         else:
             yield from zip((at for at, _ in numbered), documents, strict=True)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Within, Python's collector does not look for cycles, of which documents have none: beside many it costs
+    more than reading them. For a process of one thread."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def parse_each(texts: list[bytes], where: Callable[[int], str]) -> list[Any]:

@@ -15,7 +15,7 @@ from optml.algorithms.sequences.ragged import Sequences, bounds_of
 from optml.algorithms.sources import Source
 from optml.errors import UserError, shown
 from optml.formats.blocks import BLOCK_BYTES, lines
-from optml.formats.documents import parse_each
+from optml.formats.documents import parse_each, uncollected
 
 KEYS = ("in0", "in1")
 EXAMPLE = '{"label": 1, "in0": [6, 17, 606], "in1": [16, 21]}'
@@ -45,7 +45,8 @@ def read(source: Source, settings: Hyperparameters) -> Pairs:
                 break
             block = block.removeprefix(MARK) if first == 1 else block
             texts = block.splitlines()
-            parts.append(_parsed(texts, name, first, settings))
+            with uncollected():
+                parts.append(_parsed(texts, name, first, settings))
             first += len(texts)
     if not parts:
         empty = Sequences.of([])

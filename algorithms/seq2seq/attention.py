@@ -14,6 +14,9 @@ from typing import Any
 import torch
 from torch.nn.functional import linear
 
+from optml.algorithms.kernels import attention
+from optml.algorithms.kernels.attention import Sums
+
 Tensor = torch.Tensor
 
 
@@ -23,12 +26,14 @@ class Memory:
 
     values: (n, s, w).   mask: (n, s): is there no token?   lengths: (n,) int64.
     keys:   (n, s, a), what queries are held against; None: the values.
+    sums:   where the steps of a decoder add up the slopes of keys and values; None: nowhere.
     """
 
     values: Tensor
     mask: Tensor
     lengths: Tensor
     keys: Tensor | None = None
+    sums: Sums | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -90,10 +95,20 @@ class Attention(torch.nn.Module):
         """The memory with its keys: once a batch."""
         if self.kind == "fixed" or self.key is None:
             return memory
-        return replace(memory, keys=linear(memory.values, self.key))
+        sums = Sums() if torch.is_grad_enabled() else None
+        return replace(memory, keys=linear(memory.values, self.key), sums=sums)
 
-    def forward(self, query: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Context (n, w) and weights (n, s) of queries (n, decoded)."""
+    def forward(self, query: Tensor, memory: Memory, *, first: bool = True) -> tuple[Tensor, Tensor]:
+        """Context (m, w) and weights (m, s) of queries (m, decoded), of the first m of the sources.
+
+        first: is it the first step of a decoder?
+        """
+        if self.kind == "mlp" and memory.keys is not None and attention.takes(memory.keys, memory.values):
+            assert self.query is not None
+            query, lengths = linear(query, self.query), memory.lengths
+            parts = query, memory.keys, memory.values, self.score[0], lengths
+            return attention.attend(*parts, memory.sums, first=first)
+        memory = memory.first(len(query))
         if self.kind == "fixed":
             weights = torch.zeros_like(memory.mask, dtype=query.dtype)
             weights.scatter_(1, memory.lengths[:, None] - 1, 1.0)

@@ -104,9 +104,9 @@ class RecurrentDecoder(torch.nn.Module):
         gates = self.cells[0].first(embedded)  # type: ignore[operator]
         state = self.begin(memory)
         vectors = []
-        for part, size in zip(gates.split(target.sizes), target.sizes, strict=True):
-            state = [tensor[:size] for tensor in state]
-            state, _ = self._step(part, state, memory.first(size), random)
+        for number, part in enumerate(gates.split(target.sizes)):
+            state = [tensor[: len(part)] for tensor in state]
+            state, _ = self._step(part, state, memory, random, first=number == 0)
             vectors.append(state[-1])
         return torch.cat(vectors)
 
@@ -119,7 +119,13 @@ class RecurrentDecoder(torch.nn.Module):
         return state[-1], state, weights
 
     def _step(
-        self, gates: Tensor, state: State, memory: Memory, random: torch.Generator | None
+        self,
+        gates: Tensor,
+        state: State,
+        memory: Memory,
+        random: torch.Generator | None,
+        *,
+        first: bool = True,
     ) -> tuple[State, Tensor]:
         others: tuple[Tensor, ...] = (state[-1],)
         after: State = []
@@ -134,9 +140,9 @@ class RecurrentDecoder(torch.nn.Module):
             residual = number and self._residual is not None and number + 1 >= self._residual
             output = new[0] + output if residual else new[0]
             if self._above and not number:
-                context, weights = self.attention(output, memory)
+                context, weights = self.attention(output, memory, first=first)
         if not self._above:
-            context, weights = self.attention(output, memory)
+            context, weights = self.attention(output, memory, first=first)
         dry = dropped(torch.cat([output, context], 1), self._dropout, random)
         joint = torch.cat(list(self.joint), 1)
         return [*after, linear(dry, joint, self.joint_bias).tanh()], weights

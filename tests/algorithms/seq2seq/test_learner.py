@@ -22,7 +22,7 @@ def last(metrics: list[Metric], name: str) -> float:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"rnn_attention_type": "dot"},
+        {},
         pytest.param({"encoder_type": "cnn", "decoder_type": "cnn"}, marks=pytest.mark.slow),
     ],
     ids=str,
