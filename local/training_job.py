@@ -13,6 +13,7 @@ import uuid
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 from types import TracebackType
@@ -38,6 +39,21 @@ class Line(NamedTuple):
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a container runs: `ContainerEntrypoint` and `ContainerArguments` of a request."""
+
+    entrypoint: Sequence[str] = ()
+    arguments: Sequence[str] = ()
+
+    def words(self, image: str) -> list[str]:
+        """The end of a `docker run`. An entrypoint takes the place of the image's and of `train`, arguments
+        that of `train`."""
+        if not self.entrypoint:
+            return [image, *(self.arguments or ("train",))]
+        return ["--entrypoint", self.entrypoint[0], image, *self.entrypoint[1:], *self.arguments]
+
+
 class TrainingJob:
     """`with TrainingJob("kmeans", {"k": "10"}, {"train": Input([path])}, model=folder) as job:` trains.
 
@@ -50,6 +66,7 @@ class TrainingJob:
     checkpoints: the folder that they go to and come from; None: none are wanted.
     root:        where the hosts' trees are laid out, ROOT/algo-1 and so on; None: for the time of the job.
     docker:      the image that trains; None: this Python.   gpus: for docker run, such as "all".
+    command:     what the image runs, entrypoint and arguments; None: its own with `train`.
     hosts:       so many processes or containers train together (SageMaker's InstanceCount).
     environment: variables for the job, on top of ours.
 
@@ -67,6 +84,7 @@ class TrainingJob:
         root: Path | None = None,
         docker: str | None = None,
         gpus: str | None = None,
+        command: Command | None = None,
         hosts: int = 1,
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -75,6 +93,7 @@ class TrainingJob:
         self._checkpoints = checkpoints.resolve() if checkpoints else None
         self._docker = docker
         self._gpus = gpus
+        self._command = command or Command()
         self._environment = {
             "OPTML_ALGORITHM": algorithm,
             "PYTHONUNBUFFERED": "1",
@@ -245,7 +264,8 @@ class TrainingJob:
             command += ["--network-alias", self._address(rank)]
         command += tree.docker_volumes(self.paths[rank], places, model, self._checkpoints)
         assert self._docker is not None
-        return [*command, *(["--gpus", self._gpus] if self._gpus else []), self._docker, "train"]
+        command += ["--gpus", self._gpus] if self._gpus else []
+        return [*command, *self._command.words(self._docker)]
 
 
 class _Host:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from optml.errors import PlatformError, UserError
-from optml.local.training_job import Input, TrainingJob
+from optml.local.training_job import Command, Input, TrainingJob
 
 
 @pytest.fixture
@@ -157,3 +157,16 @@ def test_source_that_cannot_be_read_ends_a_job_in_pipe_mode(table, tmp_path):
             pass
         with pytest.raises(UserError, match=r"a\.csv"):
             broken.wait()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (Command(), ["image", "train"]),
+        (Command((), ("fit", "--fast")), ["image", "fit", "--fast"]),
+        (Command(("bash", "-c"), ("echo 1",)), ["--entrypoint", "bash", "image", "-c", "echo 1"]),
+        (Command(("run.sh",)), ["--entrypoint", "run.sh", "image"]),
+    ],
+)
+def test_an_entrypoint_and_arguments_take_the_place_of_the_image_s_own(command, words):
+    assert command.words("image") == words

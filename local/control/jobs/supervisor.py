@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from optml.local.control.jobs.supervised import STOP, supervise
 from optml.local.feeder import Unit
-from optml.local.training_job import Input, TrainingJob
+from optml.local.training_job import Command, Input, TrainingJob
 
 
 class Logs:
@@ -57,6 +57,7 @@ class _Run:
             root=self._folder / "ml",
             docker=spec["docker"],
             gpus=spec["gpus"],
+            command=Command(*spec["command"]),
             hosts=spec["hosts"],
             environment=spec["environment"],
         )

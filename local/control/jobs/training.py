@@ -84,11 +84,17 @@ class TrainingRun:
             self._stopped_early()
             return False
         program = self._context.programs.of(self._request["AlgorithmSpecification"].get("TrainingImage", ""))
+        algorithm = self._request["AlgorithmSpecification"]
+        other = algorithm.get("ContainerEntrypoint") or algorithm.get("ContainerArguments", ["train"])
+        if program.docker is None and other != ["train"]:
+            raise UserError(
+                "ContainerEntrypoint and ContainerArguments need Docker: this algorithm runs as a process "
+                "here; `optml up --engine docker` runs its image"
+            )
         self._folder.mkdir(parents=True, exist_ok=True)
         for leftover in ("channels", "checkpoints", "ml", "model"):  # of a start that was killed
             shutil.rmtree(self._folder / leftover, ignore_errors=True)
         hosts = _hosts(self._request["ResourceConfig"])
-        algorithm = self._request["AlgorithmSpecification"]
         plan = channels.Job(
             self._folder, hosts, algorithm["TrainingInputMode"], self._request.get("RoleArn", "")
         )
@@ -103,6 +109,7 @@ class TrainingRun:
             "channels": channels.prepare(self._request.get("InputDataConfig", ()), plan, self._context.s3),
             "docker": program.docker,
             "gpus": gpus(self._request["ResourceConfig"]) if program.docker else None,
+            "command": [algorithm.get(f"Container{part}", []) for part in ("Entrypoint", "Arguments")],
             "hosts": hosts,
             "checkpoints": bool(checkpoints),
             "environment": self._environment(),
