@@ -20,6 +20,7 @@ class Contents:
     def __init__(self, home: Home, database: Database) -> None:
         self._home = home
         self._database = database
+        self._objects = home.objects
 
     def new(self) -> tuple[str, Path]:
         """An id, and the path to write its content to."""
@@ -27,7 +28,7 @@ class Contents:
         return name, self._home.incoming / name
 
     def path(self, content: str) -> Path:
-        return self._home.objects / content[:2] / content
+        return Path(f"{self._objects}/{content[:2]}/{content}")  # one of thousands in a listing
 
     def incoming(self, content: str) -> Path:
         return self._home.incoming / content
