@@ -23,6 +23,7 @@ TensorType = Literal["float32", "float64", "int32"]
 
 _FIELD = {"float32": 2, "float64": 3, "int32": 7}  # of Value
 _DTYPE: dict[str, np.dtype] = {"float32": np.dtype("<f4"), "float64": np.dtype("<f8")}
+_FEW = 256  # whole numbers up to which NumPy costs more than it saves
 _FEATURES, _LABEL, _UID, _METADATA = 1, 2, 3, 4  # fields of Record
 
 
@@ -80,9 +81,11 @@ def record_of(features: Mapping[str, np.ndarray]) -> bytes:
     parts: list[bytes | memoryview] = []
     for key, values in features.items():
         if values.dtype == np.int32:
-            content: bytes | memoryview = b"".join(
-                _varints(values.astype(np.uint64), np.array([0, len(values)]))
-            )
+            whole = values.astype(np.uint64)
+            if len(whole) < _FEW:
+                content: bytes | memoryview = b"".join(map(_varint, whole.tolist()))
+            else:
+                content = b"".join(_varints(whole, np.array([0, len(whole)])))
             kind = _FIELD["int32"]
         else:
             content, kind = np.ascontiguousarray(values, "<f4").data.cast("B"), _FIELD["float32"]
