@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader
 from starlette.exceptions import HTTPException
@@ -18,12 +18,11 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
-from optml.formats.content_type import CSV, JSON
 from optml.local.control import support
 from optml.local.control.console import code as snippets
 from optml.local.control.console.charts import Point, svg
 from optml.local.control.console.events import TICK, event
-from optml.local.control.console.invoke import tried
+from optml.local.control.console.invoke import Form, content_types, tried
 from optml.local.control.console.tuning import TuningPages
 from optml.local.control.errors import ApiError
 from optml.local.control.jobs import lifecycle, logs, metrics
@@ -192,9 +191,10 @@ class Console:
         if endpoint is None:
             raise HTTPException(404)
         answer = None
-        form = {"body": "", "content_type": CSV, "accept": JSON}
+        reads, writes = content_types(endpoint)
+        form = Form(reads[0], writes[0])
         if request.method == "POST":
-            form |= await _form(request)
+            form = Form.read(await request.body(), request.headers.get("content-type", ""), form)
             answer = await tried(self._plane, endpoint.name, form)
         deployment = self._plane.endpoints.deployment(endpoint.name)
         folder = self._plane.home.endpoint(endpoint.name) / "log"
@@ -204,6 +204,8 @@ class Console:
             variants=deployment.summaries() if deployment else [],
             traffic=self._traffic(endpoint.name),
             form=form,
+            reads=reads,
+            writes=writes,
             answer=answer,
             snippets=snippets.invocation(self._plane.url, endpoint.name),
             lines=[line for each in sorted(folder.glob("*")) for line in self._tail(each)][-_LINES:],
@@ -245,10 +247,6 @@ class Console:
         if "/" in name or not path.is_file():
             raise HTTPException(404)
         return FileResponse(path, headers={"Cache-Control": "max-age=3600"})
-
-
-async def _form(request: Request) -> dict[str, str]:
-    return dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
 
 
 def _time(seconds: float) -> str:

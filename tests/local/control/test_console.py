@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import requests
 
+from optml.local.control.console.invoke import Form
 from optml.local.control.jobs import lifecycle, metrics
 from optml.local.control.plane import Plane
 from optml.local.control.tuning.children import Children
@@ -207,6 +208,31 @@ def test_the_box_asks_the_endpoint_and_foreign_pages_may_not(shown: Plane) -> No
     page = requests.post(url, form, headers={"Origin": shown.url}, timeout=30)
     assert "is not InService: it is Failed" in page.text
     assert requests.post(url, form, headers={"Origin": "http://evil.example"}, timeout=30).status_code == 403
+
+
+def test_a_form_is_read_in_both_encodings() -> None:
+    offered = Form("text/csv", "application/json")
+    urlencoded = b"body=1%2C2&content_type=text%2Fcsv"
+    assert Form.read(urlencoded, "application/x-www-form-urlencoded", offered) == Form(
+        "text/csv", "application/json", "1,2"
+    )
+    picture = b"\x89PNG\r\n\x1a\n\0\xff"
+    request = requests.Request(
+        "POST", "http://x", data={"content_type": "image/png"}, files={"file": ("a.png", picture)}
+    ).prepare()
+    assert isinstance(request.body, bytes)
+    form = Form.read(request.body, request.headers["Content-Type"], offered)
+    assert form == Form("image/png", "application/json", "", picture)
+    assert Form.read(b"\xff no parts", "multipart/form-data; boundary=x", offered) == offered
+
+
+def test_the_box_offers_what_the_algorithm_reads(plane: Plane) -> None:
+    image = "813361260812.dkr.ecr.us-east-1.amazonaws.com/semantic-segmentation:1"
+    models = {"m": {"PrimaryContainer": {"Image": image}}}
+    plane.resources.create("Endpoint", "pictures", "us-east-1", {}, "Failed", Models=models)
+    page = get(plane, "/console/endpoints/pictures").text
+    assert 'name="content_type" value="image/jpeg"' in page
+    assert "<option>image/png</option>" in page
 
 
 def test_unsupported_calls_are_listed(plane: Plane, clients: Clients) -> None:
