@@ -70,7 +70,7 @@ def explain(error: BaseException, hyperparameters: Iterable[str] = ()) -> Failur
         return Failure("ClientError", _one_line(str(error)))
     if isinstance(error, PlatformError):
         return Failure("PlatformError", _one_line(str(error)))
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if _exhausted(error) is not None:
         return Failure("ClientError", _out_of_memory(error, hyperparameters), _trace(error))
     system = system_error(error)
     known = _surroundings(system) if system else None
@@ -128,14 +128,24 @@ def _surroundings(error: OSError) -> str | None:
     return None
 
 
+def _exhausted(error: BaseException) -> str | None:
+    """What is said of memory that was asked for in vain; None: the error is another one."""
+    said = _one_line(str(error))
+    if isinstance(error, MemoryError):
+        return said
+    if type(error).__name__ == "OutOfMemoryError":
+        # torch's, of a GPU: the first sentences tell how much was asked for and how much there was
+        return ". ".join(said.split(". ")[:3]).rstrip(".")
+    asked = re.search(r"can't allocate memory: (you tried to allocate \d+ bytes)", said)  # torch's, of a CPU
+    return asked[1] if isinstance(error, RuntimeError) and asked else None
+
+
 def _out_of_memory(error: BaseException, hyperparameters: Iterable[str]) -> str:
     known = set(hyperparameters)
     names = " or ".join(name for name in MEMORY if name in known)
     lower = f"lower {names} or " if names else ""
-    if isinstance(error, MemoryError):
-        said, place = _one_line(str(error)), "memory"
-    else:  # torch.OutOfMemoryError: the first sentences tell how much was asked for and how much there was
-        said, place = ". ".join(_one_line(str(error)).split(". ")[:3]).rstrip("."), "GPU memory"
+    said = _exhausted(error)
+    place = "GPU memory" if type(error).__name__ == "OutOfMemoryError" else "memory"
     return f"out of {place}{f' ({said})' if said else ''}; {lower}use an instance with more {place}"
 
 

@@ -11,7 +11,7 @@ from optml.algorithms.base import Setting
 from optml.algorithms.sequences import vocabulary
 from optml.algorithms.sequences.ragged import Sequences
 from optml.algorithms.sources import Source
-from optml.errors import UserError
+from optml.errors import UserError, shown
 from optml.formats.record_message import messages
 
 CHANNEL = "vocab"
@@ -19,6 +19,7 @@ FILES = ("vocab.src.json", "vocab.trg.json")
 RESERVED = ("<pad>", "<unk>", "<s>", "</s>")
 PADDING, UNKNOWN, BEGIN, END = range(4)
 KEYS = ("source", "target")
+SPARSE = 10  # times as many ids as tokens, that a vocabulary may have
 TOGETHER = 1 << 16  # records whose ids are lists of Python
 
 
@@ -45,9 +46,10 @@ class Vocabularies:
         """Raises UserError naming a file that is missing or no vocabulary of this algorithm."""
         for name in FILES:
             if name not in files:
-                raise UserError(
-                    f"{where} holds no file '{name}', but {', '.join(sorted(files)) or 'nothing'}: "
-                    f"expected {' and '.join(FILES)}, token -> id in JSON"
+                held = ", ".join(sorted(files)) or "nothing"
+                raise UserError(  # empty ones are left out
+                    f"{where} holds no file '{name}', or an empty one, but {held}: expected "
+                    f"{' and '.join(FILES)}, token -> id in JSON"
                 )
         source, target = (_checked(vocabulary.read(files[name], name), name) for name in FILES)
         return cls({name: files[name] for name in FILES}, (source, target))
@@ -75,6 +77,12 @@ def _checked(table: dict[str, int], name: str) -> dict[str, int]:
                 f"{name}: the token '{token}' {held}; a vocabulary begins with "
                 f"{', '.join(f'{word} {place}' for place, word in enumerate(RESERVED))}"
             )
+    token = max(table, key=lambda word: table[word])
+    if table[token] >= SPARSE * len(table):  # its table of embeddings would have a row for each id below
+        raise UserError(
+            f"{name}: the token {shown(token)} has the id {table[token]}, but there are {len(table)} tokens; "
+            f"their ids are 0 to {len(table) - 1}"
+        )
     return table
 
 

@@ -78,3 +78,13 @@ def test_what_the_machine_refuses_needs_no_traceback() -> None:
 def test_no_tree_is_made_for_the_failure_file(tmp_path: Path) -> None:
     write(Failure("ClientError", "x"), tmp_path / "typo" / "output" / "failure")
     assert not any(tmp_path.iterdir())
+
+
+def test_memory_that_torch_asks_a_cpu_for_in_vain_is_the_users() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    failure = explain(raised.value, ["mini_batch_size"])
+    assert failure.kind == "ClientError"
+    asked = "you tried to allocate 1152921504606846976 bytes"
+    assert failure.text.startswith(f"out of memory ({asked}); lower mini_batch_size or use an instance")

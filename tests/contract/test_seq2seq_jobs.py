@@ -106,7 +106,10 @@ def test_early_stopping_ends_a_job_without_a_number_of_epochs(tmp_path: Path) ->
     ("change", "message"),
     [
         ("validation", "channel 'validation' is required and was not given"),
-        ("vocab.trg.json", "channel 'vocab' holds no file 'vocab.trg.json', but vocab.src.json"),
+        (
+            "vocab.trg.json",
+            "channel 'vocab' holds no file 'vocab.trg.json', or an empty one, but",
+        ),
         (
             "id",
             "record 1 of train/a.rec: 'source' has the id 14, but the vocabulary",

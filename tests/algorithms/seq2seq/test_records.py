@@ -97,8 +97,9 @@ def vocabulary(**changes: Any) -> bytes:
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        (None, "holds no file 'vocab.src.json', but vocab.trg.json"),
+        (None, "holds no file 'vocab.src.json', or an empty one, but vocab.trg.json"),
         (vocabulary(a=3), "both have the id 3"),
+        (vocabulary(a=2_000_000_000), 'the token "a" has the id 2000000000, but there are 5 tokens'),
         (vocabulary(**{"<pad>": 9}), "the token '<pad>' has the id 9; a vocabulary begins with <pad> 0"),
         (b'{"a": 0}', "vocab.src.json: the token '<pad>' is missing"),
         (b"<?xml version='1.0'?><Error><Code>AccessDenied", "begins with \"<?xml version='1.0'?>"),
