@@ -21,6 +21,7 @@ from optml.formats.record_message import messages
 from optml.formats.records import Columns
 
 EXAMPLE = {JSON: '{"data": "you are so good !"}', JSON_LINES: '{"source": "you are so good !"}'}
+MOST = 1 << 22  # weights of the attention matrices of a request, taken for square
 KEY = {JSON: "data", JSON_LINES: "source"}
 
 
@@ -32,11 +33,19 @@ def decode(body: bytes, form: ContentType, model: Model) -> Request:
     sources: list[list[int]] = []
     matrix: list[bool] = []
     table = model.vocabularies.ids[0]
+    weights = 0
     for first, run in instances.read(body, form, EXAMPLE[form.media]):
         for number, instance in enumerate(run, first):
             text = _text(instance, form, number)
             sources.append(vocabulary.encode(text, table, UNKNOWN))
             matrix.append(_wants_matrix(instance, form, number))
+            weights += len(sources[-1]) ** 2 * matrix[-1]
+            if weights > MOST:
+                raise UserError(
+                    f"{instances.name(form, number)}: the attention matrices asked for, up to this one of "
+                    f"{len(sources[-1])} tokens, have more than {MOST} weights; ask for fewer, or for "
+                    "shorter texts"
+                )
     return Request(Sequences.of(sources), np.array(matrix, bool))
 
 

@@ -119,6 +119,11 @@ WISH = {"data": "a", "configuration": {"attention_matrix": 3}}
         ),
         (instances("a"), JSON, 'instance 1 of the request must be an object with "data", but it is none'),
         (instances({"data": 5}), JSON, '"data" is 5; expected a text'),
+        (
+            instances({"data": "w1 " * 2100, "configuration": {"attention_matrix": True}}),
+            JSON,
+            "instance 1 of the request: the attention matrices asked for, up to this one of 2100 tokens",
+        ),
         (instances(WISH), JSON, 'expected {"attention_matrix": "true"}'),
         (b'{"data": "a"}\n', JSON_LINES, 'line 1 of the request must be an object with "source", but it has'),
         (b'{"source": "a"}\n{"source": \n', JSON_LINES, "line 2 of the request"),
