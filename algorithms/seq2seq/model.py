@@ -74,7 +74,9 @@ class Model:
         for row, one in enumerate(found):
             columns["target"][row] = " ".join(self.words[number] for number in one.ids)
             columns["ids"][row] = one.ids.astype(np.int32)
-            columns["matrix"][row] = one.weights if batch.matrix[row] else None
+            if batch.matrix[row]:
+                nothing = np.zeros((0, int(batch.sources.lengths[row])), np.float32)
+                columns["matrix"][row] = nothing if one.weights is None else one.weights
         return columns
 
     def translations(self, batch: Request) -> list[Translation]:
@@ -117,26 +119,20 @@ class Model:
 
 
 def _joined(parts: list[Translation], starts: np.ndarray, length: int) -> Translation:
-    """The translations of the chunks of a source that begin at these places as one."""
-    if len(parts) == 1:
-        return _full(parts[0], 0, length)
-    whole = [_full(part, int(start), length) for part, start in zip(parts, starts, strict=True)]
-    ids = [part.ids for part in whole]
-    weights = [part.weights for part in whole if part.weights is not None]
-    return Translation(
-        np.concatenate(ids) if ids else np.empty(0, np.int64),
-        np.concatenate(weights) if weights else np.empty((0, length), np.float32),
-        float(np.mean([part.score for part in whole])) if whole else 0.0,
-    )
-
-
-def _full(part: Translation, start: int, length: int) -> Translation:
-    """With the attention (t, length) over all of the source."""
-    weights = np.zeros((len(part.ids), length), np.float32)
-    if part.weights is not None:
-        width = min(part.weights.shape[1], length - start)
-        weights[:, start : start + width] = part.weights[:, :width]
-    return Translation(part.ids, weights, part.score)
+    """The translations of the chunks of a source that begin at these places as one; where attention was asked
+    for, over all of the source."""
+    ids = np.concatenate([part.ids for part in parts]) if parts else np.empty(0, np.int64)
+    score = float(np.mean([part.score for part in parts])) if parts else 0.0
+    if not any(part.weights is not None for part in parts):
+        return Translation(ids, None, score)
+    weights = np.zeros((len(ids), length), np.float32)
+    row = 0
+    for part, start in zip(parts, starts.tolist(), strict=True):
+        if part.weights is not None:
+            width = min(part.weights.shape[1], length - start)
+            weights[row : row + len(part.ids), start : start + width] = part.weights[:, :width]
+        row += len(part.ids)
+    return Translation(ids, weights, score)
 
 
 def load(folder: Path, device: str) -> Model:

@@ -16,7 +16,8 @@ torch = pytest.importorskip("torch")
 from optml.algorithms.answers import Answer  # noqa: E402
 from optml.algorithms.seq2seq import requests  # noqa: E402
 from optml.algorithms.seq2seq.lengths import Lengths  # noqa: E402
-from optml.algorithms.seq2seq.model import Model, load  # noqa: E402
+from optml.algorithms.seq2seq.model import Model, Request, load  # noqa: E402
+from optml.algorithms.sequences.ragged import Sequences  # noqa: E402
 from optml.errors import UserError  # noqa: E402
 from optml.formats.content_type import JSON, JSON_LINES, RECORDIO_PROTOBUF, ContentType  # noqa: E402
 from optml.formats.record_message import messages  # noqa: E402
@@ -163,3 +164,10 @@ def damaged(folder: Path, tmp_path: Path, change: Any) -> Path:
 def test_what_is_wrong_with_a_folder_is_told(folder: Path, tmp_path: Path, change: Any, words: str) -> None:
     with pytest.raises(UserError, match=re.escape(words)):
         load(damaged(folder, tmp_path, change), "cpu")
+
+
+def test_a_long_sentence_costs_no_square_of_its_length(model: Model) -> None:
+    sources = Sequences.of([[5] * 30_000])
+    (found,) = model.translations(Request(sources, np.zeros(1, bool)))
+    assert found.weights is None
+    assert len(found.ids) > 1000
