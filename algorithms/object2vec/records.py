@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -19,6 +18,7 @@ from optml.formats.documents import parse_each, uncollected
 
 KEYS = ("in0", "in1")
 EXAMPLE = '{"label": 1, "in0": [6, 17, 606], "in1": [16, 21]}'
+LARGEST = float(np.finfo(np.float32).max)  # a label
 MARK = b"\xef\xbb\xbf"
 
 
@@ -99,7 +99,7 @@ def _require(sides: tuple[Sequences, ...], labels: np.ndarray, settings: Hyperpa
         ids = side.ids
         if not side.lengths.all() or (len(ids) and (ids.min() < 0 or ids.max() >= encoder.vocab_size)):
             raise ValueError("an id is wrong")
-    if not np.isfinite(labels.astype(np.float32)).all():
+    if not (np.abs(labels) <= LARGEST).all():  # not true of NaN
         raise ValueError("a label is no number")
     if settings.classifier and len(labels):
         known = (labels >= 0) & (labels < settings.num_classes) & (labels == np.floor(labels))
@@ -142,9 +142,9 @@ def _of_label(document: dict[str, Any], settings: Hyperparameters) -> str | None
     if "label" not in document:
         return f'there is no "label"; expected {EXAMPLE}'
     label = document["label"]
-    number = not isinstance(label, bool) and isinstance(label, int | float) and math.isfinite(label)
+    number = not isinstance(label, bool) and isinstance(label, int | float) and -LARGEST <= label <= LARGEST
     if not settings.classifier:
-        return None if number else f'"label" is {shown(label)}; expected a number'
+        return None if number else f'"label" is {shown(label)}; expected a number that float32 holds'
     if not number or label != int(label) or not 0 <= label < settings.num_classes:
         return (
             f'"label" is {shown(label)}; expected the number of a class, 0 to {settings.num_classes - 1} '

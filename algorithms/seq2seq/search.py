@@ -36,6 +36,7 @@ class Translation:
     score: float
 
 
+@torch.no_grad()
 def translate(
     network: Translator,
     sources: Sequences,

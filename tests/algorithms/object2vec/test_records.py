@@ -101,3 +101,11 @@ def test_other_formats_are_refused(body: bytes, message: str) -> None:
 def test_no_bytes_give_a_traceback(body: bytes) -> None:
     with suppress(UserError):
         records.read(Channel({"a": body}), hyperparameters())
+
+
+@pytest.mark.parametrize("output", ["softmax", "mean_squared_error"])
+@pytest.mark.parametrize("label", [b"1e39", b"-1e300", b"1" + b"0" * 400])
+def test_labels_that_float32_cannot_hold_are_refused(label: bytes, output: str) -> None:
+    body = b'{"label": %b, "in0": [1], "in1": [2]}\n' % label
+    with pytest.raises(UserError, match="line 1 of train/a"):
+        records.read(Channel({"a": body}), hyperparameters(output_layer=output))
