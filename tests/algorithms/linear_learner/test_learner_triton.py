@@ -42,10 +42,8 @@ def train(state: Learner, rows: Any) -> Learner:
     return state
 
 
-SLOW = pytest.mark.slow
-
-
-@pytest.mark.parametrize("kind", ["sparse", *(pytest.param(kind, marks=SLOW) for kind in ("dense", "far"))])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sparse", "dense", "far"])
 def test_tensors_learn_what_arrays_learn(kind: str) -> None:
     device = "cuda:0" if torch.cuda.is_available() else "cpu:0"  # "cpu" alone would mean NumPy
     rows = {"dense": ROWS, "sparse": csr_array(ROWS), "far": ROWS + np.float32(1e3)}[kind]

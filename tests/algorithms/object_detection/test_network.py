@@ -89,7 +89,7 @@ def test_scores_and_offsets_stand_in_the_order_of_the_anchors() -> None:
     assert not offsets[0, :, :3].any()
 
 
-@pytest.mark.parametrize("layout", ["pre", "post"])
+@pytest.mark.parametrize("layout", ["pre", pytest.param("post", marks=pytest.mark.slow)])
 def test_what_answers_is_the_network_to_rounding(layout: str) -> None:
     torch.manual_seed(0)
     own = Detector(design("resnet-50", 300, 3, Architecture(50, layout)))  # type: ignore[arg-type]
