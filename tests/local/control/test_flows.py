@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.sdk, needs_shared("clients/flows.py"), pytest.mark.tim
 
 # The flow expects 400 of XGBoost for a body that does not parse; its container keeps AWS's 415.
 RULED_OUT = {"core_bad_record"}
+TUNING = "tune"  # flows of tuning jobs begin with it: many training jobs, which are the same in Docker
 
 Run = Callable[[Path, str], list[str]]
 
@@ -59,6 +60,8 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
             flows = [flow for flow in called("--list") if not flow.endswith("(later)")]
             chosen = [flow for flow in flows if flow not in RULED_OUT]
+            if request.param == "docker":
+                chosen = [flow for flow in chosen if not flow.startswith(TUNING)]
             return called("--fast", *chosen)
 
         try:
