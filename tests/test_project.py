@@ -100,6 +100,7 @@ def test_every_environment_variable_is_in_the_table() -> None:
     assert {name for name in table if name.startswith(("OPTML", "SAGEMAKER"))} <= read
 
 
+@pytest.mark.timeout(600)  # a minute of work, and machines are busy
 def test_commands_of_readme_and_docs_work_as_they_stand(tmp_path: Path) -> None:
     text = "\n".join(page.read_text() for page in PAGES)
     blocks = re.findall(r"```sh\n(.*?)```", text, re.S)
